@@ -1,0 +1,1 @@
+"""The outside world behind the ports; adapters never know each other."""

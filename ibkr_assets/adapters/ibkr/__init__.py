@@ -1,0 +1,1 @@
+"""IBKR Web API v1 over httpx."""

@@ -1,0 +1,1 @@
+"""Dagster only: what loads is an asset, a check, a resource, a job, a schedule or a sensor."""

@@ -1,0 +1,181 @@
+"""What a broker tells us, as values: answers to an order, orders and quotes as they stand, the session.
+
+The words are ours; IBKR's are translated in `adapters.ibkr.parse`. An answer is never an exception here: whoever
+places an order must look at which one came.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from ibkr_assets.domain.order import OrderType, Side, TimeInForce
+
+
+@dataclass(frozen=True, slots=True)
+class OrderTicket:
+    """What goes over the wire: always with the account and our own id, so that no field is left to a default."""
+
+    account: str
+    client_order_id: str
+    conid: int
+    symbol: str
+    side: Side
+    order_type: OrderType
+    quantity: Decimal
+    limit_price: Decimal | None
+    time_in_force: TimeInForce
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """Taken by the broker, which gave it an id. Not yet a state: only later reads tell."""
+
+    broker_order_id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The broker wants a reply before it places anything. `texts` are its own words."""
+
+    reply_id: str
+    message_ids: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The broker says no, in its own words."""
+
+    text: str
+    http_status: int
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateRefused:
+    """The broker already knows our id: the first send arrived."""
+
+    text: str
+    http_status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    """Something came, or nothing, and it proves nothing: the order may be there or not."""
+
+    reason: str
+    http_status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Not one byte of the request left this process in this call."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """The broker took note of a cancel. The order may still fill."""
+
+
+PlaceAnswer = Acknowledged | Question | Rejected | DuplicateRefused | Ambiguous | NotSent
+CancelAnswer = CancelRequested | Rejected | Ambiguous | NotSent
+
+
+class BrokerOrderStatus(StrEnum):
+    """IBKR's order states; an unknown one is an error, because money follows from it."""
+
+    PENDING_SUBMIT = "PendingSubmit"
+    PRE_SUBMITTED = "PreSubmitted"
+    SUBMITTED = "Submitted"
+    FILLED = "Filled"
+    PENDING_CANCEL = "PendingCancel"
+    PRE_CANCELLED = "PreCancelled"
+    CANCELLED = "Cancelled"
+    INACTIVE = "Inactive"
+    WARN_STATE = "WarnState"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerOrder:
+    """One row of the broker's order list. `client_order_id` is None where it was placed elsewhere."""
+
+    broker_order_id: str
+    client_order_id: str | None
+    conid: int
+    side: Side
+    status: BrokerOrderStatus
+    quantity: Decimal
+    filled: Decimal
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersRead:
+    """One read of the order list. Only with `is_snapshot` does the absence of an order mean anything."""
+
+    orders: tuple[BrokerOrder, ...]
+    is_snapshot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatus:
+    """Both sessions of a gateway: the login, and the brokerage session on top of it."""
+
+    is_logged_in: bool
+    is_connected: bool
+    is_authenticated: bool
+    is_established: bool
+    is_competing: bool
+    message: str = ""
+
+    @property
+    def is_ready(self) -> bool:
+        """True when orders and market data can be asked for."""
+        return (
+            self.is_logged_in
+            and self.is_connected
+            and self.is_authenticated
+            and self.is_established
+            and not self.is_competing
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The newest prices of an instrument, each None when the feed has none. `updated_at` is aware UTC."""
+
+    conid: int
+    last: Decimal | None
+    bid: Decimal | None
+    ask: Decimal | None
+    is_halted: bool
+    availability: str
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPosition:
+    """A position as the broker reports it. `average_cost` and `market_price` are per share."""
+
+    conid: int
+    symbol: str
+    quantity: Decimal
+    average_cost: Decimal
+    market_price: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class CashLedger:
+    """The broker's cash figures in one currency. Accrued dividends are in the net liquidation, not in cash."""
+
+    currency: str
+    cash: Decimal
+    settled_cash: Decimal
+    accrued_dividends: Decimal
+    stock_value: Decimal
+    net_liquidation: Decimal
+    as_of: datetime

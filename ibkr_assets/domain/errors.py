@@ -1,0 +1,79 @@
+"""Every exception the platform raises on purpose, drawn once.
+
+What goes here: the classes, who catches each, and the exit code a command ends with. What does not: expected
+answers of the broker, which are values (`domain.broker`), and expected refusals of risk, which are values too
+(`risk.engine`).
+
+    PlatformError                     the command line prints it as one line; exit 70 unless said otherwise
+    ├── ConfigurationError            a setting is wrong or missing: exit 78; nothing has been started
+    ├── InputError                    bad use, or a file or value that cannot be accepted: exit 2
+    ├── DataError                     bars that cannot be trusted; the asset fails and nothing is stored
+    ├── Unavailable                   a peer did not answer, or cannot do it now: exit 75, try again
+    │   └── LoginRequired             a person must log in to the gateway; no retry helps
+    ├── BrokerRefusal                 the broker answered, and the answer is no (reads; orders get values)
+    ├── UnreadableAnswer              the broker answered something that cannot be understood
+    └── LedgerConflict                the order ledger refused a change: illegal transition, stale writer, or the
+        └── IdempotencyMismatch       same decision with another payload; never a second order
+"""
+
+
+class PlatformError(Exception):
+    """Base of all expected failures. Caught by the command line only."""
+
+    exit_code = 70
+
+
+class ConfigurationError(PlatformError):
+    """A setting is missing, mistyped or contradicts another one. Caught by the command line."""
+
+    exit_code = 78
+
+
+class InputError(PlatformError):
+    """A value or file given by the user cannot be accepted. Caught by the command line."""
+
+    exit_code = 2
+
+
+class DataError(PlatformError):
+    """Market data cannot be trusted. Fails the asset that found it."""
+
+
+class Unavailable(PlatformError):
+    """A peer did not answer or is not ready. Callers may try again later."""
+
+    exit_code = 75
+
+
+class LoginRequired(Unavailable):
+    """The gateway's login has ended; only a person in a browser can renew it."""
+
+
+class BrokerRefusal(PlatformError):
+    """The broker understood a read and said no. `status` is the HTTP status, `text` the broker's own words."""
+
+    exit_code = 1
+
+    def __init__(self, text: str, *, status: int) -> None:
+        super().__init__(f"the broker refused ({status}): {text}")
+        self.text = text
+        self.status = status
+
+
+class UnreadableAnswer(PlatformError):
+    """The broker answered something that is not what its API promises. `status` is the HTTP status, if any."""
+
+    exit_code = 1
+
+    def __init__(self, text: str, *, status: int | None = None) -> None:
+        super().__init__(text)
+        self.text = text
+        self.status = status
+
+
+class LedgerConflict(PlatformError):
+    """The order ledger refused a change. The submitter stops and starts over from evidence."""
+
+
+class IdempotencyMismatch(LedgerConflict):
+    """A decision came again with another payload. Fails the run; never a second order."""

@@ -1,0 +1,1 @@
+"""The order of effects around an order, over ports: propose, submit, reconcile."""

@@ -1,0 +1,1 @@
+"""Which bars are missing, fetch them, store their versions, judge them."""

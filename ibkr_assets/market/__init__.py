@@ -1,0 +1,1 @@
+"""Exchange calendars as TradingSession values, and what is wrong with a batch of bars."""

@@ -1,0 +1,1 @@
+"""From signals to targets, and from targets to order intents."""

@@ -1,0 +1,240 @@
+"""The doors between what decides and what reaches the outside world.
+
+Each is the smallest interface its caller needs; `adapters` implements them, `bootstrap` picks which. Nothing here
+runs. Market data and orders are two doors on purpose: whoever computes signals never holds the one for orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ibkr_assets.domain.account import Fill
+    from ibkr_assets.domain.bar import BarSize
+    from ibkr_assets.domain.broker import (
+        BrokerOrder,
+        BrokerPosition,
+        CancelAnswer,
+        CashLedger,
+        OrdersRead,
+        OrderTicket,
+        PlaceAnswer,
+        Quote,
+        SessionStatus,
+    )
+    from ibkr_assets.domain.instrument import Instrument
+    from ibkr_assets.domain.order import OrderIntent, OrderState
+    from ibkr_assets.domain.signal import Signal
+    from ibkr_assets.risk.engine import Decision, Exposure
+
+
+class Clock(Protocol):
+    """The market's time. Everything that decides asks this, never the machine."""
+
+    def now(self) -> datetime:
+        """The present instant, aware UTC."""
+
+
+class BarSource(Protocol):
+    """Market data of the broker: contracts, history, quotes. No order can be reached from here."""
+
+    def resolve(self, symbol: str) -> Instrument:
+        """The one US stock of this symbol. Raises InputError when there is none or more than one."""
+
+    def fetch_bars(self, instrument: Instrument, size: BarSize, start: datetime, end: datetime) -> pd.DataFrame:
+        """Bars opened in [start, end), columns BAR_COLUMNS, ascending, as the broker gave them.
+
+        Only bars whose interval is over by the market clock are returned. Raises Unavailable, BrokerRefusal or
+        UnreadableAnswer; never returns part of an answer.
+        """
+
+    def fetch_quotes(self, instruments: Sequence[Instrument]) -> dict[int, Quote]:
+        """The newest quote by conid, pre-flight included. An instrument without any price is absent."""
+
+    def session(self) -> SessionStatus:
+        """Both gateway sessions as they stand, without trying to mend them."""
+
+
+class Broker(Protocol):
+    """The broker's order side and the account. Held by the submitter alone."""
+
+    def open_session(self) -> SessionStatus:
+        """Bring the brokerage session up and read the accounts first, as IBKR wants it.
+
+        Raises LoginRequired when only a person can help, Unavailable when the gateway does not answer, and
+        ConfigurationError when the pinned account is not among the gateway's accounts.
+        """
+
+    def session(self) -> SessionStatus: ...
+
+    def keep_alive(self) -> SessionStatus:
+        """IBKR's tickle; wanted about once a minute."""
+
+    def session_id(self) -> str:
+        """The gateway's session identity; another one means that lists of the old session are gone."""
+
+    def place(self, ticket: OrderTicket) -> PlaceAnswer:
+        """Send once, never again. Every outcome is a value; nothing is raised for what came back."""
+
+    def reply(self, reply_id: str, *, is_confirmed: bool) -> PlaceAnswer:
+        """Answer a question, once."""
+
+    def cancel(self, broker_order_id: str) -> CancelAnswer:
+        """Ask for a cancel, once."""
+
+    def live_orders(self) -> OrdersRead:
+        """The order list, unfiltered, as one read of it came."""
+
+    def order_status(self, broker_order_id: str) -> BrokerOrder | None:
+        """One order, or None where the broker does not know the id. Carries no client order id."""
+
+    def trades(self) -> tuple[Fill, ...]:
+        """Executions of today and the six days before, as one read of them came; the first may be empty."""
+
+    def positions(self) -> tuple[BrokerPosition, ...]: ...
+
+    def cash_ledger(self) -> CashLedger: ...
+
+    def quotes(self, instruments: Sequence[Instrument]) -> dict[int, Quote]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BarsSaved:
+    """What a save did: rows of new bars, of bars whose values changed, and of bars already there as they are."""
+
+    inserted: int
+    revised: int
+    unchanged: int
+
+
+class BarStore(Protocol):
+    """Bars of the system of record, in append-only versions."""
+
+    def save_instruments(self, instruments: Sequence[Instrument]) -> None: ...
+
+    def instruments(self, symbols: Sequence[str] | None = None) -> list[Instrument]:
+        """Known instruments, by symbol. Raises InputError naming a symbol that is not known."""
+
+    def save_bars(self, bars: pd.DataFrame, size: BarSize, *, source: str, known_from: datetime) -> BarsSaved:
+        """Store bars as fetched. The same values again write nothing; other values close the old version."""
+
+    def load_bars(
+        self,
+        conids: Sequence[int],
+        size: BarSize,
+        start: datetime,
+        end: datetime,
+        *,
+        is_validated: bool = False,
+    ) -> pd.DataFrame:
+        """Current versions opened in [start, end): BAR_COLUMNS plus `version` (int) and `row_sha` (hex).
+
+        With `is_validated` only bars that passed validation and are not in quarantine. Ordered by conid, time.
+        """
+
+    def save_verdicts(self, size: BarSize, accepted: pd.DataFrame, quarantined: pd.DataFrame) -> None:
+        """Store what validation said of these bar versions. `quarantined` has a column `reason` beside the bar."""
+
+    def save_features(self, features: pd.DataFrame, size: BarSize, *, feature_digest: str) -> int:
+        """Store rows of features (conid, opened_at, one column a feature); NaN becomes NULL. Returns the rows."""
+
+    def load_features(
+        self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime, *, feature_digest: str
+    ) -> pd.DataFrame: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyRecord:
+    """A strategy as the database keeps it: its newest version."""
+
+    id: str
+    version: int
+    kind: str
+    params: dict[str, Any]
+    symbols: tuple[str, ...]
+    bar_size: str
+    schedule: str
+    sizing: str
+    risk: dict[str, Any]
+    account: str | None
+    is_enabled: bool
+
+
+class StrategyStore(Protocol):
+    """Strategies and their signals in the system of record."""
+
+    def save_strategies(self, records: Sequence[StrategyRecord], *, actor: str) -> int:
+        """Store those that differ from what is there, each as a new version. Returns how many were written."""
+
+    def strategies(self, *, is_enabled_only: bool = False) -> list[StrategyRecord]: ...
+
+    def save_signals(self, signals: Sequence[Signal], *, dagster_run_id: str, mlflow_run_id: str | None) -> int:
+        """Store signals; the same decision again with the same content writes nothing. Returns rows written."""
+
+    def signals(self, session_date: date, strategy_id: str | None = None) -> list[Signal]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRecord:
+    """An intent as the ledger keeps it."""
+
+    intent_id: str
+    intent: OrderIntent
+    client_order_id: str
+    state: OrderState
+    version: int
+    filled: Decimal
+    average_price: Decimal | None
+    broker_order_id: str | None
+    reason: str
+    send_count: int
+    is_new: bool = False
+
+
+class IntentBook(Protocol):
+    """The ledger as those who decide see it: propose, and read what became of it. Nothing here can send."""
+
+    def propose(
+        self,
+        intent: OrderIntent,
+        review: Callable[[OrderIntent, Exposure], Decision],
+        *,
+        dagster_run_id: str | None,
+        created_by: str,
+    ) -> IntentRecord:
+        """Store an intent with its risk decision, both in one transaction that holds the account's lock.
+
+        `review` is called with the exposure read under that lock. The same decision again returns the stored
+        record with `is_new=False` and calls nothing; the same decision with another payload raises
+        IdempotencyMismatch. An intent whose validity is past is stored as EXPIRED_UNSENT, never approved.
+        """
+
+    def intents(
+        self,
+        *,
+        session_date: date | None = None,
+        strategy_id: str | None = None,
+        states: Sequence[OrderState] | None = None,
+    ) -> list[IntentRecord]: ...
+
+    def held_and_working(self, account_ref: str, mode: str) -> dict[int, Decimal]:
+        """Signed shares by conid: fills counted once, plus what is left of every order that holds risk."""
+
+    def net_asset_value(self, account_ref: str) -> tuple[Decimal, datetime] | None:
+        """The newest reconciled NAV with the market time it is of, or None before the first reconciliation."""
+
+
+class Tracker(Protocol):
+    """Experiment tracking. Nothing that trades depends on it."""
+
+    def run(
+        self, name: str, *, dagster_run_id: str, tags: dict[str, str], params: dict[str, str]
+    ) -> AbstractContextManager[str]:
+        """A run that ends with the true status. Yields its id, a plain string that stays valid afterwards."""

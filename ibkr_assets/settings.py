@@ -1,0 +1,252 @@
+"""YAML and environment as one frozen, validated object.
+
+What goes here: names, types and defaults of every setting, and where a value may come from. What does not: reading
+it at import. `load()` is called by entry points only; everything below them receives values.
+
+Order of precedence: environment, the YAML file named by `IBKR_ASSETS_CONFIG`, the running embedded stack of the
+data directory, defaults. An unknown variable with our prefix is refused: a mistyped `dry_run` must not be silent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.domain.order import Mode
+
+PREFIX = "IBKR_ASSETS_"
+NESTED_PREFIX = "IBKR_ASSETS__"
+
+#: Variables with a name of their own, and the key each sets.
+NAMED_VARIABLES: dict[str, tuple[str, ...]] = {
+    "IBKR_ASSETS_DATA_DIR": ("data_dir",),
+    "IBKR_ASSETS_DATABASE_URL": ("database", "url"),
+    "IBKR_ASSETS_GATEWAY_URL": ("gateway", "url"),
+    "IBKR_ASSETS_GATEWAY_CA": ("gateway", "ca"),
+    "IBKR_ASSETS_ACCOUNT": ("account",),
+    "IBKR_ASSETS_MODE": ("mode",),
+    "IBKR_ASSETS_CLOCK_URL": ("clock_url",),
+    "IBKR_ASSETS_CRASH": ("crash",),
+    "MLFLOW_TRACKING_URI": ("mlflow", "tracking_uri"),
+}
+_OTHER_VARIABLES = {"IBKR_ASSETS_CONFIG"}
+
+#: Written by a running embedded stack into its data directory (`stack.state`); gone or stale when it is not running.
+STACK_FILE = "stack.json"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class DatabaseSettings(_Section):
+    """The system of record. Without `url` the embedded Postgres of the data directory is meant."""
+
+    url: SecretStr | None = Field(None, description="postgresql:// URL of the platform database")
+
+
+class GatewaySettings(_Section):
+    """The gateway that speaks IBKR's Web API."""
+
+    url: str | None = Field(None, description="base URL up to and including /v1/api")
+    ca: str | None = Field(None, description="PEM file of the gateway's certificate, or sha256:<hex> to pin it")
+    connect_timeout_s: float = Field(3.0, gt=0, le=30)
+    read_timeout_s: float = Field(10.0, gt=0, le=60, description="whole time of a read")
+    order_timeout_s: float = Field(15.0, gt=0, le=60, description="whole time of an order call")
+
+
+class MarketSettings(_Section):
+    """What is looked at, and on which exchange's days."""
+
+    calendar: str = Field("XNYS", description="ISO 10383 MIC of the exchange calendar")
+    symbols: tuple[str, ...] = Field(("AAPL", "FB", "GOOG", "IBM", "MSFT"), min_length=1)
+    first_session: str = Field("2012-05-18", description="first partition of the assets, ISO date")
+    warm_up_sessions: int = Field(120, ge=1, le=1000, description="sessions fetched before a first partition")
+
+    @field_validator("symbols")
+    @classmethod
+    def _upper(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [s for s in value if s != s.strip().upper() or not s]
+        if wrong:
+            raise ValueError(f"symbols are written in capitals, got {wrong}")
+        return value
+
+
+class RiskSettings(_Section):
+    """The limits an order must keep. Empty allow-list: nothing trades."""
+
+    allowed_symbols: tuple[str, ...] = ()
+    max_order_value_usd: Decimal = Field(Decimal(10_000), gt=0)
+    max_order_nav_fraction: Decimal = Field(Decimal("0.10"), gt=0, le=1)
+    max_position_nav_fraction: Decimal = Field(Decimal("0.10"), gt=0, le=1)
+    price_collar_fraction: Decimal = Field(Decimal("0.03"), gt=0, le=Decimal("0.2"))
+    may_short: bool = False
+
+
+class SubmitterSettings(_Section):
+    """How the one process that sends orders behaves. Times are real, not market, seconds."""
+
+    salt: str = Field("default", min_length=1, description="separates installations that trade one account")
+    poll_interval_s: float = Field(0.1, gt=0, le=5)
+    settle_s: float = Field(30.0, ge=0, description="between a send and the first, and the next, proof of absence")
+    lease_s: float = Field(20.0, gt=1)
+
+
+class MlflowSettings(_Section):
+    """Where experiments are tracked; without a URI nothing is."""
+
+    tracking_uri: str | None = None
+    experiment: str = "ibkr_assets"
+
+
+class Settings(_Section):
+    """Everything in force. `dry_run` is the default mode: nothing leaves the machine."""
+
+    mode: Mode = Mode.DRY_RUN
+    account: str | None = None
+    data_dir: Path = Path(".ibkr_assets")
+    clock_url: str | None = None
+    crash: str | None = None
+    database: DatabaseSettings = DatabaseSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    market: MarketSettings = MarketSettings()
+    risk: RiskSettings = RiskSettings()
+    submitter: SubmitterSettings = SubmitterSettings()
+    mlflow: MlflowSettings = MlflowSettings()
+
+    @model_validator(mode="after")
+    def _sim_only(self) -> Settings:
+        if self.mode in (Mode.PAPER, Mode.LIVE):
+            if self.clock_url:
+                raise ValueError(f"clock_url is refused in mode {self.mode}: a market clock is for sim only")
+            if self.crash:
+                raise ValueError(f"crash is refused in mode {self.mode}")
+            if self.gateway.url and self.gateway.url.startswith("http://"):
+                raise ValueError(f"gateway.url must be https in mode {self.mode}")
+        if self.crash and self.mode is not Mode.SIM:
+            raise ValueError(f"crash is for mode sim only, got mode {self.mode}")
+        return self
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read and validate all settings. Raises ConfigurationError, one line, naming the key and where it came from."""
+    env = dict(os.environ if environment is None else environment)
+    values = _from_yaml(env.get("IBKR_ASSETS_CONFIG"))
+    from_env = _from_environment(env)
+    data_dir = Path(from_env.get("data_dir") or values.get("data_dir") or Settings().data_dir)
+    merged = _merge(_from_environment(_running_stack(data_dir)), values)
+    merged = _merge(merged, from_env)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigurationError(_first_problem(error)) from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"]) or "settings"
+    more = "" if error.error_count() == 1 else f" (and {error.error_count() - 1} more)"
+    return f"{key}: {first['msg']}{more}"
+
+
+def _from_yaml(name: str | None) -> dict[str, Any]:
+    if not name:
+        return {}
+    path = Path(name)
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"IBKR_ASSETS_CONFIG: no such file: {path}") from None
+    except OSError as error:
+        raise ConfigurationError(f"IBKR_ASSETS_CONFIG: cannot read {path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" line {where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or "not valid YAML"
+        raise ConfigurationError(f"IBKR_ASSETS_CONFIG: {path}{line}: {problem}") from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise ConfigurationError(f"IBKR_ASSETS_CONFIG: {path}: expected a mapping, got {type(loaded).__name__}")
+    return loaded
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, text in env.items():
+        if name in NAMED_VARIABLES:
+            if text:
+                _set(values, NAMED_VARIABLES[name], text)
+        elif name.startswith(NESTED_PREFIX):
+            path = tuple(part.lower() for part in name.removeprefix(NESTED_PREFIX).split("__"))
+            _check_key(name, path)
+            _set(values, path, _plain(text))
+        elif name.startswith(PREFIX) and name not in _OTHER_VARIABLES:
+            raise ConfigurationError(f"{name}: unknown variable; `ibkr-assets doctor` lists the known ones")
+    return values
+
+
+def _plain(text: str) -> Any:
+    """Lists are written as JSON in the environment; everything else is text for pydantic to read."""
+    if text.startswith("["):
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            return text
+    return text
+
+
+def _check_key(name: str, path: tuple[str, ...]) -> None:
+    model: Any = Settings
+    for part in path:
+        fields = getattr(model, "model_fields", {})
+        if part not in fields:
+            raise ConfigurationError(f"{name}: unknown setting {'.'.join(path)}")
+        model = fields[part].annotation
+
+
+def _set(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for part in path[:-1]:
+        values = values.setdefault(part, {})
+    values[path[-1]] = value
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _running_stack(data_dir: Path) -> dict[str, str]:
+    """The environment of the embedded stack that runs on this data directory, or nothing."""
+    try:
+        state = json.loads((data_dir / STACK_FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return {}
+    except json.JSONDecodeError:
+        raise ConfigurationError(f"data_dir: {data_dir / STACK_FILE} is not JSON; remove it") from None
+    try:
+        os.kill(int(state["pid"]), 0)
+    except ProcessLookupError:
+        return {}
+    return {str(k): str(v) for k, v in state["environment"].items() if k in NAMED_VARIABLES}

@@ -1,0 +1,1 @@
+"""The embedded Postgres and the supervised processes of up."""

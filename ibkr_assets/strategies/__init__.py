@@ -1,0 +1,1 @@
+"""Features as of t in, signals out; and the registry of the kinds there are."""
