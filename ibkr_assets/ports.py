@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         SessionStatus,
     )
     from ibkr_assets.domain.instrument import Instrument
-    from ibkr_assets.domain.order import OrderIntent, OrderState
+    from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
     from ibkr_assets.domain.signal import Signal
     from ibkr_assets.risk.engine import Decision, Exposure
 
@@ -224,8 +224,11 @@ class IntentBook(Protocol):
         states: Sequence[OrderState] | None = None,
     ) -> list[IntentRecord]: ...
 
-    def held_and_working(self, account_ref: str, mode: str) -> dict[int, Decimal]:
-        """Signed shares by conid: fills counted once, plus what is left of every order that holds risk."""
+    def held_and_working(self, account_ref: str, mode: Mode, strategy_id: str) -> dict[int, Decimal]:
+        """Signed shares by conid of one strategy: its fills, plus what is left of its orders that hold risk."""
+
+    def killed_by(self, account_ref: str, strategy_id: str) -> str | None:
+        """The reason of an active kill or disarm that covers this account or strategy, or None."""
 
     def net_asset_value(self, account_ref: str) -> tuple[Decimal, datetime] | None:
         """The newest reconciled NAV with the market time it is of, or None before the first reconciliation."""

@@ -1,0 +1,141 @@
+"""The one place that picks concrete adapters for the settings in force.
+
+Nothing here decides or computes. Every function imports its adapter when it is called, so that a command which
+needs one peer does not pay for the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.risk.engine import Limits
+
+if TYPE_CHECKING:
+    from ibkr_assets.adapters.mlflow import MlflowTracker
+    from ibkr_assets.adapters.postgres.bars import PostgresBars
+    from ibkr_assets.adapters.postgres.connection import Database
+    from ibkr_assets.adapters.postgres.intents import PostgresIntents
+    from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
+    from ibkr_assets.market.calendar import ExchangeCalendar
+    from ibkr_assets.ports import BarSource, Broker, Clock
+    from ibkr_assets.settings import Settings
+
+
+def clock(settings: Settings) -> Clock:
+    """The market clock of mode sim where one is named, the machine's clock otherwise."""
+    from ibkr_assets.adapters.clock import MarketClock, SystemClock
+
+    return MarketClock(settings.clock_url) if settings.clock_url else SystemClock()
+
+
+def calendar(settings: Settings) -> ExchangeCalendar:
+    """The exchange calendar of the market."""
+    from ibkr_assets.market.calendar import exchange_calendar
+
+    return exchange_calendar(settings.market.calendar)
+
+
+def database(settings: Settings) -> Database:
+    """The platform's database. Raises ConfigurationError when no URL is known."""
+    from ibkr_assets.adapters.postgres.connection import Database
+
+    return Database(database_url(settings))
+
+
+def database_url(settings: Settings) -> str:
+    """The platform database's URL. Raises ConfigurationError when neither a URL nor a running stack is there."""
+    if settings.database.url is None:
+        raise ConfigurationError(
+            f"database.url: not set, and no embedded stack runs on data_dir {settings.data_dir}; "
+            "start one with `ibkr-assets up` or set IBKR_ASSETS_DATABASE_URL"
+        )
+    return settings.database.url.get_secret_value()
+
+
+def bar_source(settings: Settings) -> BarSource:
+    """Market data of the gateway; no order can be reached from it."""
+    from ibkr_assets.adapters.ibkr.client import market_data
+
+    gateway = settings.gateway
+    return market_data(
+        _gateway_url(settings),
+        ca=gateway.ca,
+        clock=clock(settings),
+        calendar=calendar(settings),
+        connect_timeout_s=gateway.connect_timeout_s,
+        read_timeout_s=gateway.read_timeout_s,
+    )
+
+
+def broker(settings: Settings) -> Broker:
+    """The gateway's order side. For the submitter and for a person at the command line."""
+    from ibkr_assets.adapters.ibkr.client import broker as connect
+
+    gateway = settings.gateway
+    return connect(
+        _gateway_url(settings),
+        ca=gateway.ca,
+        account=account(settings),
+        connect_timeout_s=gateway.connect_timeout_s,
+        read_timeout_s=gateway.read_timeout_s,
+        order_timeout_s=gateway.order_timeout_s,
+    )
+
+
+def account(settings: Settings) -> str:
+    """The pinned broker account. Raises ConfigurationError when there is none: IBKR would pick the first."""
+    if not settings.account:
+        raise ConfigurationError("account: not set; name the one account to trade with IBKR_ASSETS_ACCOUNT")
+    return settings.account
+
+
+def bar_store(settings: Settings) -> PostgresBars:
+    """Bars and features in Postgres."""
+    from ibkr_assets.adapters.postgres.bars import PostgresBars
+
+    return PostgresBars(database(settings))
+
+
+def strategy_store(settings: Settings) -> PostgresStrategies:
+    """Strategies and signals in Postgres."""
+    from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
+
+    return PostgresStrategies(database(settings))
+
+
+def intent_book(settings: Settings) -> PostgresIntents:
+    """The order ledger as those who decide see it."""
+    from ibkr_assets.adapters.postgres.intents import PostgresIntents
+
+    return PostgresIntents(database(settings), settings.submitter.salt)
+
+
+def tracker(settings: Settings) -> MlflowTracker | None:
+    """Experiment tracking, or None where no server is named."""
+    from ibkr_assets.adapters.mlflow import MlflowTracker
+
+    uri = settings.mlflow.tracking_uri
+    return MlflowTracker(uri, settings.mlflow.experiment) if uri else None
+
+
+def limits(settings: Settings) -> Limits:
+    """The risk limits in force."""
+    risk = settings.risk
+    return Limits(
+        allowed_symbols=frozenset(risk.allowed_symbols),
+        max_order_value_usd=risk.max_order_value_usd,
+        max_order_nav_fraction=risk.max_order_nav_fraction,
+        max_position_nav_fraction=risk.max_position_nav_fraction,
+        price_collar_fraction=risk.price_collar_fraction,
+        may_short=risk.may_short,
+    )
+
+
+def _gateway_url(settings: Settings) -> str:
+    if not settings.gateway.url:
+        raise ConfigurationError(
+            f"gateway.url: not set, and no embedded stack runs on data_dir {settings.data_dir}; "
+            "start one with `ibkr-assets up` or set IBKR_ASSETS_GATEWAY_URL"
+        )
+    return settings.gateway.url
