@@ -6,7 +6,7 @@ needs one peer does not pay for the others.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.risk.engine import Limits
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.bars import PostgresBars
     from ibkr_assets.adapters.postgres.connection import Database
     from ibkr_assets.adapters.postgres.intents import PostgresIntents
+    from ibkr_assets.adapters.postgres.ledger import PostgresLedger
     from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import BarSource, Broker, Clock
@@ -109,6 +110,20 @@ def intent_book(settings: Settings) -> PostgresIntents:
     from ibkr_assets.adapters.postgres.intents import PostgresIntents
 
     return PostgresIntents(database(settings), settings.submitter.salt)
+
+
+def order_ledger(settings: Settings) -> PostgresLedger:
+    """The order ledger as the submitter and the command line see it."""
+    from ibkr_assets.adapters.postgres.ledger import PostgresLedger
+
+    return PostgresLedger(database(settings))
+
+
+def inspect(settings: Settings, what: str, **arguments: Any) -> Any:
+    """What the client understood of one part of the gateway, as plain values for JSON."""
+    from ibkr_assets.adapters.ibkr.inspect import inspect_broker
+
+    return inspect_broker(bar_source(settings), broker(settings), what, **arguments)
 
 
 def tracker(settings: Settings) -> MlflowTracker | None:

@@ -45,7 +45,7 @@ NAMED_VARIABLES: dict[str, tuple[str, ...]] = {
     "IBKR_ASSETS_CRASH": ("crash",),
     "MLFLOW_TRACKING_URI": ("mlflow", "tracking_uri"),
 }
-_OTHER_VARIABLES = {"IBKR_ASSETS_CONFIG"}
+_OTHER_VARIABLES = {"IBKR_ASSETS_CONFIG", "IBKR_ASSETS_DEBUG", "IBKR_ASSETS_ADMIN_TOKEN"}
 
 #: Written by a running embedded stack into its data directory (`stack.state`); gone or stale when it is not running.
 STACK_FILE = "stack.json"

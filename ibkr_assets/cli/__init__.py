@@ -1,0 +1,1 @@
+"""The console command `ibkr-assets`: a thin face, one function a command."""

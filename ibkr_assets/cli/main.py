@@ -1,0 +1,217 @@
+"""The command line's entry: starting the stack and its processes, and the one place where an error becomes a line.
+
+Commands about orders are in `cli.orders`, about the broker in `cli.broker`, about strategies and data in `cli.data`.
+A command reads the settings, calls one function, and writes what it returned; anything longer belongs elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ibkr_assets import settings as configuration
+from ibkr_assets.cli import broker, data, orders
+from ibkr_assets.cli.output import emit, emit_json, say, table
+from ibkr_assets.domain.errors import PlatformError
+
+app = typer.Typer(
+    help="An asset-based data and trading platform for Interactive Brokers, on Dagster.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+submitter_app = typer.Typer(help="The one process that sends orders.", no_args_is_help=True)
+db_app = typer.Typer(help="The schema of the system of record.", no_args_is_help=True)
+app.add_typer(submitter_app, name="submitter")
+app.add_typer(db_app, name="db")
+app.add_typer(broker.app, name="broker")
+orders.register(app)
+data.register(app)
+
+AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]
+
+
+@app.command()
+def up(
+    data_dir: Annotated[Path | None, typer.Option(help="where everything is kept")] = None,
+    start: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first session")] = None,
+    sessions: Annotated[int, typer.Option(min=0, max=5000, help="sessions to replay")] = 60,
+    speed: Annotated[float, typer.Option(min=0, help="run the market clock this fast after the replay")] = 0,
+    strategies: Annotated[Path | None, typer.Option(help="YAML file of strategies")] = None,
+    once: Annotated[bool, typer.Option("--once", help="replay, print the summary, stop everything, exit")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start the embedded stack and replay real bars through it.
+
+    Example: ibkr-assets up --once --sessions 5 --json
+    """
+    from ibkr_assets.stack.up import UpOptions
+    from ibkr_assets.stack.up import up as run
+
+    if data_dir is not None:
+        os.environ["IBKR_ASSETS_DATA_DIR"] = str(data_dir)
+    options = UpOptions(
+        settings=configuration.load(),
+        start=None if start is None else start.date(),
+        sessions=sessions,
+        speed=speed,
+        strategies=strategies,
+        once=once,
+        as_json=as_json,
+    )
+    raise typer.Exit(run(options))
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """What runs, since when, on which port, in which mode.
+
+    Example: ibkr-assets status --json
+    """
+    from ibkr_assets.stack.health import status as read
+
+    report = read(configuration.load())
+    if as_json:
+        emit_json(report)
+        return
+    if not report["running"]:
+        say(f"no stack runs on data_dir {report['data_dir']}; start one with `ibkr-assets up`")
+        raise typer.Exit(1)
+    emit(f"mode {report['mode']}, since {report['started_at']}, data in {report['data_dir']}")
+    emit(table(report["processes"], ["name", "state", "pid", "port", "since", "url"]))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Every setting in force, redacted, and every dependency: reachable or not, and what to do about it.
+
+    Example: ibkr-assets doctor
+    """
+    from ibkr_assets.stack.health import doctor as examine
+
+    report = examine(configuration.load())
+    if as_json:
+        emit_json(report)
+    else:
+        emit(table(report["settings"], ["key", "value", "source"]))
+        emit("")
+        emit(table(report["checks"], ["name", "ok", "detail", "advice"]))
+    if not all(check["ok"] for check in report["checks"]):
+        raise typer.Exit(75)
+
+
+@app.command("env")
+def env_() -> None:
+    r"""The running stack's environment, as shell exports, for `dagster` and `mlflow` in another terminal.
+
+    Example: eval "$(ibkr-assets env)"
+    """
+    from ibkr_assets.stack.health import env as read
+
+    emit("\n".join(read(configuration.load())))
+
+
+@app.command()
+def gateway(
+    port: Annotated[int, typer.Option(help="API port; 0 picks a free one and prints it")] = 5000,
+    admin_port: Annotated[int, typer.Option(help="admin port; 0 picks a free one and prints it")] = 5010,
+    admin_token: Annotated[str, typer.Option(envvar="IBKR_ASSETS_ADMIN_TOKEN", help="required by the admin port")] = "",
+    seed: Annotated[int, typer.Option(help="every random choice comes from it")] = 0,
+    tape: Annotated[str, typer.Option(help="`real`, or a directory of CSV or Parquet bar files")] = "real",
+    account: Annotated[str, typer.Option(help="the simulated account's id")] = "DU1000001",
+    clock: Annotated[datetime | None, typer.Option(help="market time to start at, UTC")] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="keep orders and cash here across restarts")] = None,
+    fast_penalty: Annotated[bool, typer.Option("--fast-penalty", help="seconds, not minutes, in the box")] = False,
+    cert: Annotated[Path | None, typer.Option(help="serve https with this certificate (PEM)")] = None,
+    key: Annotated[Path | None, typer.Option(help="and this key (PEM)")] = None,
+) -> None:
+    """The simulated gateway alone, in the foreground: IBKR's Web API over a replayed market.
+
+    Example: ibkr-assets gateway --port 5000 --admin-port 5010 --admin-token secret
+    """
+    from datetime import UTC
+
+    from ibkr_assets.simulator.options import GatewayOptions
+    from ibkr_assets.simulator.server import serve
+
+    serve(
+        GatewayOptions(
+            port=port,
+            admin_port=admin_port,
+            admin_token=admin_token,
+            seed=seed,
+            tape=tape,
+            account=account,
+            clock_start=None if clock is None else clock.replace(tzinfo=UTC),
+            state_dir=state_dir,
+            fast_penalty=fast_penalty,
+            cert=cert,
+            key=key,
+        )
+    )
+
+
+@submitter_app.command("run")
+def submitter_run() -> None:
+    """Send approved orders, look after them, reconcile; in the foreground until stopped.
+
+    Example: IBKR_ASSETS_MODE=sim ibkr-assets submitter run
+    """
+    import signal
+    import threading
+
+    from ibkr_assets import bootstrap
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    bootstrap.submitter(configuration.load()).run(stop)
+
+
+@db_app.command("migrate")
+def db_migrate() -> None:
+    """Bring the schema up to date.
+
+    Example: IBKR_ASSETS_DATABASE_URL=postgresql://... ibkr-assets db migrate
+    """
+    from ibkr_assets import bootstrap
+    from ibkr_assets.adapters.postgres.migrate import migrate
+
+    emit(f"schema at {migrate(bootstrap.database_url(configuration.load()))}")
+
+
+@db_app.command("check")
+def db_check() -> None:
+    """Say whether the schema is the one this version wants; exit 78 when it is not.
+
+    Example: ibkr-assets db check
+    """
+    from ibkr_assets import bootstrap
+    from ibkr_assets.adapters.postgres.migrate import check
+
+    check(bootstrap.database_url(configuration.load()))
+    emit("schema is up to date")
+
+
+def main() -> None:
+    """Run one command. An expected error is one line on stderr and its own exit code."""
+    try:
+        app()
+    except PlatformError as error:
+        say(f"error: {error}")
+        sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the command line's last line: whatever is left becomes exit 70
+        if os.environ.get("IBKR_ASSETS_DEBUG"):
+            traceback.print_exc()
+        say(f"internal error: {type(error).__name__}: {error} (IBKR_ASSETS_DEBUG=1 shows where)")
+        sys.exit(70)
+
+
+if __name__ == "__main__":
+    main()
