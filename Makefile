@@ -1,0 +1,65 @@
+# Two commands are all that most people need: `make up` and `make test`.
+#
+#   make up ARGS="--once --sessions 5"    arguments are passed on
+#   make setup PYTHON=python3.12          another interpreter
+#
+# Everything is installed into .venv of this checkout, from requirements.lock, with hashes.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+STAMP := $(VENV)/.installed
+
+# A Python that does not write bytecode would start three to five times slower; it is compiled at install instead.
+export UV_PYTHON_DOWNLOADS := never
+export DAGSTER_DISABLE_TELEMETRY := 1
+
+.PHONY: up test test-fast check format bench setup lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n '1,7p' Makefile
+
+up: setup
+	@$(BIN)/ibkr-assets up $(ARGS)
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one: make setup PYTHON=python3.11"; exit 1; }
+	@echo "installing into $(VENV) (about a minute the first time)"
+	@$(PYTHON) -m venv $(VENV) || { echo "venv is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q ibkr_assets
+	@touch $@
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-fast: setup
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+check: setup
+	@$(BIN)/ruff format --check ibkr_assets ibkr_assets_tests benchmarks
+	@$(BIN)/ruff check ibkr_assets ibkr_assets_tests benchmarks
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup
+	@$(BIN)/ruff format ibkr_assets ibkr_assets_tests benchmarks
+	@$(BIN)/ruff check --fix ibkr_assets ibkr_assets_tests benchmarks
+
+bench: setup
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+lock: setup
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --quiet -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .ibkr_assets .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
