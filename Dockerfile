@@ -1,0 +1,22 @@
+FROM python:3.12.12-slim-bookworm AS build
+ENV UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
+RUN pip install --no-cache-dir uv==0.13.8 && python -m venv /opt/ibkr_assets
+WORKDIR /src
+COPY requirements.lock ./
+RUN uv pip sync --python /opt/ibkr_assets/bin/python --require-hashes requirements.lock
+COPY pyproject.toml README.md ./
+COPY ibkr_assets ./ibkr_assets
+RUN uv pip install --python /opt/ibkr_assets/bin/python --no-deps --no-build-isolation .
+
+FROM python:3.12.12-slim-bookworm
+RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin ibkr \
+    && mkdir -p /var/lib/mlflow /etc/ibkr_assets/dagster \
+    && chown ibkr /var/lib/mlflow
+COPY --from=build /opt/ibkr_assets /opt/ibkr_assets
+COPY docker/with-secrets /usr/local/bin/with-secrets
+COPY docker/dagster.yaml /etc/ibkr_assets/dagster/dagster.yaml
+COPY docker/workspace.yaml /etc/ibkr_assets/workspace.yaml
+ENV PATH=/opt/ibkr_assets/bin:$PATH PYTHONUNBUFFERED=1
+USER 10001:10001
+WORKDIR /home/ibkr
+CMD ["ibkr-assets", "--help"]
