@@ -1,0 +1,123 @@
+"""The bar store in memory, under the same contract as the one in Postgres (`contracts.bar_store`)."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
+from ibkr_assets.domain.errors import InputError
+from ibkr_assets.domain.instrument import Instrument
+from ibkr_assets.ports import BarsSaved
+
+_VALUES = ("open", "high", "low", "close", "volume")
+
+
+@dataclass
+class _Version:
+    symbol: str
+    values: tuple[float, ...]
+    version: int
+    source: str
+    known_from: datetime
+    known_to: datetime | None = None
+    verdict: str | None = None  # None: not judged; "": accepted; else the reason of the quarantine
+
+    @property
+    def row_sha(self) -> str:
+        return hashlib.sha256(repr(self.values).encode()).hexdigest()
+
+
+@dataclass
+class MemoryBars:
+    """Append-only versions by (conid, size, opened_at); the last of a list is the current one."""
+
+    by_conid: dict[int, Instrument] = field(default_factory=dict)
+    versions: dict[tuple[int, BarSize, datetime], list[_Version]] = field(default_factory=dict)
+    features: dict[tuple[str, BarSize, int, datetime], dict[str, float]] = field(default_factory=dict)
+
+    def save_instruments(self, instruments: Sequence[Instrument]) -> None:
+        """Known from now on; the same conid again replaces what was known of it."""
+        self.by_conid.update({i.conid: i for i in instruments})
+
+    def instruments(self, symbols: Sequence[str] | None = None) -> list[Instrument]:
+        """Known instruments by symbol."""
+        known = {i.symbol: i for i in self.by_conid.values()}
+        unknown = sorted(set(symbols or ()) - set(known))
+        if unknown:
+            raise InputError(f"symbols {unknown}: not known")
+        return [known[s] for s in sorted(known if symbols is None else set(symbols))]
+
+    def save_bars(self, bars: pd.DataFrame, size: BarSize, *, source: str, known_from: datetime) -> BarsSaved:
+        """Version by version, one bar at a time."""
+        inserted = revised = unchanged = 0
+        for row in bars.to_dict("records"):
+            versions = self.versions.setdefault(_key(row, size), [])
+            values = tuple(float(row[name]) for name in _VALUES)
+            if versions and repr(versions[-1].values) == repr(values):
+                unchanged += 1
+                continue
+            if versions:
+                versions[-1].known_to = known_from
+                revised += 1
+            else:
+                inserted += 1
+            versions.append(_Version(row["symbol"], values, len(versions) + 1, source, known_from))
+        return BarsSaved(inserted, revised, unchanged)
+
+    def load_bars(
+        self,
+        conids: Sequence[int],
+        size: BarSize,
+        start: datetime,
+        end: datetime,
+        *,
+        is_validated: bool = False,
+    ) -> pd.DataFrame:
+        """Current versions opened in [start, end)."""
+        rows = []
+        for (conid, of_size, opened_at), versions in sorted(self.versions.items()):
+            bar = versions[-1]
+            is_wanted = conid in set(conids) and of_size == size and start <= opened_at < end
+            if is_wanted and (not is_validated or bar.verdict == ""):
+                rows.append((conid, bar.symbol, opened_at, *bar.values, bar.version, bar.row_sha))
+        frame = pd.DataFrame(rows, columns=[*BAR_COLUMNS, "version", "row_sha"])
+        numbers = dict.fromkeys(_VALUES, "float64") | {"conid": "int64", "version": "int64"}
+        frame["opened_at"] = pd.to_datetime(frame["opened_at"], utc=True).astype("datetime64[us, UTC]")
+        return frame.astype(numbers)
+
+    def save_verdicts(self, size: BarSize, accepted: pd.DataFrame, quarantined: pd.DataFrame) -> None:
+        """The verdict goes to the version that was judged; a newer one waits for its own."""
+        judged = [(row, "") for row in accepted.to_dict("records")]
+        judged += [(row, str(row["reason"])) for row in quarantined.to_dict("records")]
+        for row, verdict in judged:
+            for version in self.versions.get(_key(row, size), []):
+                if version.version == row["version"]:
+                    version.verdict = verdict
+
+    def save_features(self, features: pd.DataFrame, size: BarSize, *, feature_digest: str) -> int:
+        """One row per bar, replaced when it comes again."""
+        for row in features.to_dict("records"):
+            conid, opened_at = int(row.pop("conid")), row.pop("opened_at").to_pydatetime()
+            self.features[(feature_digest, size, conid, opened_at)] = row
+        return len(features)
+
+    def load_features(
+        self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime, *, feature_digest: str
+    ) -> pd.DataFrame:
+        """Rows of this digest opened in [start, end)."""
+        rows = [
+            {"conid": conid, "opened_at": opened_at, **values}
+            for (digest, of_size, conid, opened_at), values in sorted(self.features.items())
+            if digest == feature_digest and of_size == size and conid in set(conids) and start <= opened_at < end
+        ]
+        frame = pd.DataFrame(rows, columns=None if rows else ["conid", "opened_at"])
+        frame["opened_at"] = pd.to_datetime(frame["opened_at"], utc=True).astype("datetime64[us, UTC]")
+        return frame.astype({"conid": "int64"})
+
+
+def _key(row: dict[str, Any], size: BarSize) -> tuple[int, BarSize, datetime]:
+    return int(row["conid"]), size, row["opened_at"].to_pydatetime()
