@@ -206,14 +206,30 @@ class IntentBook(Protocol):
         intent: OrderIntent,
         review: Callable[[OrderIntent, Exposure], Decision],
         *,
+        now: datetime,
         dagster_run_id: str | None,
         created_by: str,
     ) -> IntentRecord:
         """Store an intent with its risk decision, both in one transaction that holds the account's lock.
 
-        `review` is called with the exposure read under that lock. The same decision again returns the stored
-        record with `is_new=False` and calls nothing; the same decision with another payload raises
+        `now` is the market clock. `review` is called with the exposure read under that lock. The same decision again
+        returns the stored record with `is_new=False` and calls nothing; the same decision with another payload raises
         IdempotencyMismatch. An intent whose validity is past is stored as EXPIRED_UNSENT, never approved.
+        """
+
+    def plan_once(
+        self,
+        signals: Sequence[Signal],
+        plan: Callable[[Sequence[Signal], dict[int, Decimal], Decimal], Sequence[OrderIntent]],
+        *,
+        account_ref: str,
+        mode: Mode,
+        dagster_run_id: str | None,
+    ) -> list[OrderIntent]:
+        """The intents of one strategy's signals: planned and stored the first time, read back ever after.
+
+        `plan` gets the signals never planned before, `held_and_working` and the NAV, under the account's lock. Raises
+        Unavailable when there is no NAV yet, IdempotencyMismatch when a planned signal says something else now.
         """
 
     def intents(
@@ -227,8 +243,8 @@ class IntentBook(Protocol):
     def held_and_working(self, account_ref: str, mode: Mode, strategy_id: str) -> dict[int, Decimal]:
         """Signed shares by conid of one strategy: its fills, plus what is left of its orders that hold risk."""
 
-    def killed_by(self, account_ref: str, strategy_id: str) -> str | None:
-        """The reason of an active kill or disarm that covers this account or strategy, or None."""
+    def killed_by(self, account_ref: str, strategy_id: str, conid: int | None = None) -> str | None:
+        """The reason of an active kill or disarm that covers this account, strategy or instrument, or None."""
 
     def net_asset_value(self, account_ref: str) -> tuple[Decimal, datetime] | None:
         """The newest reconciled NAV with the market time it is of, or None before the first reconciliation."""

@@ -1,0 +1,62 @@
+"""What is held and what is on its way, read from executions and open orders.
+
+Each figure comes from one statement, so that a fill that is booked in between is never in both or in neither.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import psycopg
+from psycopg.rows import DictRow
+
+from ibkr_assets.domain.order import Mode, OrderIntent
+from ibkr_assets.risk.engine import Exposure
+
+_EXPOSURE = """
+select
+  (select coalesce(sum(case e.side when 'BUY' then e.quantity else -e.quantity end), 0)
+     from oms.execution_current e where e.account_ref = %(account)s and e.conid = %(conid)s)
+  + (select coalesce(sum(p.quantity), 0)
+       from oms.position_event p where p.account_ref = %(account)s and p.conid = %(conid)s) as held,
+  coalesce(sum(greatest(i.quantity - i.filled, 0)) filter (where i.side = 'BUY'), 0) as open_buys,
+  coalesce(sum(greatest(i.quantity - i.filled, 0)) filter (where i.side = 'SELL'), 0) as open_sells
+from oms.order_intent i join oms.state s on s.name = i.state
+where i.account_ref = %(account)s and i.conid = %(conid)s and s.holds_risk
+  and (i.mode <> 'dry_run' or %(mode)s = 'dry_run')
+"""
+
+_HELD_AND_WORKING = """
+select conid, sum(quantity) as quantity from (
+  select e.conid, case e.side when 'BUY' then e.quantity else -e.quantity end as quantity
+    from oms.execution_current e join oms.order_intent i using (intent_id)
+   where i.account_ref = %(account)s and i.strategy_id = %(strategy)s
+  union all
+  select i.conid, (case i.side when 'BUY' then 1 else -1 end) * greatest(i.quantity - i.filled, 0)
+    from oms.order_intent i join oms.state s on s.name = i.state
+   where i.account_ref = %(account)s and i.strategy_id = %(strategy)s and s.holds_risk and i.mode <> 'dry_run'
+) as parts group by conid having sum(quantity) <> 0
+"""
+
+
+def read_exposure(cursor: psycopg.Cursor[DictRow], intent: OrderIntent) -> Exposure:
+    """Held and open shares of the intent's instrument on its account, orders in doubt included.
+
+    Rehearsals (`dry_run`) count against other rehearsals only.
+    """
+    values = {"account": intent.account_ref, "conid": intent.conid, "mode": intent.mode}
+    row = cursor.execute(_EXPOSURE, values).fetchone()
+    assert row is not None
+    return Exposure(held=row["held"], open_buys=row["open_buys"], open_sells=row["open_sells"])
+
+
+def read_held_and_working(
+    cursor: psycopg.Cursor[DictRow], account_ref: str, mode: Mode, strategy_id: str
+) -> dict[int, Decimal]:
+    """Signed shares by conid of one strategy: its fills and what is left of its orders that hold risk.
+
+    A rehearsal (`mode` dry_run) sees the same real shares: it shows what would be ordered now.
+    """
+    del mode
+    rows = cursor.execute(_HELD_AND_WORKING, {"account": account_ref, "strategy": strategy_id}).fetchall()
+    return {row["conid"]: row["quantity"] for row in rows}

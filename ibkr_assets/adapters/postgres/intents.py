@@ -1,0 +1,230 @@
+"""The order ledger as those who decide see it: propose once, and read what became of it.
+
+What goes here: the `IntentBook` over Postgres. What does not: anything that a sent order needs (`sends`,
+`executions`, `doubts`); the submitter alone holds those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from ibkr_assets.adapters.postgres.exposure import read_exposure, read_held_and_working
+from ibkr_assets.adapters.postgres.order_rows import (
+    INTENT_FIELDS,
+    intent_values,
+    read_record,
+    record_columns,
+)
+from ibkr_assets.adapters.postgres.plans import PlanRows
+from ibkr_assets.adapters.postgres.transactions import transaction
+from ibkr_assets.domain.errors import IdempotencyMismatch, InputError
+from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
+from ibkr_assets.domain.signal import Signal
+from ibkr_assets.ports import IntentRecord
+from ibkr_assets.risk.engine import Approved, Decision, Exposure
+
+if TYPE_CHECKING:
+    from ibkr_assets.adapters.postgres.connection import Database
+
+_INSERT = f"""
+insert into oms.order_intent ({", ".join(INTENT_FIELDS)}, decision_key, client_order_id, payload_sha256, state,
+                              cause, dagster_run_id, created_by)
+values ({", ".join(f"%({name})s" for name in INTENT_FIELDS)}, %(decision_key)s, %(client_order_id)s,
+        %(payload_sha256)s, 'PROPOSED', 'propose', %(dagster_run_id)s, %(created_by)s)
+on conflict (decision_key) do nothing
+returning intent_id
+"""  # noqa: S608 - column names come from the dataclass
+
+
+class PostgresIntents:
+    """`IntentBook` over the schema `oms`. `salt` goes into every client order id."""
+
+    def __init__(self, database: Database, salt: str) -> None:
+        self._database = database
+        self._salt = salt
+
+    def propose(
+        self,
+        intent: OrderIntent,
+        review: Callable[[OrderIntent, Exposure], Decision],
+        *,
+        now: datetime,
+        dagster_run_id: str | None,
+        created_by: str,
+    ) -> IntentRecord:
+        """Store an intent with its decision, or return the record that the same decision has already.
+
+        Raises IdempotencyMismatch when the decision is stored with another payload.
+        """
+        _check_utc(intent)
+        with transaction(self._database) as cursor:
+            lock_account(cursor, intent.account_ref)
+            values = intent_values(intent) | {
+                "decision_key": intent.decision_key,
+                "client_order_id": intent.client_order_id(self._salt),
+                "payload_sha256": intent.payload_sha256,
+                "dagster_run_id": dagster_run_id,
+                "created_by": created_by,
+            }
+            row = cursor.execute(_INSERT, values).fetchone()
+            if row is None:
+                return self._stored(cursor, intent)
+            intent_id = row["intent_id"]
+            if intent.valid_until <= now:
+                reason = f"valid until {intent.valid_until.isoformat()}, market time was {now.isoformat()}"
+                _move(cursor, intent_id, OrderState.EXPIRED_UNSENT, cause="expired", reason=reason)
+            else:
+                exposure = read_exposure(cursor, intent)
+                decision = review(intent, exposure)
+                _store_decision(cursor, intent_id, intent, decision, exposure, now)
+            return self._record(cursor, intent_id, is_new=True)
+
+    def plan_once(
+        self,
+        signals: Sequence[Signal],
+        plan: Callable[[Sequence[Signal], dict[int, Decimal], Decimal], Sequence[OrderIntent]],
+        *,
+        account_ref: str,
+        mode: Mode,
+        dagster_run_id: str | None,
+    ) -> list[OrderIntent]:
+        """The intents of these signals of one strategy: planned the first time, read back ever after.
+
+        `plan` is called under the account's lock, with the signals that were never planned, what the strategy holds
+        and has working, and the net asset value. Raises Unavailable when there is no NAV yet, IdempotencyMismatch
+        when a signal that was planned before says something else now.
+        """
+        if not signals:
+            return []
+        with transaction(self._database) as cursor:
+            lock_account(cursor, account_ref)
+            rows = PlanRows(cursor, account_ref, mode)
+            return rows.plan(signals, plan, dagster_run_id=dagster_run_id)
+
+    def intents(
+        self,
+        *,
+        session_date: date | None = None,
+        strategy_id: str | None = None,
+        states: Sequence[OrderState] | None = None,
+    ) -> list[IntentRecord]:
+        """Stored records in the order they were proposed; each argument narrows."""
+        query = f"""
+            select {record_columns("i")} from oms.order_intent i
+            where (%(day)s::date is null or i.session_date = %(day)s)
+              and (%(strategy)s::text is null or i.strategy_id = %(strategy)s)
+              and (%(states)s::text[] is null or i.state = any(%(states)s))
+            order by i.created_at, i.intent_id
+        """  # noqa: S608 - column names come from the dataclass
+        wanted = None if states is None else [str(state) for state in states]
+        with transaction(self._database) as cursor:
+            rows = cursor.execute(query, {"day": session_date, "strategy": strategy_id, "states": wanted}).fetchall()
+        return [read_record(row) for row in rows]
+
+    def held_and_working(self, account_ref: str, mode: Mode, strategy_id: str) -> dict[int, Decimal]:
+        """Signed shares by conid of one strategy: fills, and what is left of orders that hold risk."""
+        with transaction(self._database) as cursor:
+            return read_held_and_working(cursor, account_ref, mode, strategy_id)
+
+    def killed_by(self, account_ref: str, strategy_id: str, conid: int | None = None) -> str | None:
+        """The active kill or disarm that covers this account, strategy or instrument, in words, or None."""
+        with transaction(self._database) as cursor:
+            row = cursor.execute(
+                "select oms.blocked_by(%s, %s, %s) as reason", (account_ref, strategy_id, conid)
+            ).fetchone()
+        return None if row is None else row["reason"]
+
+    def net_asset_value(self, account_ref: str) -> tuple[Decimal, datetime] | None:
+        """The platform's newest NAV of the account and the market time it is of."""
+        with transaction(self._database) as cursor:
+            return PlanRows.net_asset_value(cursor, account_ref)
+
+    def _stored(self, cursor: psycopg.Cursor[DictRow], intent: OrderIntent) -> IntentRecord:
+        row = cursor.execute(
+            "select intent_id, payload_sha256 from oms.order_intent where decision_key = %s", (intent.decision_key,)
+        ).fetchone()
+        assert row is not None
+        record = self._record(cursor, row["intent_id"], is_new=False)
+        if row["payload_sha256"] != intent.payload_sha256:
+            raise IdempotencyMismatch(
+                f"decision {intent.decision_key} is stored as {_summary(record.intent)}, "
+                f"and came again as {_summary(intent)}"
+            )
+        return record
+
+    def _record(self, cursor: psycopg.Cursor[DictRow], intent_id: str, *, is_new: bool) -> IntentRecord:
+        query = f"select {record_columns('i')} from oms.order_intent i where i.intent_id = %s"  # noqa: S608
+        row = cursor.execute(query, (intent_id,)).fetchone()
+        assert row is not None
+        return read_record(row, is_new=is_new)
+
+
+def lock_account(cursor: psycopg.Cursor[DictRow], account_ref: str) -> None:
+    """Hold the account's row until the end of the transaction; the first caller makes the row."""
+    cursor.execute("insert into oms.account (account_ref) values (%s) on conflict do nothing", (account_ref,))
+    cursor.execute("select from oms.account where account_ref = %s for update", (account_ref,))
+
+
+def _store_decision(
+    cursor: psycopg.Cursor[DictRow],
+    intent_id: str,
+    intent: OrderIntent,
+    decision: Decision,
+    exposure: Exposure,
+    now: datetime,
+) -> None:
+    is_approved = isinstance(decision, Approved)
+    code, text = ("", "") if isinstance(decision, Approved) else (decision.code, decision.text)
+    cursor.execute(
+        "insert into oms.risk_decision (intent_id, is_approved, code, text, findings, exposure, market_at) "
+        "values (%s, %s, %s, %s, %s, %s, %s)",
+        (
+            intent_id,
+            is_approved,
+            code,
+            text,
+            Jsonb([asdict(finding) for finding in decision.findings]),
+            Jsonb({name: str(value) for name, value in asdict(exposure).items()}),
+            now,
+        ),
+    )
+    if is_approved:
+        price = intent.limit_price or intent.reference_price
+        cursor.execute(
+            "insert into oms.reservation (intent_id, account_ref, conid, quantity, notional_usd) "
+            "values (%s, %s, %s, %s, %s)",
+            (intent_id, intent.account_ref, intent.conid, intent.quantity, intent.quantity * price),
+        )
+        _move(cursor, intent_id, OrderState.APPROVED, cause="risk", reason="")
+    else:
+        _move(cursor, intent_id, OrderState.DENIED, cause="risk", reason=f"{code}: {text}")
+
+
+def _move(cursor: psycopg.Cursor[DictRow], intent_id: str, state: OrderState, *, cause: str, reason: str) -> None:
+    cursor.execute(
+        "update oms.order_intent set state = %s, version = version + 1, cause = %s, reason = %s where intent_id = %s",
+        (state, cause, reason, intent_id),
+    )
+
+
+def _check_utc(intent: OrderIntent) -> None:
+    for name in ("signal_bar_end", "valid_until"):
+        moment: datetime = getattr(intent, name)
+        if moment.utcoffset() is None or moment.isoformat()[-6:] != "+00:00":
+            raise InputError(f"{name}: must be in UTC, since it is part of the decision's identity, got {moment!r}")
+
+
+def _summary(intent: OrderIntent) -> str:
+    limit = "market" if intent.limit_price is None else f"limit {intent.limit_price}"
+    return (
+        f"{intent.side} {intent.quantity} {intent.symbol} {limit} {intent.time_in_force} "
+        f"valid until {intent.valid_until.isoformat()}"
+    )
