@@ -1,0 +1,112 @@
+"""Moves without trades, moves too big for the instrument, and moves that look like a split.
+
+Candidates are found over whole columns; only they, a handful in a decade, are looked at one by one against the
+bars before them. A verdict never looks ahead: a real crash is held for one session and confirmed by the next one
+that stays there, and a bad tick does not take the good bar after it along.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ibkr_assets.market.reasons import Reason
+
+Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+JUMP_FRACTION = 0.25
+JUMP_SIGMAS = 12.0
+
+#: Bars that say what is usual, and how few of them say nothing.
+USUAL_BARS = 60
+FEWEST_BARS = 20
+
+#: Old shares to new ones of splits and reverse splits that occur.
+SPLIT_RATIOS = tuple(
+    sorted(
+        {r for n in (1.25, 4 / 3, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 15.0, 20.0) for r in (n, 1 / n)}
+    )
+)
+#: A change smaller than this is smaller than any of the ratios can explain.
+SMALLEST_CHANGE = 0.18
+#: The opening price moves overnight as on any other day: the ratio is met within this, or 1.5 usual deviations.
+SPLIT_TOLERANCE = 0.005
+SPLIT_SIGMAS = 1.5
+#: A split makes no news of its own: volume stays below this many times the usual, new shares counted as old ones.
+SPLIT_VOLUME = 4.0
+
+
+def find_jumps(bars: pd.DataFrame, *, is_usable: Flags, is_judged: Flags) -> Iterator[tuple[int, Reason]]:
+    """Rows of `bars` that jump, with the reason.
+
+    `is_usable` marks bars without another fault; the others neither jump nor say what is usual. `is_judged` marks
+    the rows of interest; earlier rows are looked at too, because a bar is compared with the last good one.
+    """
+    if not (is_usable & is_judged).any():
+        return
+    positions = np.flatnonzero(is_usable)
+    usable = bars.iloc[positions]
+    order = np.lexsort((usable["opened_at"].to_numpy(dtype="datetime64[ns]"), usable["conid"].to_numpy()))
+    positions, conids = positions[order], usable["conid"].to_numpy()[order]
+    open_, close, volume = (usable[name].to_numpy(dtype=np.float64)[order] for name in ("open", "close", "volume"))
+    for rows in np.split(np.arange(conids.size), np.flatnonzero(np.diff(conids)) + 1):
+        for row, reason in _of_instrument(open_[rows], close[rows], volume[rows]):
+            position = int(positions[rows[row]])
+            if is_judged[position]:
+                yield position, reason
+
+
+def _of_instrument(open_: Floats, close: Floats, volume: Floats) -> Iterator[tuple[int, Reason]]:
+    """One instrument's bars, oldest first. Small moves are passed over by the vectorised first lines."""
+    moved_untraded = (volume[1:] == 0) & (close[1:] != close[:-1])
+    yield from ((row, Reason.ZERO_VOLUME_MOVE) for row in (np.flatnonzero(moved_untraded) + 1).tolist())
+    is_candidate = np.abs(close[1:] / close[:-1] - 1) > SMALLEST_CHANGE
+    is_candidate |= np.abs(open_[1:] / close[:-1] - 1) > SMALLEST_CHANGE
+    flagged: set[int] = set()
+    for row in (np.flatnonzero(is_candidate & ~moved_untraded) + 1).tolist():
+        sigma = _usual_deviation(close[max(0, row - USUAL_BARS - 1) : row])
+        reason = _reason(open_, close, volume, row, row - 1, sigma)
+        if reason is None:
+            continue
+        good = row - 1
+        while good in flagged:
+            good -= 1
+        is_back = good >= 0 and good != row - 1 and _reason(open_, close, volume, row, good, sigma) is None
+        if not is_back:
+            flagged.add(row)
+            yield row, reason
+
+
+def _reason(open_: Floats, close: Floats, volume: Floats, row: int, before: int, sigma: float | None) -> Reason | None:
+    if _is_split(close[before], open_[row], volume[max(0, row - FEWEST_BARS) : row], volume[row], sigma):
+        return Reason.SPLIT_SUSPECT
+    change = close[row] / close[before] - 1
+    is_unusual = sigma is None or abs(math.log(close[row] / close[before])) > JUMP_SIGMAS * sigma
+    return Reason.TOO_BIG_JUMP if abs(change) > JUMP_FRACTION and is_unusual else None
+
+
+def _is_split(close_before: float, opened: float, volumes: Floats, volume: float, sigma: float | None) -> bool:
+    log_ratio = math.log(close_before / opened)
+    if abs(opened / close_before - 1) < SMALLEST_CHANGE or sigma is None or abs(log_ratio) <= JUMP_SIGMAS * sigma:
+        return False
+    ratio = min(SPLIT_RATIOS, key=lambda r: abs(math.log(r) - log_ratio))
+    if abs(math.log(ratio) - log_ratio) > max(SPLIT_TOLERANCE, SPLIT_SIGMAS * sigma):
+        return False
+    return volume <= SPLIT_VOLUME * max(ratio, 1.0) * float(np.median(volumes))
+
+
+def _usual_deviation(close: Floats) -> float | None:
+    """Standard deviation of daily log returns, or None when there are too few bars to say.
+
+    Taken from the median absolute deviation (times 1.4826, as for a normal distribution), so that one jump in the
+    past does not hide the next.
+    """
+    if close.size < FEWEST_BARS + 1:
+        return None
+    returns = np.diff(np.log(close))
+    return float(1.4826 * np.median(np.abs(returns - np.median(returns))))

@@ -1,0 +1,38 @@
+"""The closed list of what can be wrong with a bar. How each is found is in `market.validation`."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a bar is in quarantine. Stored as text, so a value once released keeps its meaning for ever.
+
+    Where several apply, the first in this order is the one that is given.
+    """
+
+    MISSING_FIELD = "missing_field"
+    NOT_FINITE = "not_finite"
+    OUTSIDE_SESSION = "outside_session"
+    DUPLICATE_IN_FETCH = "duplicate_in_fetch"
+    OUT_OF_ORDER = "out_of_order"
+    NOT_POSITIVE = "not_positive"
+    NEGATIVE_VOLUME = "negative_volume"
+    OHLC_ORDER = "ohlc_order"
+    ZERO_VOLUME_MOVE = "zero_volume_move"
+    SPLIT_SUSPECT = "split_suspect"
+    TOO_BIG_JUMP = "too_big_jump"
+
+
+#: What each reason means, for people.
+DESCRIPTIONS: dict[Reason, str] = {
+    Reason.MISSING_FIELD: "a price, the volume or the time is missing",
+    Reason.NOT_FINITE: "a price or the volume is infinite",
+    Reason.OUTSIDE_SESSION: "the bar does not start when a session of the exchange opens",
+    Reason.DUPLICATE_IN_FETCH: "the bar came more than once; where the copies differ, none is accepted",
+    Reason.OUT_OF_ORDER: "the bar came after a later one of the same instrument",
+    Reason.NOT_POSITIVE: "a price is zero or below",
+    Reason.NEGATIVE_VOLUME: "the volume is below zero",
+    Reason.OHLC_ORDER: "high is below, or low is above, another price of the bar",
+    Reason.ZERO_VOLUME_MOVE: "the price moved although nothing was traded",
+    Reason.SPLIT_SUSPECT: "overnight the price changed by the ratio of a split, at ordinary volume",
+    Reason.TOO_BIG_JUMP: "the close moved by more than 25 % and 12 standard deviations",
+}
