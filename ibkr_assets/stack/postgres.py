@@ -24,7 +24,7 @@ from urllib.parse import quote
 from ibkr_assets.domain.errors import ConfigurationError, Unavailable
 from ibkr_assets.stack.databases import DATABASES, SUPERUSER, create_databases, ensure_sibling_databases
 from ibkr_assets.stack.server_account import ServerAccount, server_account
-from ibkr_assets.stack.server_passwords import PASSWORD_FILE, load_passwords
+from ibkr_assets.stack.server_passwords import ROLES_FILE, load_passwords
 from ibkr_assets.stack.server_processes import clear_leftovers
 
 if TYPE_CHECKING:
@@ -86,9 +86,9 @@ class EmbeddedPostgres:
             raise ConfigurationError(f"data_dir: cannot write to {self.data_dir}: {error.strerror}") from None
         account = server_account(self.data_dir, self._binaries())
         if self.cluster.exists():
-            if not (self.data_dir / PASSWORD_FILE).exists():
+            if not (self.data_dir / ROLES_FILE).exists():
                 raise ConfigurationError(
-                    f"data_dir: {self.cluster} is there, but its passwords in {self.data_dir / PASSWORD_FILE} are gone; "
+                    f"data_dir: {self.cluster} is there, but its passwords, {self.data_dir / ROLES_FILE}, are gone; "
                     "restore that file, or choose another --data-dir"
                 )
             clear_leftovers(self.cluster)

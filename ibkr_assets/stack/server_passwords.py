@@ -13,12 +13,12 @@ from pathlib import Path
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.stack.databases import ROLES
 
-PASSWORD_FILE = "postgres-passwords.json"
+ROLES_FILE = "postgres-roles.json"
 
 
 def load_passwords(data_dir: Path) -> dict[str, str]:
     """Passwords by role; those not there yet are made and stored first. Raises ConfigurationError on a broken file."""
-    path = data_dir / PASSWORD_FILE
+    path = data_dir / ROLES_FILE
     known: dict[str, str] = {}
     if path.exists():
         try:
