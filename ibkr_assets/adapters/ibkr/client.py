@@ -1,0 +1,148 @@
+"""The client put together: a market-data side and an order side for one gateway.
+
+What goes here: which object holds which. Both sides of one process, and all processes of one user on a machine,
+share the request limits of a gateway.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ibkr_assets.adapters.ibkr import quotes
+from ibkr_assets.adapters.ibkr.accounts import AccountReads
+from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
+from ibkr_assets.adapters.ibkr.orders import OrderDesk
+from ibkr_assets.adapters.ibkr.pacing import FIRST_PENALTY_S, Limiter
+from ibkr_assets.adapters.ibkr.pacing_state import FileState
+from ibkr_assets.adapters.ibkr.session import Session
+from ibkr_assets.adapters.ibkr.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ibkr_assets.adapters.ibkr.history import Calendar
+    from ibkr_assets.domain.account import Fill
+    from ibkr_assets.domain.broker import (
+        BrokerOrder,
+        BrokerPosition,
+        CancelAnswer,
+        CashLedger,
+        OrdersRead,
+        OrderTicket,
+        PlaceAnswer,
+        Quote,
+        SessionStatus,
+    )
+    from ibkr_assets.domain.instrument import Instrument
+    from ibkr_assets.ports import Clock
+
+
+def market_data(
+    url: str,
+    *,
+    ca: str | None,
+    clock: Clock,
+    calendar: Calendar,
+    connect_timeout_s: float,
+    read_timeout_s: float,
+    first_penalty_s: float = FIRST_PENALTY_S,
+) -> IbkrMarketData:
+    """Market data of the gateway at `url` (up to and including /v1/api); nothing is sent yet.
+
+    `read_timeout_s` is for one try; a read that fails is tried three times. `first_penalty_s` is the silence after a
+    429. Raises ConfigurationError for a URL, file or pin that cannot be used.
+    """
+    transport = _transport(url, ca, connect_timeout_s, read_timeout_s, first_penalty_s)
+    return IbkrMarketData(Session(transport, account=None), clock, calendar)
+
+
+def broker(
+    url: str,
+    *,
+    ca: str | None,
+    account: str,
+    connect_timeout_s: float,
+    read_timeout_s: float,
+    order_timeout_s: float,
+    first_penalty_s: float = FIRST_PENALTY_S,
+) -> IbkrBroker:
+    """The order side of the gateway, for the one pinned account; nothing is sent yet. Otherwise as `market_data`."""
+    transport = _transport(url, ca, connect_timeout_s, read_timeout_s, first_penalty_s)
+    return IbkrBroker(Session(transport, account=account), account, order_timeout_s)
+
+
+def _transport(
+    url: str, ca: str | None, connect_timeout_s: float, read_timeout_s: float, first_penalty_s: float
+) -> Transport:
+    return Transport(
+        url,
+        ca=ca,
+        limiter=Limiter(FileState(url.rstrip("/")), first_penalty_s=first_penalty_s),
+        connect_timeout_s=connect_timeout_s,
+        read_timeout_s=read_timeout_s,
+    )
+
+
+class IbkrBroker:
+    """`ports.Broker` over the gateway. Each method is one of the parts below; see the port for what it promises."""
+
+    def __init__(self, session: Session, account: str, order_timeout_s: float) -> None:
+        self.sessions = session
+        self.reads = AccountReads(session, account)
+        self._desk = OrderDesk(session, account, order_timeout_s)
+
+    def open_session(self) -> SessionStatus:
+        """See `ports.Broker.open_session`."""
+        return self.sessions.open()
+
+    def session(self) -> SessionStatus:
+        """See `ports.Broker.session`."""
+        return self.sessions.status()
+
+    def keep_alive(self) -> SessionStatus:
+        """See `ports.Broker.keep_alive`."""
+        return self.sessions.tickle()
+
+    def session_id(self) -> str:
+        """See `ports.Broker.session_id`. Fresh at every call, which may wait a second for IBKR's tickle limit."""
+        return self.sessions.identity()
+
+    def place(self, ticket: OrderTicket) -> PlaceAnswer:
+        """See `ports.Broker.place`."""
+        return self._desk.place(ticket)
+
+    def reply(self, reply_id: str, *, is_confirmed: bool) -> PlaceAnswer:
+        """See `ports.Broker.reply`."""
+        return self._desk.reply(reply_id, is_confirmed=is_confirmed)
+
+    def cancel(self, broker_order_id: str) -> CancelAnswer:
+        """See `ports.Broker.cancel`."""
+        return self._desk.cancel(broker_order_id)
+
+    def live_orders(self) -> OrdersRead:
+        """See `ports.Broker.live_orders`."""
+        return self.reads.live_orders()
+
+    def order_status(self, broker_order_id: str) -> BrokerOrder | None:
+        """See `ports.Broker.order_status`."""
+        return self.reads.order_status(broker_order_id)
+
+    def trades(self) -> tuple[Fill, ...]:
+        """See `ports.Broker.trades`."""
+        return self.reads.trades()
+
+    def positions(self) -> tuple[BrokerPosition, ...]:
+        """See `ports.Broker.positions`."""
+        return self.reads.positions()
+
+    def cash_ledger(self) -> CashLedger:
+        """See `ports.Broker.cash_ledger`."""
+        return self.reads.cash_ledger()
+
+    def quotes(self, instruments: Sequence[Instrument]) -> dict[int, Quote]:
+        """See `ports.Broker.quotes`."""
+        return quotes.fetch_quotes(self.sessions, [i.conid for i in instruments])
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.sessions.transport.close()

@@ -1,0 +1,50 @@
+"""`ports.BarSource` over the gateway. No order can be reached from here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ibkr_assets.adapters.ibkr import contracts, history, quotes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    import pandas as pd
+
+    from ibkr_assets.adapters.ibkr.session import Session
+    from ibkr_assets.domain.bar import BarSize
+    from ibkr_assets.domain.broker import Quote, SessionStatus
+    from ibkr_assets.domain.instrument import Instrument
+    from ibkr_assets.ports import Clock
+
+
+class IbkrMarketData:
+    """Contracts, bars and quotes. Safe for threads: several symbols may be fetched at once, paced together."""
+
+    def __init__(self, session: Session, clock: Clock, calendar: history.Calendar) -> None:
+        self.sessions = session
+        self._clock = clock
+        self._calendar = calendar
+
+    def resolve(self, symbol: str) -> Instrument:
+        """See `ports.BarSource.resolve`."""
+        return contracts.resolve(self.sessions, symbol)
+
+    def fetch_bars(self, instrument: Instrument, size: BarSize, start: datetime, end: datetime) -> pd.DataFrame:
+        """See `ports.BarSource.fetch_bars`. Raises InputError for a range that is empty or without zones."""
+        return history.fetch_bars(
+            self.sessions, self._calendar, instrument, size, start, end, now=self._clock.now()
+        )  # fmt: skip
+
+    def fetch_quotes(self, instruments: Sequence[Instrument]) -> dict[int, Quote]:
+        """See `ports.BarSource.fetch_quotes`."""
+        return quotes.fetch_quotes(self.sessions, [i.conid for i in instruments])
+
+    def session(self) -> SessionStatus:
+        """See `ports.BarSource.session`."""
+        return self.sessions.status()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.sessions.transport.close()

@@ -1,0 +1,98 @@
+"""What was sent to a gateway lately, shared by every process of this user on this machine.
+
+IBKR counts requests by address, not by process: a limit that each process keeps for itself is no limit. What the
+limits are goes to `pacing`. Stamps are monotonic seconds, which all processes of one machine share.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ibkr_assets.domain.errors import ConfigurationError
+
+
+@dataclass(slots=True)
+class Sent:
+    """Stamps by rule as [token, time], the times until which a concurrent slot is held by token, and the penalty."""
+
+    stamps: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
+    slots: dict[str, float] = field(default_factory=dict)
+    shut_until: float = 0.0
+    strikes: int = 0
+
+
+class State(Protocol):
+    """Exclusive access to what was sent; changes are kept when the block ends."""
+
+    def locked(self) -> AbstractContextManager[Sent]:
+        """What was sent, held until the block ends."""
+
+
+class MemoryState:
+    """For one process alone."""
+
+    def __init__(self) -> None:
+        self._sent = Sent()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def locked(self) -> Iterator[Sent]:
+        """Hold the lock of this object."""
+        with self._lock:
+            yield self._sent
+
+
+class FileState:
+    """For all processes of one user: a small file that is locked while it is read and written.
+
+    Raises ConfigurationError when the folder is not private to this user.
+    """
+
+    def __init__(self, base_url: str, folder: Path | None = None) -> None:
+        self._folder = folder or Path(tempfile.gettempdir()) / f"ibkr-assets-{os.getuid()}"
+        self._path = self._folder / f"pacing-{hashlib.sha256(base_url.encode()).hexdigest()[:16]}.json"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stat = self._folder.lstat()
+        except OSError as error:
+            raise ConfigurationError(f"pacing folder {self._folder}: {error.strerror}") from None
+        if stat.st_uid != os.getuid() or not self._folder.is_dir() or self._folder.is_symlink() or stat.st_mode & 0o022:
+            raise ConfigurationError(f"pacing folder {self._folder}: belongs to, or can be written by, another user")
+
+    @contextmanager
+    def locked(self) -> Iterator[Sent]:
+        """Hold the file's lock, over threads and processes alike."""
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            sent = _read(os.read(handle, 1 << 20))
+            yield sent
+            text = json.dumps(asdict(sent)).encode()
+            os.pwrite(handle, text, 0)
+            os.ftruncate(handle, len(text))
+        finally:
+            os.close(handle)
+
+
+def _read(text: bytes) -> Sent:
+    """A file cut short by a kill tells nothing that matters for longer than one window: start afresh."""
+    try:
+        values = json.loads(text)
+        return Sent(
+            {rule: [(str(token), float(at)) for token, at in stamps] for rule, stamps in values["stamps"].items()},
+            {str(token): float(until) for token, until in values["slots"].items()},
+            float(values["shut_until"]),
+            int(values["strikes"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Sent()
