@@ -1,0 +1,43 @@
+"""Run two ways of doing one thing in turn, and say how they compare.
+
+What goes here: timing and the table. What does not: what is measured (a module each beside this one). Nothing here
+asserts a speed: machines are noisy, ratios of one run are what can be compared.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Median seconds of ours and of each other way, with the rows that were handled."""
+
+    name: str
+    rows: int
+    ours_s: float
+    others_s: dict[str, float]
+
+    def lines(self) -> list[str]:
+        """One line for ours, one for each other way with the ratio."""
+        text = [f"{self.name}: {self.rows:,} rows, ours {self.ours_s:.3f} s ({self.rows / self.ours_s:,.0f} rows/s)"]
+        for other, seconds in self.others_s.items():
+            text.append(f"    {other:<44} {seconds:8.3f} s   ours is {seconds / self.ours_s:5.2f} x its speed")
+        return text
+
+
+def compare(
+    name: str, rows: int, ours: Callable[[], object], others: dict[str, Callable[[], object]], *, rounds: int = 5
+) -> Comparison:
+    """Time all ways alternately, `rounds` times each, and take the medians."""
+    seconds: dict[str, list[float]] = {"": [], **{other: [] for other in others}}
+    for _ in range(rounds):
+        for way, run in (("", ours), *others.items()):
+            began = time.perf_counter()
+            run()
+            seconds[way].append(time.perf_counter() - began)
+    medians = {way: statistics.median(values) for way, values in seconds.items()}
+    return Comparison(name, rows, medians.pop(""), medians)
