@@ -1,65 +1,18 @@
 """From an intent to `Approved` or `Denied`, with every number that was used.
 
-What goes here: the two outcomes, the facts a review needs, and the loop over the rules. What does not: the rules
-themselves (`risk.rules`) and where the facts come from (`execution.propose`, and the ledger for the exposure).
-A fact that is missing denies.
+What goes here: the two outcomes and the loop over the rules. What does not: the rules themselves (`risk.rules`)
+and the facts they are given (`risk.facts`). No rule can be left out, and none stops the others from being heard.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
 
-from ibkr_assets.domain.order import Mode, OrderIntent
+from ibkr_assets.domain.order import OrderIntent
+from ibkr_assets.risk.facts import Exposure, Facts, Finding, Limits
+from ibkr_assets.risk.rules import RULES
 
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits in force. Money in USD; fractions of net asset value in (0, 1]."""
-
-    allowed_symbols: frozenset[str]
-    max_order_value_usd: Decimal
-    max_order_nav_fraction: Decimal
-    max_position_nav_fraction: Decimal
-    price_collar_fraction: Decimal
-    may_short: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known when the review happens. `now` is the market clock; `mode` is the platform's.
-
-    `nav_usd` is None before the first reconciliation; `killed_by` is the reason of an active kill, or None.
-    """
-
-    now: datetime
-    mode: Mode
-    nav_usd: Decimal | None
-    killed_by: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Exposure:
-    """Shares of one instrument on one account, read under the account's lock.
-
-    `held` is signed and comes from fills; `open_buys` and `open_sells` are what is left of orders that hold risk,
-    orders in doubt included; both are positive.
-    """
-
-    held: Decimal
-    open_buys: Decimal
-    open_sells: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one rule said, with the numbers it used, as text so that they are stored exactly."""
-
-    code: str
-    is_passed: bool
-    numbers: dict[str, str]
-    text: str = ""
+__all__ = ["Approved", "Decision", "Denied", "Exposure", "Facts", "Finding", "Limits", "review"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +34,18 @@ class Denied:
 
 
 Decision = Approved | Denied
+
+
+def review(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits) -> Decision:
+    """Hear every rule. A rule that cannot be evaluated denies; nothing is raised for what an intent contains."""
+    findings = []
+    for code, rule in RULES.items():
+        try:
+            finding = rule(intent, facts, exposure, limits)
+        except ArithmeticError as error:
+            finding = Finding(code, is_passed=False, numbers={}, text=f"cannot be evaluated: {type(error).__name__}")
+        findings.append(finding)
+    failed = next((finding for finding in findings if not finding.is_passed), None)
+    if failed is None:
+        return Approved(intent, tuple(findings))
+    return Denied(intent, failed.code, failed.text, tuple(findings))
