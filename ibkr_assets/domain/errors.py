@@ -12,6 +12,8 @@ answers of the broker, which are values (`domain.broker`), and expected refusals
     │   └── LoginRequired             a person must log in to the gateway; no retry helps
     ├── BrokerRefusal                 the broker answered, and the answer is no (reads; orders get values)
     ├── UnreadableAnswer              the broker answered something that cannot be understood
+    ├── StackFailure                  a process of the embedded stack died, or did not become ready
+    │   └── RunFailure                a Dagster run of the replay ended badly: exit 1
     └── LedgerConflict                the order ledger refused a change: illegal transition, stale writer, or the
         └── IdempotencyMismatch       same decision with another payload; never a second order
 """
@@ -69,6 +71,16 @@ class UnreadableAnswer(PlatformError):
         super().__init__(text)
         self.text = text
         self.status = status
+
+
+class StackFailure(PlatformError):
+    """A process of the embedded stack died or did not become ready. The rest has been stopped."""
+
+
+class RunFailure(StackFailure):
+    """A Dagster run of the replay did not succeed."""
+
+    exit_code = 1
 
 
 class LedgerConflict(PlatformError):
