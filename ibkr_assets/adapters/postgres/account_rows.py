@@ -1,0 +1,114 @@
+"""The platform's own books of an account: opening, executions, cash events, and snapshots beside the broker's.
+
+What goes here: rows and their sums. What does not: explaining a difference to the broker (`execution.account`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from psycopg.types.json import Jsonb
+
+from ibkr_assets.adapters.postgres.order_rows import plain
+from ibkr_assets.adapters.postgres.transactions import transaction
+from ibkr_assets.domain.ledger import AccountSnapshot, Accrual, Books, CashEvent, Holding
+
+if TYPE_CHECKING:
+    from ibkr_assets.adapters.postgres.connection import Database
+
+_CASH = """
+select
+  (select coalesce(sum(c.amount_usd), 0) from oms.cash_event c
+    where c.account_ref = %(ref)s and c.kind <> 'accrual')
+  + (select coalesce(sum(case e.side when 'BUY' then -1 else 1 end * e.quantity * e.price - e.commission), 0)
+       from oms.execution_current e where e.account_ref = %(ref)s) as cash,
+  exists (select from oms.cash_event c where c.account_ref = %(ref)s and c.kind = 'opening') as is_opened
+"""
+
+_HOLDINGS = """
+select conid, min(symbol) as symbol, sum(quantity) as quantity from (
+  select conid, symbol, case side when 'BUY' then quantity else -quantity end as quantity
+    from oms.execution_current where account_ref = %(ref)s
+  union all
+  select conid, symbol, quantity from oms.position_event where account_ref = %(ref)s
+) as parts group by conid having sum(quantity) <> 0 order by conid
+"""
+
+_ACCRUALS = """
+select a.event_id, a.amount_usd from oms.cash_event a
+where a.account_ref = %(ref)s and a.kind = 'accrual' and not exists (
+  select from oms.cash_event d where d.account_ref = %(ref)s and a.event_id = any(d.settles_event_ids))
+order by a.event_id
+"""
+
+
+class PostgresAccount:
+    """The books of one account."""
+
+    def __init__(self, database: Database, account_ref: str) -> None:
+        self._database = database
+        self._account_ref = account_ref
+
+    def books(self) -> Books:
+        """Cash, holdings and dividends owed, as the platform's rows add up."""
+        values = {"ref": self._account_ref}
+        with transaction(self._database) as cursor:
+            cash = cursor.execute(_CASH, values).fetchone()
+            holdings = cursor.execute(_HOLDINGS, values).fetchall()
+            accruals = cursor.execute(_ACCRUALS, values).fetchall()
+        assert cash is not None
+        return Books(
+            is_opened=cash["is_opened"],
+            cash=plain(cash["cash"]),
+            holdings={row["conid"]: Holding(row["conid"], row["symbol"], plain(row["quantity"])) for row in holdings},
+            accruals=tuple(Accrual(row["event_id"], plain(row["amount_usd"])) for row in accruals),
+        )
+
+    def save_opening(self, cash: Decimal, holdings: Sequence[Holding], *, market_at: datetime) -> None:
+        """Store what the account held before the platform's first execution. Done once."""
+        with transaction(self._database) as cursor:
+            cursor.execute(
+                "insert into oms.cash_event (account_ref, kind, amount_usd, detail, market_at) "
+                "values (%s, 'opening', %s, 'first reconciliation', %s)",
+                (self._account_ref, cash, market_at),
+            )
+            for holding in holdings:
+                cursor.execute(
+                    "insert into oms.position_event (account_ref, kind, conid, symbol, quantity, detail, market_at) "
+                    "values (%s, 'opening', %s, %s, %s, 'first reconciliation', %s)",
+                    (self._account_ref, holding.conid, holding.symbol, holding.quantity, market_at),
+                )
+
+    def save_cash_events(self, events: Sequence[CashEvent], *, market_at: datetime) -> None:
+        """Store accruals and dividends that explain the broker's cash."""
+        with transaction(self._database) as cursor:
+            for event in events:
+                cursor.execute(
+                    "insert into oms.cash_event (account_ref, kind, amount_usd, settles_event_ids, detail, market_at) "
+                    "values (%s, %s, %s, %s, %s, %s)",
+                    (self._account_ref, event.kind, event.amount, list(event.settles), event.detail, market_at),
+                )
+
+    def save_snapshot(self, snapshot: AccountSnapshot, *, epoch: int) -> None:
+        """Store a snapshot; the newest one is the NAV that orders are sized on."""
+        with transaction(self._database) as cursor:
+            cursor.execute(
+                "insert into oms.account_snapshot (account_ref, epoch, market_at, cash_usd, accrued_dividends_usd, "
+                "positions_value_usd, nav_platform_usd, nav_broker_usd, broker_cash_usd, positions) "
+                "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                (
+                    self._account_ref,
+                    epoch,
+                    snapshot.market_at,
+                    snapshot.cash,
+                    snapshot.accrued_dividends,
+                    snapshot.positions_value,
+                    snapshot.nav_platform,
+                    snapshot.nav_broker,
+                    snapshot.broker_cash,
+                    Jsonb(snapshot.positions),
+                ),
+            )

@@ -1,0 +1,106 @@
+"""Reconciliation runs and the differences they find.
+
+A difference is one row while it is open; finding it again writes nothing, and when it is gone it is closed, not
+deleted. What a difference keeps from trading is in its row and is read by `sends.held_back_by`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from ibkr_assets.adapters.postgres.transactions import transaction
+from ibkr_assets.domain.ledger import Blocks, Break
+
+if TYPE_CHECKING:
+    from ibkr_assets.adapters.postgres.connection import Database
+
+
+def store_break(cursor: psycopg.Cursor[DictRow], account_ref: str, found: Break) -> bool:
+    """Store a difference unless the same one is open. Returns True when it is a new one."""
+    cursor.execute(
+        "insert into oms.recon_break (account_ref, kind, subject, blocks, conid, intent_id, detail) "
+        "values (%s, %s, %s, %s, %s, %s, %s) "
+        "on conflict (account_ref, kind, subject) where resolved_at is null do nothing",
+        (account_ref, found.kind, found.subject, found.blocks, found.conid, found.intent_id, Jsonb(found.detail)),
+    )
+    return cursor.rowcount == 1
+
+
+class PostgresDifferences:
+    """The reconciliation rows of one account."""
+
+    def __init__(self, database: Database, account_ref: str) -> None:
+        self._database = database
+        self._account_ref = account_ref
+
+    def open_run(self, kind: str, *, epoch: int, gateway_session: str) -> int:
+        """Begin a run of kind `start` or `watch`. Returns its id."""
+        with transaction(self._database) as cursor:
+            row = cursor.execute(
+                "insert into oms.recon_run (account_ref, epoch, kind, gateway_session) values (%s, %s, %s, %s) "
+                "returning run_id",
+                (self._account_ref, epoch, kind, gateway_session),
+            ).fetchone()
+        assert row is not None
+        return int(row["run_id"])
+
+    def close_run(
+        self, run_id: int, *, is_clean: bool, market_at: datetime, orders_seen: int, trades_seen: int
+    ) -> None:
+        """End a run with what it saw."""
+        with transaction(self._database) as cursor:
+            cursor.execute(
+                "update oms.recon_run set finished_at = clock_timestamp(), is_clean = %(is_clean)s, "
+                "market_at = %(market_at)s, orders_seen = %(orders)s, trades_seen = %(trades)s, "
+                "breaks_open = (select count(*) from oms.recon_break b where b.account_ref = %(ref)s "
+                "and b.resolved_at is null) where run_id = %(run)s",
+                {
+                    "is_clean": is_clean,
+                    "market_at": market_at,
+                    "orders": orders_seen,
+                    "trades": trades_seen,
+                    "ref": self._account_ref,
+                    "run": run_id,
+                },
+            )
+
+    def save_break(self, found: Break) -> bool:
+        """Store a difference unless the same one is open. Returns True when it is a new one."""
+        with transaction(self._database) as cursor:
+            return store_break(cursor, self._account_ref, found)
+
+    def resolve(self, kind: str, *, keep: Collection[str], resolved_by: str) -> int:
+        """Close the open differences of this kind whose subject is not in `keep`. Returns how many."""
+        with transaction(self._database) as cursor:
+            cursor.execute(
+                "update oms.recon_break set resolved_by = %s, resolved_at = clock_timestamp() "
+                "where account_ref = %s and kind = %s and resolved_at is null and not subject = any(%s)",
+                (resolved_by, self._account_ref, kind, list(keep)),
+            )
+            return cursor.rowcount
+
+    def open_breaks(self) -> list[Break]:
+        """The differences that are open now, oldest first."""
+        with transaction(self._database) as cursor:
+            rows = cursor.execute(
+                "select kind, subject, blocks, conid, intent_id, detail from oms.recon_break "
+                "where account_ref = %s and resolved_at is null order by break_id",
+                (self._account_ref,),
+            ).fetchall()
+        return [
+            Break(
+                kind=row["kind"],
+                subject=row["subject"],
+                blocks=Blocks(row["blocks"]),
+                detail=row["detail"],
+                conid=row["conid"],
+                intent_id=None if row["intent_id"] is None else str(row["intent_id"]),
+            )
+            for row in rows
+        ]

@@ -1,0 +1,203 @@
+"""Executions into the ledger: each counted once, corrections as revisions, and what they do to their order.
+
+What goes here: the rows and the consequences that must be in the same transaction (filled, FILLED, an alarm). What
+does not: reading executions from the broker, and the account's books (`account_rows`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.rows import DictRow
+
+from ibkr_assets.adapters.postgres.differences import store_break
+from ibkr_assets.adapters.postgres.moves import move
+from ibkr_assets.adapters.postgres.order_rows import plain, read_record, record_columns
+from ibkr_assets.adapters.postgres.transactions import transaction
+from ibkr_assets.domain.account import Fill
+from ibkr_assets.domain.ledger import Blocks, Break, FillsSaved
+from ibkr_assets.domain.order import CLIENT_ORDER_ID_PREFIX, OrderState
+from ibkr_assets.ports import IntentRecord
+
+if TYPE_CHECKING:
+    from ibkr_assets.adapters.postgres.connection import Database
+
+#: IBKR's execution id: a correction keeps the head and raises the last part.
+_EXECUTION_ID = re.compile(r"^(?P<root>[0-9a-f]+\.[0-9a-f]+\.\d{2})\.(?P<revision>\d{2})$")
+
+_S = OrderState
+_NEVER_LEFT = frozenset({_S.PROPOSED, _S.DENIED, _S.APPROVED, _S.EXPIRED_UNSENT})
+_ENDED_BY_BROKER = frozenset({_S.CANCELLED, _S.REJECTED, _S.NOT_PLACED})
+_TO_WORKING = _ENDED_BY_BROKER | {_S.ACKED, _S.UNKNOWN}
+_IN_FLIGHT = frozenset({_S.SUBMITTING, _S.QUESTION, _S.CONFIRMING})
+
+
+def split_execution_id(execution_id: str) -> tuple[str, int]:
+    """The part of an execution id that stays through corrections, and the number of the correction."""
+    match = _EXECUTION_ID.match(execution_id)
+    return (match["root"], int(match["revision"])) if match else (execution_id, 1)
+
+
+class PostgresExecutions:
+    """The executions of one account."""
+
+    def __init__(self, database: Database, account_ref: str) -> None:
+        self._database = database
+        self._account_ref = account_ref
+
+    def save_fills(self, fills: Sequence[Fill], *, epoch: int) -> FillsSaved:
+        """Store executions and move their orders, in one transaction. What is stored already changes nothing."""
+        new, revised, foreign = 0, 0, []
+        with transaction(self._database) as cursor:
+            touched: dict[str, str] = {}
+            for fill in fills:
+                root, revision = split_execution_id(fill.execution_id)
+                intent_id = self._intent_of(cursor, fill)
+                known = self._insert(cursor, fill, root, revision, intent_id)
+                if known is None:
+                    continue
+                new, revised = new + (known == 0), revised + (known > 0)
+                if known > 0:
+                    self._alarm(cursor, "execution_revised", root, Blocks.NOTHING, fill, intent_id)
+                if intent_id is not None:
+                    touched[intent_id] = fill.broker_order_id
+                elif (fill.client_order_id or "").startswith(CLIENT_ORDER_ID_PREFIX):
+                    self._alarm(cursor, "execution_without_intent", root, Blocks.ACCOUNT, fill, None)
+                else:
+                    foreign.append(fill.conid)
+            for intent_id, broker_order_id in touched.items():
+                self._follow(cursor, intent_id, broker_order_id, epoch)
+        return FillsSaved(new=new, revised=revised, foreign_conids=tuple(foreign))
+
+    def _intent_of(self, cursor: psycopg.Cursor[DictRow], fill: Fill) -> str | None:
+        row = cursor.execute(
+            "select intent_id from oms.order_intent where account_ref = %(ref)s "
+            "and (client_order_id = %(ours)s or (%(ours)s::text is null and broker_order_id = %(theirs)s))",
+            {"ref": self._account_ref, "ours": fill.client_order_id, "theirs": fill.broker_order_id},
+        ).fetchone()
+        return None if row is None else str(row["intent_id"])
+
+    def _insert(
+        self, cursor: psycopg.Cursor[DictRow], fill: Fill, root: str, revision: int, intent_id: str | None
+    ) -> int | None:
+        """Store one execution. Returns how many revisions of it were there before, None when this one was."""
+        values: dict[str, Any] = {
+            "ref": self._account_ref,
+            "root": root,
+            "revision": revision,
+            "execution_id": fill.execution_id,
+            "intent_id": intent_id,
+            "client_order_id": fill.client_order_id,
+            "broker_order_id": fill.broker_order_id,
+            "conid": fill.conid,
+            "symbol": fill.symbol,
+            "side": fill.side,
+            "quantity": fill.quantity,
+            "price": fill.price,
+            "commission": fill.commission,
+            "executed_at": fill.executed_at,
+        }
+        cursor.execute(
+            "insert into oms.execution (account_ref, execution_root, revision, execution_id, intent_id, "
+            "client_order_id, broker_order_id, conid, symbol, side, quantity, price, commission, executed_at) "
+            "values (%(ref)s, %(root)s, %(revision)s, %(execution_id)s, %(intent_id)s, %(client_order_id)s, "
+            "%(broker_order_id)s, %(conid)s, %(symbol)s, %(side)s, %(quantity)s, %(price)s, %(commission)s, "
+            "%(executed_at)s) on conflict do nothing",
+            values,
+        )
+        if cursor.rowcount == 0:
+            return None
+        row = cursor.execute(
+            "select count(*) - 1 as before from oms.execution where account_ref = %(ref)s "
+            "and execution_root = %(root)s",
+            values,
+        ).fetchone()
+        assert row is not None
+        return int(row["before"])
+
+    def _follow(self, cursor: psycopg.Cursor[DictRow], intent_id: str, broker_order_id: str, epoch: int) -> None:
+        """Bring the order in line with the sum of its executions."""
+        query = f"select {record_columns('i')} from oms.order_intent i where intent_id = %s for update"  # noqa: S608
+        row = cursor.execute(query, (intent_id,)).fetchone()
+        assert row is not None
+        record = read_record(row)
+        total = cursor.execute(
+            "select coalesce(sum(quantity), 0) as quantity, sum(quantity * price) as value, "
+            "count(distinct broker_order_id) as orders from oms.execution_current where intent_id = %s",
+            (intent_id,),
+        ).fetchone()
+        assert total is not None
+        filled = plain(total["quantity"])
+        average = plain(round(total["value"] / filled, 8)) if filled else Decimal(0)
+        state = _state_after(record, filled)
+        if record.state in _NEVER_LEFT:
+            self._order_alarm(cursor, "filled_without_send", record, filled)
+            return
+        if total["orders"] > 1 or (record.broker_order_id or broker_order_id) != broker_order_id:
+            self._order_alarm(cursor, "duplicate_order", record, filled)
+            self._kill(cursor, f"{record.client_order_id} has executions of more than one broker order")
+        if filled > record.intent.quantity:
+            self._order_alarm(cursor, "over_fill", record, filled)
+            self._kill(cursor, f"{record.client_order_id} filled {filled} of {record.intent.quantity}")
+        if record.state in _ENDED_BY_BROKER and state is not record.state:
+            self._order_alarm(cursor, "ended_order_filled", record, filled, blocks=Blocks.NOTHING)
+        move(
+            cursor,
+            record,
+            state,
+            epoch=epoch,
+            cause="executions",
+            reason="" if state is OrderState.FILLED else None,
+            detail={"filled": str(filled), "average_price": str(average)},
+            broker_order_id=broker_order_id,
+            filled=filled,
+            average_price=average,
+        )
+
+    def _alarm(
+        self,
+        cursor: psycopg.Cursor[DictRow],
+        kind: str,
+        subject: str,
+        blocks: Blocks,
+        fill: Fill,
+        intent_id: str | None,
+    ) -> None:
+        detail = {"execution_id": fill.execution_id, "quantity": str(fill.quantity), "price": str(fill.price)}
+        found = Break(kind, subject, blocks, detail, conid=fill.conid, intent_id=intent_id)
+        store_break(cursor, self._account_ref, found)
+
+    def _order_alarm(
+        self,
+        cursor: psycopg.Cursor[DictRow],
+        kind: str,
+        record: IntentRecord,
+        filled: Decimal,
+        *,
+        blocks: Blocks = Blocks.ACCOUNT,
+    ) -> None:
+        detail = {"state": str(record.state), "filled": str(filled), "quantity": str(record.intent.quantity)}
+        found = Break(
+            kind, record.client_order_id, blocks, detail, conid=record.intent.conid, intent_id=record.intent_id
+        )
+        store_break(cursor, self._account_ref, found)
+
+    def _kill(self, cursor: psycopg.Cursor[DictRow], reason: str) -> None:
+        cursor.execute(
+            "insert into oms.control (scope, action, actor, reason) values (%s, 'kill', 'submitter', %s)",
+            (f"account:{self._account_ref}", reason),
+        )
+
+
+def _state_after(record: IntentRecord, filled: Decimal) -> OrderState:
+    if record.state in _IN_FLIGHT:
+        return record.state
+    if filled >= record.intent.quantity:
+        return OrderState.FILLED
+    if filled > 0 and record.state in _TO_WORKING:
+        return OrderState.WORKING
+    return record.state

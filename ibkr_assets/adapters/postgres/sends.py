@@ -1,0 +1,196 @@
+"""The rows around a call that changes something at the broker: written before it, and after it.
+
+What goes here: approved intents, the beginning and the end of a place, reply or cancel call. What does not: fills
+(`executions`) and the way out of doubt (`doubts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ibkr_assets.adapters.postgres.moves import close_call, move, open_call
+from ibkr_assets.adapters.postgres.order_rows import read_record, record_columns
+from ibkr_assets.adapters.postgres.transactions import transaction
+from ibkr_assets.domain.broker import Question
+from ibkr_assets.domain.ledger import CallKind, CallOutcome
+from ibkr_assets.domain.order import OrderState
+from ibkr_assets.ports import IntentRecord
+
+if TYPE_CHECKING:
+    from ibkr_assets.adapters.postgres.connection import Database
+
+
+class PostgresSends:
+    """Everything of one account that happens around a wire call."""
+
+    def __init__(self, database: Database, account_ref: str) -> None:
+        self._database = database
+        self._account_ref = account_ref
+
+    def records(self, states: Sequence[OrderState]) -> list[IntentRecord]:
+        """The account's intents in these states, oldest first."""
+        query = f"""
+            select {record_columns("i")} from oms.order_intent i
+            where i.account_ref = %s and i.state = any(%s) order by i.created_at, i.intent_id
+        """  # noqa: S608 - column names come from the dataclass
+        with transaction(self._database) as cursor:
+            rows = cursor.execute(query, (self._account_ref, [str(state) for state in states])).fetchall()
+        return [read_record(row) for row in rows]
+
+    def expire(self, now: datetime) -> int:
+        """End the approved intents whose validity is over by the market clock. Returns how many."""
+        with transaction(self._database) as cursor:
+            cursor.execute(
+                "update oms.order_intent set state = 'EXPIRED_UNSENT', version = version + 1, cause = 'expired', "
+                "reason = 'valid until ' || valid_until || ', market time was ' || %(now)s::timestamptz "
+                "|| case when reason = '' then '' else '; waited for: ' || reason end "
+                "where account_ref = %(ref)s and state = 'APPROVED' and valid_until <= %(now)s",
+                {"ref": self._account_ref, "now": now},
+            )
+            return cursor.rowcount
+
+    def deny(self, record: IntentRecord, reason: str) -> IntentRecord:
+        """End an approved intent that a last check refused."""
+        with transaction(self._database) as cursor:
+            return move(cursor, record, OrderState.DENIED, epoch=None, cause="last check", reason=reason)
+
+    def held_back_by(self, record: IntentRecord) -> str | None:
+        """Why this intent must wait: a kill, an order in doubt, or an open difference. None when it may go."""
+        with transaction(self._database) as cursor:
+            row = cursor.execute(
+                "select oms.blocked_by(%(ref)s, %(strategy)s, %(conid)s) as kill, "
+                "(select 'order in doubt ' || o.client_order_id from oms.order_intent o where o.account_ref = %(ref)s "
+                " and o.conid = %(conid)s and o.state = 'UNKNOWN' limit 1) as doubt, "
+                "(select 'open difference ' || b.kind || ' ' || b.subject from oms.recon_break b "
+                " where b.account_ref = %(ref)s and b.resolved_at is null and (b.blocks = 'account' "
+                " or (b.blocks = 'conid' and b.conid = %(conid)s)) limit 1) as difference",
+                {"ref": self._account_ref, "strategy": record.intent.strategy_id, "conid": record.intent.conid},
+            ).fetchone()
+        assert row is not None
+        reasons: list[str | None] = [row["kill"], row["doubt"], row["difference"]]
+        return next((reason for reason in reasons if reason is not None), None)
+
+    def begin_send(
+        self, record: IntentRecord, *, epoch: int, request: dict[str, Any], market_at: datetime
+    ) -> tuple[int, IntentRecord]:
+        """Commit the call and SUBMITTING. Only after this may bytes leave. Returns the call's id and the record."""
+        with transaction(self._database) as cursor:
+            call_id = open_call(
+                cursor,
+                record,
+                CallKind.PLACE,
+                send_number=record.send_count + 1,
+                epoch=epoch,
+                request=request,
+                market_at=market_at,
+            )
+            moved = move(cursor, record, OrderState.SUBMITTING, epoch=epoch, cause="send", reason="", sends=1)
+        return call_id, moved
+
+    def begin_reply(
+        self,
+        record: IntentRecord,
+        reply_id: str,
+        *,
+        is_confirmed: bool,
+        reason: str,
+        epoch: int,
+        market_at: datetime,
+    ) -> tuple[int, IntentRecord]:
+        """Commit what a question is answered, and CONFIRMING."""
+        with transaction(self._database) as cursor:
+            cursor.execute(
+                "update oms.question set decision = %s, decision_reason = %s, decided_at = clock_timestamp() "
+                "where intent_id = %s and reply_id = %s",
+                ("confirm" if is_confirmed else "decline", reason, record.intent_id, reply_id),
+            )
+            call_id = open_call(
+                cursor,
+                record,
+                CallKind.REPLY,
+                send_number=record.send_count,
+                epoch=epoch,
+                request={"reply_id": reply_id, "confirmed": is_confirmed},
+                market_at=market_at,
+            )
+            moved = move(cursor, record, OrderState.CONFIRMING, epoch=epoch, cause="reply", reason=reason)
+        return call_id, moved
+
+    def begin_cancel(
+        self, record: IntentRecord, *, epoch: int, market_at: datetime, reason: str
+    ) -> tuple[int, IntentRecord]:
+        """Commit a cancel call, and CANCEL_PENDING."""
+        with transaction(self._database) as cursor:
+            call_id = open_call(
+                cursor,
+                record,
+                CallKind.CANCEL,
+                send_number=record.send_count,
+                epoch=epoch,
+                request={"broker_order_id": record.broker_order_id},
+                market_at=market_at,
+            )
+            moved = move(cursor, record, OrderState.CANCEL_PENDING, epoch=epoch, cause="cancel", reason=reason)
+        return call_id, moved
+
+    def record_answer(
+        self,
+        record: IntentRecord,
+        call_id: int,
+        outcome: CallOutcome,
+        state: OrderState,
+        *,
+        epoch: int,
+        http_status: int | None,
+        answer: str,
+        reason: str = "",
+        broker_order_id: str | None = None,
+        question: Question | None = None,
+    ) -> IntentRecord:
+        """Commit what a call came to and where that leaves the order. A call not sent is not counted as one."""
+        is_place = record.state is OrderState.SUBMITTING
+        with transaction(self._database) as cursor:
+            close_call(cursor, call_id, outcome, http_status=http_status, answer=answer)
+            if question is not None:
+                cursor.execute(
+                    "insert into oms.question (intent_id, reply_id, message_ids, texts) values (%s, %s, %s, %s) "
+                    "on conflict do nothing",
+                    (record.intent_id, question.reply_id, list(question.message_ids), list(question.texts)),
+                )
+            return move(
+                cursor,
+                record,
+                state,
+                epoch=epoch,
+                cause=f"{outcome} answer",
+                reason=reason,
+                detail={"call_id": call_id, "http_status": http_status},
+                broker_order_id=broker_order_id,
+                sends=-1 if is_place and outcome is CallOutcome.NOT_SENT else 0,
+            )
+
+    def move(
+        self,
+        record: IntentRecord,
+        state: OrderState,
+        *,
+        epoch: int,
+        cause: str,
+        reason: str | None = None,
+        detail: dict[str, Any] | None = None,
+        broker_order_id: str | None = None,
+    ) -> IntentRecord:
+        """Move an order on evidence that is stored or carried in `detail`."""
+        with transaction(self._database) as cursor:
+            return move(
+                cursor,
+                record,
+                state,
+                epoch=epoch,
+                cause=cause,
+                reason=reason,
+                detail=detail,
+                broker_order_id=broker_order_id,
+            )

@@ -1,0 +1,148 @@
+"""What the order ledger says of an account, as values: evidence about an order, and the platform's own books.
+
+How they are stored is `adapters.postgres`' work, what follows from them `execution`'s.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class CallKind(StrEnum):
+    """The three calls that change something at the broker."""
+
+    PLACE = "place"
+    REPLY = "reply"
+    CANCEL = "cancel"
+
+
+class CallOutcome(StrEnum):
+    """What a wire call came to. A call without one was cut short by the end of its process."""
+
+    OK = "ok"
+    QUESTION = "question"
+    REJECTED = "rejected"
+    DUPLICATE = "duplicate"
+    AMBIGUOUS = "ambiguous"
+    NOT_SENT = "not_sent"
+
+
+class Blocks(StrEnum):
+    """What an open difference between the books and the broker keeps from trading."""
+
+    NOTHING = "nothing"
+    CONID = "conid"
+    ACCOUNT = "account"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about an order in doubt. Ages are in seconds by the database's clock, None for never.
+
+    `last_outcome` and `last_answer` are of the newest place or reply call. `observations` are the times the broker
+    was looked at in a way that counts, and the order was not there.
+    """
+
+    last_outcome: CallOutcome | None
+    last_answer: str
+    sent_age_s: float | None
+    observations: int
+    first_observation_age_s: float | None
+    newest_observation_age_s: float | None
+    doubt_age_s: float
+    gateway_session: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look at the broker that did not show an order, with everything that decides whether it counts."""
+
+    gateway_session: str
+    is_ready: bool
+    is_snapshot: bool
+    is_primed: bool
+    is_position_unchanged: bool
+    orders_seen: int
+    trades_seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class FillsSaved:
+    """What saving executions did: new ones, corrections of known ones, and conids of executions not ours."""
+
+    new: int
+    revised: int
+    foreign_conids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Signed shares of one instrument."""
+
+    conid: int
+    symbol: str
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Accrual:
+    """A dividend that the broker owes and has not paid, in USD."""
+
+    event_id: int
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The platform's own account: opening, executions and cash events, in USD. Closed holdings are left out."""
+
+    is_opened: bool
+    cash: Decimal
+    holdings: dict[int, Holding]
+    accruals: tuple[Accrual, ...]
+
+    @property
+    def accrued(self) -> Decimal:
+        """Dividends owed, in USD."""
+        return sum((accrual.amount for accrual in self.accruals), Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class CashEvent:
+    """A change of the books that is no execution. `settles` are the accruals that a dividend pays."""
+
+    kind: str
+    amount: Decimal
+    detail: str = ""
+    settles: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSnapshot:
+    """The account at one market time, in USD: the platform's books beside the broker's own figures."""
+
+    market_at: datetime
+    cash: Decimal
+    accrued_dividends: Decimal
+    positions_value: Decimal
+    nav_broker: Decimal
+    broker_cash: Decimal
+    positions: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def nav_platform(self) -> Decimal:
+        """Cash, dividends owed, and positions at the newest prices."""
+        return self.cash + self.accrued_dividends + self.positions_value
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A difference between the books and the broker. The same `kind` and `subject` is one break while it is open."""
+
+    kind: str
+    subject: str
+    blocks: Blocks
+    detail: dict[str, str]
+    conid: int | None = None
+    intent_id: str | None = None
