@@ -101,7 +101,8 @@ def _with_search_capability(account: ServerAccount) -> tuple[str, ...] | None:
         # The server asks access(2) about its own programs, and that drops capabilities of any user but root unless
         # the setuid fix-ups are off.
         prefix = (
-            program, "--securebits=+no_setuid_fixup", f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups",
+            program, "--securebits=+no_setuid_fixup",
+            f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups",
             f"--inh-caps={only}", f"--ambient-caps={only}", f"--bounding-set={only}", "--no-new-privs", "--",
         )  # fmt: skip
         if subprocess.run([*prefix, "true"], capture_output=True, check=False, timeout=10).returncode == 0:
