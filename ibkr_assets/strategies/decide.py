@@ -1,0 +1,131 @@
+"""From validated bars and features to signals at the end of one session, with the proof of what was read.
+
+What goes here: which rows each instrument's strategy is shown, and when there is no signal. What does not: the
+opinion itself (the strategy's) and the size of a position (`portfolio`). Nothing is decided on an older bar in
+place of the session's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from ibkr_assets.domain.bar import BAR_COLUMNS
+from ibkr_assets.domain.errors import DataError
+from ibkr_assets.domain.instrument import Instrument
+from ibkr_assets.domain.session import TradingSession
+from ibkr_assets.domain.signal import Signal
+from ibkr_assets.strategies.strategy import Strategy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PROOF = ("conid", "opened_at", "version", "row_sha")
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An instrument without a signal, and why."""
+
+    symbol: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What one strategy decided in one session. Iterating gives the signals."""
+
+    signals: tuple[Signal, ...]
+    skipped: tuple[Skipped, ...]
+
+    def __iter__(self) -> Iterator[Signal]:
+        return iter(self.signals)
+
+    def __len__(self) -> int:
+        return len(self.signals)
+
+
+def decide_signals(
+    record_id: str,
+    record_version: int,
+    strategy: Strategy,
+    *,
+    bars: pd.DataFrame,
+    features: pd.DataFrame,
+    session: TradingSession,
+    instruments: Sequence[Instrument],
+) -> Decisions:
+    """One signal an instrument, in the order of `instruments`, or the reason why there is none.
+
+    `bars` has BAR_COLUMNS, `version` and `row_sha`, validated bars only, ordered by conid and time, and may reach
+    further back than needed: a strategy is shown its last `warm_up_bars` up to the session's own, and the signal's
+    `input_digest` names exactly these. `features` (`conid`, `opened_at`, one column each) is read for the names the
+    strategy asks for. Later bars are not looked at. Raises DataError for a missing column or bars out of order.
+    """
+    import pandas as pd
+
+    from ibkr_assets.features.definition import feature_digest
+    from ibkr_assets.features.frame import check_order
+
+    _check_columns(bars, (*BAR_COLUMNS, "version", "row_sha"))
+    _check_columns(features, ("conid", "opened_at", *strategy.features))
+    check_order(bars)
+    signals: list[Signal] = []
+    skipped: list[Skipped] = []
+    for instrument in instruments:
+        is_own = (bars["conid"] == instrument.conid) & (bars["opened_at"] <= session.opens_at)
+        history = bars.loc[is_own].tail(strategy.warm_up_bars).reset_index(drop=True)
+        if history.empty or history["opened_at"].iloc[-1] != session.opens_at:
+            skipped.append(Skipped(instrument.symbol, f"no validated bar of session {session.day}"))
+            continue
+        shown = _with_features(history, features, strategy.features)
+        absent = [name for name in strategy.features if pd.isna(shown[name].iloc[-1])]
+        if absent:
+            skipped.append(Skipped(instrument.symbol, f"no value of {', '.join(absent)} at session {session.day}"))
+            continue
+        opinion = strategy.decide(shown)
+        if opinion is None:
+            skipped.append(
+                Skipped(instrument.symbol, f"{len(history)} validated bars, {strategy.warm_up_bars} are needed")
+            )
+            continue
+        signals.append(
+            Signal(
+                strategy_id=record_id,
+                strategy_version=record_version,
+                conid=instrument.conid,
+                symbol=instrument.symbol,
+                session_date=session.day,
+                as_of=session.closes_at,
+                direction=opinion.direction,
+                strength=opinion.strength,
+                reference_price=Decimal(repr(float(history["close"].iloc[-1]))),
+                feature_digest=feature_digest(),
+                input_digest=input_digest(history),
+                reason=opinion.reason,
+            )
+        )
+    return Decisions(tuple(signals), tuple(skipped))
+
+
+def input_digest(bars: pd.DataFrame) -> str:
+    """SHA-256 (hex) over the exact bar versions, one line each: conid, opened_at, version and the row's own hash."""
+    rows = zip(*(bars[name].tolist() for name in _PROOF), strict=True)
+    lines = (f"{conid}|{opened_at.isoformat()}|{version}|{row_sha}" for conid, opened_at, version, row_sha in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _with_features(history: pd.DataFrame, features: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
+    if not names:
+        return history
+    key = ["conid", "opened_at"]
+    return history.merge(features[[*key, *names]], on=key, how="left", validate="one_to_one")
+
+
+def _check_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise DataError(f"columns {missing}: missing; the frame has {list(frame.columns)}")
