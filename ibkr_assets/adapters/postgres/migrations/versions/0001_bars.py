@@ -1,9 +1,9 @@
 """Bars in append-only versions, what validation said of them, gaps, and features.
 
 Prices and volumes are `double precision`: they are observations, loaded by the million; money is `numeric`. A bar is
-storable however odd its prices are, so that quarantine can show it; only what is no number at all goes to
-`md.rejected_row`. There is no foreign key from bars to instruments: it costs a look-up a row, and the one writer
-checks the whole batch at once.
+storable however odd its prices are, so that quarantine can show it: what is not a finite number is null. Only a row
+that names no instrument or no instant, or contradicts another row of its fetch, goes to `md.rejected_row`. There is
+no foreign key from bars to instruments: it costs a look-up a row, and the one writer checks the whole batch at once.
 """
 
 from alembic import op
@@ -32,11 +32,11 @@ create table md.bar (
   version integer not null check (version > 0),
   known_from timestamptz not null,
   known_to timestamptz check (known_to >= known_from),
-  open double precision not null,
-  high double precision not null,
-  low double precision not null,
-  close double precision not null,
-  volume double precision not null,
+  open double precision,
+  high double precision,
+  low double precision,
+  close double precision,
+  volume double precision,
   source text not null check (source <> ''),
   row_sha bytea not null check (octet_length(row_sha) = 32),
   primary key (conid, bar_size, opened_at, version),
@@ -45,6 +45,7 @@ create table md.bar (
     and low > '-infinity' and low < 'infinity' and close > '-infinity' and close < 'infinity'
     and volume > '-infinity' and volume < 'infinity')
 );
+comment on column md.bar.open is 'null: the source gave no finite number';
 comment on column md.bar.known_to is 'null: the current version';
 create unique index bar_current on md.bar (conid, bar_size, opened_at) where known_to is null;
 

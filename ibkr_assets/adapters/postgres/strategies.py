@@ -1,0 +1,146 @@
+"""Strategies and their signals in Postgres: the `StrategyStore` of the system of record.
+
+Both are append-only: a changed strategy is its next version, a signal with other content its next revision. What
+does not go here: reading strategies from files (`stack.strategies_file`) and making signals (`strategies`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import date
+from typing import Any
+
+from psycopg import errors
+from psycopg.types.json import Jsonb
+
+from ibkr_assets.adapters.postgres.connection import Connection, Database
+from ibkr_assets.domain.errors import InputError
+from ibkr_assets.domain.signal import Direction, Signal
+from ibkr_assets.ports import StrategyRecord
+
+LOAD_STRATEGIES = """
+select id, version, kind, params, symbols, bar_size, schedule, sizing, risk, account, is_enabled
+from research.current_strategy
+where (%(id)s::text is null or id = %(id)s) and (is_enabled or not %(is_enabled_only)s)
+order by id
+"""
+SAVE_STRATEGY = """
+insert into research.strategy
+  (id, version, kind, params, symbols, bar_size, schedule, sizing, risk, account, is_enabled, actor)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+# A signal is compared with its newest revision; numeric compares by value, so 12.50 is 12.5.
+SAVE_SIGNAL = """
+insert into research.signal (strategy_id, strategy_version, conid, symbol, session_date, revision, as_of, direction,
+  strength, reference_price, feature_digest, input_digest, reason, dagster_run_id, mlflow_run_id)
+select n.*, %(dagster_run_id)s, %(mlflow_run_id)s
+from (select %(strategy_id)s::text as strategy_id, %(strategy_version)s::integer as strategy_version,
+    %(conid)s::bigint as conid, %(symbol)s::text as symbol, %(session_date)s::date as session_date,
+    coalesce(c.revision, 0) + 1 as revision, %(as_of)s::timestamptz as as_of, %(direction)s::text as direction,
+    %(strength)s::double precision as strength, %(reference_price)s::numeric as reference_price,
+    %(feature_digest)s::text as feature_digest, %(input_digest)s::text as input_digest, %(reason)s::text as reason
+  from (select) as one
+  left join research.current_signal c
+    on c.strategy_id = %(strategy_id)s and c.session_date = %(session_date)s and c.conid = %(conid)s) as n
+where not exists (
+  select from research.current_signal c
+  where c.strategy_id = n.strategy_id and c.session_date = n.session_date and c.conid = n.conid
+    and (c.strategy_version, c.symbol, c.as_of, c.direction, c.strength, c.reference_price, c.feature_digest,
+         c.input_digest, c.reason)
+      = (n.strategy_version, n.symbol, n.as_of, n.direction, n.strength, n.reference_price, n.feature_digest,
+         n.input_digest, n.reason))
+"""
+LOAD_SIGNALS = """
+select strategy_id, strategy_version, conid, symbol, session_date, as_of, direction, strength, reference_price,
+  feature_digest, input_digest, reason
+from research.current_signal
+where session_date = %s and (%s::text is null or strategy_id = %s)
+order by strategy_id, symbol
+"""
+
+
+class PostgresStrategies:
+    """Implements `ports.StrategyStore`. Every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save_strategies(self, records: Sequence[StrategyRecord], *, actor: str) -> int:
+        """Store those that differ from their newest version, each as the next one. Returns how many were written.
+
+        The version of a record is not looked at: the database counts. `actor` is who did it, kept with the row.
+        """
+        written = 0
+        with self._database.connect() as connection:
+            _lock(connection, "research.strategy")
+            known = {record.id: record for record in self._load(connection)}
+            for record in records:
+                newest = known.get(record.id)
+                version = newest.version if newest is not None else 0
+                if newest is not None and newest == replace(record, version=version):
+                    continue
+                connection.execute(SAVE_STRATEGY, (record.id, version + 1, *_row(record), actor))
+                known[record.id] = replace(record, version=version + 1)
+                written += 1
+        return written
+
+    def strategies(self, *, is_enabled_only: bool = False) -> list[StrategyRecord]:
+        """The newest version of every strategy, by id."""
+        with self._database.connect() as connection:
+            return self._load(connection, is_enabled_only=is_enabled_only)
+
+    def strategy(self, strategy_id: str) -> StrategyRecord:
+        """The newest version of one strategy. Raises InputError naming an id that is not known."""
+        with self._database.connect() as connection:
+            found = self._load(connection, strategy_id)
+        if not found:
+            raise InputError(f"strategy: no strategy {strategy_id!r}; `ibkr-assets strategies list` shows them")
+        return found[0]
+
+    def save_signals(self, signals: Sequence[Signal], *, dagster_run_id: str, mlflow_run_id: str | None) -> int:
+        """Store signals; the same decision again with the same content writes nothing. Returns rows written.
+
+        Other content, say from a corrected bar, is the next revision. Raises InputError naming a strategy version
+        or an instrument that is not stored.
+        """
+        written = 0
+        try:
+            with self._database.connect() as connection:
+                _lock(connection, "research.signal")
+                for signal in signals:
+                    row = {**_signal_row(signal), "dagster_run_id": dagster_run_id, "mlflow_run_id": mlflow_run_id}
+                    written += connection.execute(SAVE_SIGNAL, row).rowcount
+        except errors.ForeignKeyViolation as error:
+            raise InputError(f"signals: {error.diag.message_detail}") from None
+        return written
+
+    def signals(self, session_date: date, strategy_id: str | None = None) -> list[Signal]:
+        """The newest revision of each signal of a session, by strategy and symbol."""
+        with self._database.connect() as connection:
+            rows = connection.execute(LOAD_SIGNALS, (session_date, strategy_id, strategy_id)).fetchall()
+        ordered: list[tuple[Any, ...]] = [(*row[:6], Direction(row[6]), *row[7:]) for row in rows]
+        return [Signal(*values) for values in ordered]
+
+    def _load(
+        self, connection: Connection, strategy_id: str | None = None, *, is_enabled_only: bool = False
+    ) -> list[StrategyRecord]:
+        rows = connection.execute(LOAD_STRATEGIES, {"id": strategy_id, "is_enabled_only": is_enabled_only})
+        ordered: list[tuple[Any, ...]] = [(*row[:4], tuple(row[4]), *row[5:]) for row in rows]
+        return [StrategyRecord(*values) for values in ordered]
+
+
+def _lock(connection: Connection, name: str) -> None:
+    """One writer at a time: versions and revisions are counted."""
+    connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
+
+
+def _row(record: StrategyRecord) -> tuple[Any, ...]:
+    return (
+        record.kind, Jsonb(record.params), list(record.symbols), record.bar_size, record.schedule, record.sizing,
+        Jsonb(record.risk), record.account, record.is_enabled,
+    )  # fmt: skip
+
+
+def _signal_row(signal: Signal) -> dict[str, Any]:
+    return {**asdict(signal), "direction": signal.direction.value}

@@ -1,0 +1,88 @@
+"""What validation said of bars, and which bars are missing, in Postgres.
+
+What goes here: storing verdicts and gaps. What does not: judging, which is `market`'s work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+import pandas as pd
+
+from ibkr_assets.adapters.postgres.bar_rows import microseconds
+from ibkr_assets.adapters.postgres.connection import Database
+from ibkr_assets.domain.bar import BarSize
+from ibkr_assets.domain.errors import DataError
+
+JUDGE = """
+insert into md.bar_verdict as v (conid, bar_size, opened_at, version, verdict, reason)
+select distinct on (b.conid, b.opened_at, b.version) b.conid, b.bar_size, b.opened_at, b.version,
+  case when j.reason = '' then 'accepted' else 'quarantined' end, j.reason
+from unnest(%(conids)s::bigint[], %(opened_us)s::bigint[], %(versions)s::integer[], %(reasons)s::text[])
+  as j (conid, opened_us, version, reason)
+join md.bar b on b.conid = j.conid and b.bar_size = %(size)s and b.version = j.version
+  and b.opened_at = 'epoch'::timestamptz + j.opened_us * interval '1 microsecond'
+order by b.conid, b.opened_at, b.version, j.reason desc
+on conflict (conid, bar_size, opened_at, version) do update
+  set verdict = excluded.verdict, reason = excluded.reason, judged_at = excluded.judged_at
+  where (v.verdict, v.reason) is distinct from (excluded.verdict, excluded.reason)
+"""
+REGISTER_GAPS = """
+insert into md.gap as old (conid, bar_size, session_date, cause)
+select i.conid, %(size)s, m.day, 'not_delivered'
+from unnest(%(symbols)s::text[], %(days)s::date[]) as m (symbol, day)
+join md.instrument i using (symbol)
+order by 1, 3
+on conflict (conid, bar_size, session_date) do update set closed_at = null
+  where old.closed_at is not null
+"""
+CLOSE_GAPS = """
+update md.gap g set closed_at = clock_timestamp()
+where g.closed_at is null and g.bar_size = %(size)s
+  and g.conid = any(%(conids)s) and g.session_date = any(%(sessions)s)
+  and not exists (
+    select from unnest(%(symbols)s::text[], %(days)s::date[]) as m (symbol, day)
+    join md.instrument i using (symbol)
+    where i.conid = g.conid and m.day = g.session_date)
+"""
+
+
+class PostgresVerdicts:
+    """Verdicts and gaps. Every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save_verdicts(self, size: BarSize, accepted: pd.DataFrame, quarantined: pd.DataFrame) -> None:
+        """Store what validation said of these bar versions; a later verdict replaces the earlier one.
+
+        Both frames name versions by conid, opened_at and version; `quarantined` has a column `reason` beside them.
+        Raises DataError when a bar is quarantined without a reason.
+        """
+        reasons = [*[""] * len(accepted), *quarantined["reason"].astype(str)]
+        if any(reason == "" for reason in reasons[len(accepted) :]):
+            raise DataError("quarantined: every bar needs a reason")
+        judged = [accepted, quarantined]
+        arguments = {
+            "size": size.value,
+            "conids": [conid for part in judged for conid in part["conid"].tolist()],
+            "opened_us": [us for part in judged for us in microseconds(part["opened_at"]).tolist()],
+            "versions": [version for part in judged for version in part["version"].tolist()],
+            "reasons": reasons,
+        }
+        with self._database.connect() as connection:
+            connection.execute(JUDGE, arguments)
+
+    def save_gaps(
+        self, size: BarSize, missing: Iterable[tuple[str, date]], *, conids: Sequence[int], sessions: Sequence[date]
+    ) -> None:
+        """Register the missing bars (symbol, session) among these instruments and sessions, and close the others."""
+        symbols, days = zip(*missing, strict=True) if (missing := list(missing)) else ((), ())
+        arguments = {
+            "size": size.value, "symbols": list(symbols), "days": list(days),
+            "conids": list(conids), "sessions": list(sessions),
+        }  # fmt: skip
+        with self._database.connect() as connection:
+            connection.execute(REGISTER_GAPS, arguments)
+            connection.execute(CLOSE_GAPS, arguments)

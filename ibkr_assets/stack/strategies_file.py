@@ -1,0 +1,78 @@
+"""Strategies as people write them: a YAML list, read whole or not at all.
+
+What goes here: reading and checking the file. What does not: whether a kind accepts its parameters
+(`strategies.registry`) and storing (`adapters.postgres.strategies`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ibkr_assets.domain.bar import BarSize
+from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.ports import StrategyRecord
+
+#: What a stack trades when no file is named.
+DEFAULT_FILE = Path(__file__).parent / "strategies.yaml"
+
+
+class StrategyEntry(BaseModel):
+    """One entry of the file. Text fields are taken as written; `enabled: yes` is YAML's true."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    kind: str = Field(min_length=1)
+    params: dict[str, Any] = {}
+    symbols: tuple[str, ...] = Field(min_length=1)
+    bar_size: BarSize = BarSize.DAY
+    schedule: str = "after_close"
+    sizing: str = Field(pattern=r"^(fixed|percent):[0-9]+(\.[0-9]+)?$")
+    risk: dict[str, Any] = {}
+    account: str | None = None
+    enabled: bool = True
+
+    def record(self) -> StrategyRecord:
+        """As the store wants it; the store counts versions."""
+        return StrategyRecord(
+            id=self.id, version=0, kind=self.kind, params=self.params, symbols=self.symbols,
+            bar_size=self.bar_size.value, schedule=self.schedule, sizing=self.sizing, risk=self.risk,
+            account=self.account, is_enabled=self.enabled,
+        )  # fmt: skip
+
+
+def read_strategies(path: Path = DEFAULT_FILE) -> list[StrategyRecord]:
+    """The strategies of a file, in its order.
+
+    Raises ConfigurationError, one line, naming the file, the entry and the field.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"strategies: cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise ConfigurationError(f"strategies: {path}{where}: not valid YAML") from None
+    if not isinstance(loaded, list):
+        raise ConfigurationError(f"strategies: {path}: expected a list of strategies, got {type(loaded).__name__}")
+    records = [_entry(path, place, value) for place, value in enumerate(loaded, start=1)]
+    ids = [record.id for record in records]
+    repeated = sorted({name for name in ids if ids.count(name) > 1})
+    if repeated:
+        raise ConfigurationError(f"strategies: {path}: id {', '.join(repeated)} is there more than once")
+    return records
+
+
+def _entry(path: Path, place: int, value: object) -> StrategyRecord:
+    name = value.get("id", place) if isinstance(value, dict) else place
+    try:
+        return StrategyEntry.model_validate(value).record()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "entry"
+        raise ConfigurationError(f"strategies: {path}: entry {name}: {field}: {first['msg']}") from None
