@@ -1,0 +1,267 @@
+"""The admin port: the market clock, the ledger, the wire log, faults, sessions, and what people do at the broker.
+
+Loopback only and with a token, never on the API port; `GET /clock` alone needs none. Nothing here is IBKR's.
+"""
+
+from __future__ import annotations
+
+import hmac
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from ibkr_assets.simulator.book import VenueOrder
+from ibkr_assets.simulator.clock import BackwardsInTime
+from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, Needs, Routes
+from ibkr_assets.simulator.faults import ArmedFault, UnknownFault
+from ibkr_assets.simulator.gateway import Gateway
+from ibkr_assets.simulator.sessions import Brokerage
+
+
+class AdminShell:
+    """The ASGI application of the admin port."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        body = await request.body()
+        answer = self._answer(request, body)
+        await Response(answer.content, answer.status, media_type=answer.media)(scope, receive, send)
+
+    def _answer(self, request: Request, body: bytes) -> Answer:
+        path = request.url.path
+        if path != "/clock" and not self._is_admin(request):
+            return Answer({"error": "the admin token is missing or wrong"}, 401)
+        found = ADMIN_ROUTES.find(request.method, path)
+        if isinstance(found, int):
+            return Answer({"error": "no such call"}, found)
+        name, handler, _, params = found
+        call = Call(self._gateway, name, params, dict(request.query_params), body, 0)
+        try:
+            self._gateway.tick()
+            return handler(call)
+        except (BadRequest, UnknownFault) as error:
+            return Answer({"error": str(error)}, 400)
+        except BackwardsInTime as error:
+            return Answer({"error": str(error)}, 409)
+        finally:
+            self._gateway.ledger.flush()
+
+    def _is_admin(self, request: Request) -> bool:
+        given = request.headers.get("x-admin-token") or request.headers.get("authorization", "").removeprefix("Bearer ")
+        return hmac.compare_digest(given.encode(), self._gateway.options.admin_token.encode())
+
+
+def read_clock(call: Call) -> Answer:
+    """`{"now", "speed"}`; `now` is the market clock of everything that asks `IBKR_ASSETS_CLOCK_URL`."""
+    gateway = call.gateway
+    return Answer({"now": gateway.venue.now.isoformat(), "speed": gateway.clock.speed})
+
+
+def move_clock(call: Call) -> Answer:
+    """`set` to an instant, `step_s` seconds on, or run at `speed`; what is passed happens, in order."""
+    gateway, body = call.gateway, call.json_object()
+    _check_fields(body, {"set", "step_s", "speed"})
+    if "set" in body:
+        gateway.set_clock(_moment(body["set"]))
+    if "step_s" in body:
+        gateway.set_clock(gateway.venue.now + timedelta(seconds=float(_number(body, "step_s"))))
+    if "speed" in body:
+        speed = float(_number(body, "speed"))
+        if speed < 0:
+            raise BadRequest(f"speed: must not be negative, got {speed}")
+        gateway.clock.run(speed, gateway.mono())
+    return read_clock(call)
+
+
+def read_ledger(call: Call) -> Answer:
+    """The public rows as a list; with `all=true` also the rows that rebuild the state, each with its detail."""
+    ledger = call.gateway.ledger
+    return Answer(ledger.all_rows() if call.flag("all") else ledger.public_rows())
+
+
+def read_wirelog(call: Call) -> Answer:
+    """The newest requests and answers, oldest first."""
+    return Answer(call.gateway.wirelog.rows())
+
+
+def restart(call: Call) -> Answer:
+    """A gateway restart: another session, empty lists, no suppression, no question. Orders stay."""
+    call.gateway.session.restart()
+    return Answer({"session": call.gateway.session.id})
+
+
+def set_session(call: Call) -> Answer:
+    """`state`: lost, competing, logged_out or ok; `idle_limit_s`: after how much silence a session ends."""
+    session, body = call.gateway.session, call.json_object()
+    _check_fields(body, {"state", "idle_limit_s"})
+    if "idle_limit_s" in body:
+        session.idle_limit_s = float(_number(body, "idle_limit_s"))
+    state = body.get("state")
+    if state == "logged_out":
+        session.log_out()
+    elif state == "ok":
+        session.log_in()
+    elif state in ("lost", "competing"):
+        session.lose(Brokerage(state))
+    elif state is not None:
+        raise BadRequest(f"state: must be lost, competing, logged_out or ok, got {state!r}")
+    return Answer({"logged_in": session.is_logged_in, "brokerage": session.brokerage.value})
+
+
+def set_pacing(call: Call) -> Answer:
+    """`pace` divides IBKR's windows; `penalty_s` is the length of the penalty box. Real seconds."""
+    pacer, body = call.gateway.pacer, call.json_object()
+    _check_fields(body, {"pace", "penalty_s"})
+    if "pace" in body:
+        pace = float(_number(body, "pace"))
+        if pace <= 0:
+            raise BadRequest(f"pace: must be positive, got {pace}")
+        pacer.set_pace(pace)
+    if "penalty_s" in body:
+        pacer.penalty_s = float(_number(body, "penalty_s"))
+    return Answer({"penalty_s": pacer.penalty_s})
+
+
+def fill(call: Call) -> Answer:
+    """An execution by hand: of a live order (`order_id` or `coid`), or without one (`conid`, `side`).
+
+    `price` defaults to the newest one; `quantity` to what is left of the order.
+    """
+    venue, body = call.gateway.venue, call.json_object()
+    _check_fields(body, {"order_id", "coid", "conid", "side", "quantity", "price"})
+    order = _find_order(call, body)
+    if order is None and ("order_id" in body or "coid" in body):
+        raise BadRequest(f"order_id, coid: no such order: {body.get('order_id', body.get('coid'))}")
+    conid = order.conid if order else _known_conid(call, body)
+    side = order.side if order else body.get("side")
+    if side not in ("BUY", "SELL"):
+        raise BadRequest(f"side: must be BUY or SELL, got {side!r}")
+    quantity = order.remaining if order and "quantity" not in body else _positive(body, "quantity")
+    price = _positive(body, "price") if "price" in body else venue.last_price(conid)
+    execution = venue.execute_by_hand(conid, side, quantity, price, order)
+    return Answer({"execution_id": execution.execution_id})
+
+
+def bust(call: Call) -> Answer:
+    """Takes the execution `execution_id` back; with `quantity` or `price` a corrected one stands in its place."""
+    venue, body = call.gateway.venue, call.json_object()
+    _check_fields(body, {"execution_id", "quantity", "price"})
+    execution = venue.book.execution(str(body.get("execution_id")))
+    if execution is None:
+        raise BadRequest(f"execution_id: no such execution: {body.get('execution_id')}")
+    quantity = _positive(body, "quantity") if "quantity" in body else None
+    price = _positive(body, "price") if "price" in body else None
+    return Answer({"execution_id": venue.bust(execution, quantity=quantity, price=price)})
+
+
+def move_position(call: Call) -> Answer:
+    """Moves `quantity` shares of `conid` in (positive) or out, without cash; `price` is their cost."""
+    venue, body = call.gateway.venue, call.json_object()
+    _check_fields(body, {"conid", "quantity", "price"})
+    conid = _known_conid(call, body)
+    quantity = _number(body, "quantity")
+    if not quantity:
+        raise BadRequest("quantity: must not be zero")
+    venue.move_position(conid, quantity, _positive(body, "price") if "price" in body else venue.last_price(conid))
+    return Answer({"quantity": float(venue.book.account.quantity(conid))})
+
+
+def arm_fault(call: Call) -> Answer:
+    """Arms a fault of the table; see `faults.FaultBoard.arm` for the fields."""
+    return Answer(_describe_fault(call.gateway.faults.arm(call.json_object())))
+
+
+def read_faults(call: Call) -> Answer:
+    """Faults that are armed, and how often each struck."""
+    return Answer([_describe_fault(armed) for armed in call.gateway.faults.armed()])
+
+
+def disarm_fault(call: Call) -> Answer:
+    """Takes a fault away."""
+    if not call.gateway.faults.disarm(call.params["fault_id"]):
+        return Answer({"error": f"fault {call.params['fault_id']} is not armed"}, 404)
+    return Answer({"disarmed": call.params["fault_id"]})
+
+
+def _describe_fault(armed: ArmedFault) -> dict[str, Any]:
+    return {
+        "id": armed.fault.id, "effect": armed.fault.effect.value, "nth": armed.nth, "probability": armed.probability,
+        "times": armed.times, "booked": armed.is_booked, "delay_s": armed.delay_s, "struck": armed.struck,
+    }  # fmt: skip
+
+
+def _check_fields(body: dict[str, Any], known: set[str]) -> None:
+    unknown = set(body) - known
+    if unknown:
+        raise BadRequest(f"{min(unknown)}: unknown field; known are {', '.join(sorted(known))}")
+
+
+def _moment(value: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise BadRequest(f"set: is not ISO 8601: {value!r}") from None
+    if moment.tzinfo is None:
+        raise BadRequest(f"set: must carry a time zone, got {value!r}")
+    return moment.astimezone(UTC)
+
+
+def _number(body: dict[str, Any], name: str) -> Decimal:
+    try:
+        number = Decimal(str(body.get(name)))
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite():
+        raise BadRequest(f"{name}: must be a number, got {body.get(name)!r}")
+    return number
+
+
+def _positive(body: dict[str, Any], name: str) -> Decimal:
+    number = _number(body, name)
+    if number <= 0:
+        raise BadRequest(f"{name}: must be positive, got {number}")
+    return number
+
+
+def _known_conid(call: Call, body: dict[str, Any]) -> int:
+    conid = body.get("conid")
+    if conid not in call.gateway.tape.contracts:
+        raise BadRequest(f"conid: not on the tape: {conid!r}")
+    return int(conid)
+
+
+def _find_order(call: Call, body: dict[str, Any]) -> VenueOrder | None:
+    for order in call.gateway.venue.book.live_orders():
+        if str(order.order_id) == str(body.get("order_id")) or (order.coid and order.coid == body.get("coid")):
+            return order
+    return None
+
+
+ADMIN_ROUTES = Routes(
+    [
+        ("GET", "/clock", "clock", read_clock, Needs.NOTHING),
+        ("GET", "/admin/clock", "clock", read_clock, Needs.NOTHING),
+        ("POST", "/admin/clock", "move_clock", move_clock, Needs.NOTHING),
+        ("GET", "/admin/ledger", "ledger", read_ledger, Needs.NOTHING),
+        ("GET", "/admin/wirelog", "wirelog", read_wirelog, Needs.NOTHING),
+        ("POST", "/admin/restart", "restart", restart, Needs.NOTHING),
+        ("POST", "/admin/session", "session", set_session, Needs.NOTHING),
+        ("POST", "/admin/pacing", "pacing", set_pacing, Needs.NOTHING),
+        ("POST", "/admin/fill", "fill", fill, Needs.NOTHING),
+        ("POST", "/admin/bust", "bust", bust, Needs.NOTHING),
+        ("POST", "/admin/position", "position", move_position, Needs.NOTHING),
+        ("POST", "/admin/fault", "arm_fault", arm_fault, Needs.NOTHING),
+        ("GET", "/admin/fault", "faults", read_faults, Needs.NOTHING),
+        ("DELETE", "/admin/fault/{fault_id}", "disarm_fault", disarm_fault, Needs.NOTHING),
+    ]
+)

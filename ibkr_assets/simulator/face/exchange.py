@@ -1,0 +1,117 @@
+"""What a handler gets and gives: one call of a route, and its answer as a plain value.
+
+Matching paths to handlers is here too. Bytes on sockets are `shell`'s work, and what an answer says is the
+handlers'.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from starlette.routing import compile_path
+
+from ibkr_assets.simulator.gateway import Gateway
+
+
+class BadRequest(Exception):
+    """The request cannot be understood: a 400 with this text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`body` becomes JSON unless it is bytes already. `delay_s` is how long the answer is held back."""
+
+    body: Any = None
+    status: int = 200
+    media: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+
+    @property
+    def content(self) -> bytes:
+        """The body's bytes. A number that is no JSON number raises ValueError."""
+        if isinstance(self.body, bytes):
+            return self.body
+        return json.dumps(self.body, allow_nan=False, separators=(",", ":")).encode()
+
+
+def refusal(status: int, text: str) -> Answer:
+    """An error as IBKR's gateway writes it."""
+    return Answer({"error": text, "statusCode": status}, status)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request of a known route. `params` are the parts of the path."""
+
+    gateway: Gateway
+    route: str
+    params: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+    peer_port: int
+
+    def json(self) -> Any:
+        """The body as JSON; an empty one is an empty object. Raises BadRequest."""
+        if not self.body.strip():
+            return {}
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise BadRequest("Bad Request: request body is not JSON") from None
+
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises BadRequest."""
+        value = self.json()
+        if not isinstance(value, dict):
+            raise BadRequest("Bad Request: request body is not a JSON object")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """A truth value of the query; clients spell it `true` and `True`."""
+        return self.query.get(name, "").lower() in ("true", "1")
+
+    def conid(self, text: str | None) -> int:
+        """A contract id on this tape. Raises BadRequest."""
+        if text is None or not text.isdigit():
+            raise BadRequest(f"Bad Request: conid is missing or no number: {text}")
+        return int(text)
+
+
+class Needs(IntEnum):
+    """What must be there before a route answers; each includes those before it."""
+
+    NOTHING = 0
+    LOGIN = 1
+    BROKERAGE = 2
+    ACCOUNTS = 3
+
+
+Handler = Callable[[Call], Answer]
+
+
+class Routes:
+    """Method and path to a named handler. A trailing slash of a path does not matter."""
+
+    def __init__(self, table: Sequence[tuple[str, str, str, Handler, Needs]]) -> None:
+        self._routes = [
+            (methods.split(), compile_path(path)[0], name, handler, needs)
+            for methods, path, name, handler, needs in table
+        ]
+
+    def find(self, method: str, path: str) -> tuple[str, Handler, Needs, dict[str, str]] | int:
+        """Name, handler, needs and path parts; or the status 404 or 405."""
+        status = 404
+        wanted = path.rstrip("/") or "/"
+        for methods, pattern, name, handler, needs in self._routes:
+            match = pattern.match(wanted)
+            if match is None:
+                continue
+            if method in methods:
+                return name, handler, needs, match.groupdict()
+            status = 405
+        return status

@@ -1,0 +1,67 @@
+"""Every path of the API port, with the handler and what must be there before it answers.
+
+The names are those that pacing, faults and the wire log know.
+"""
+
+from __future__ import annotations
+
+from ibkr_assets.simulator.face import (
+    accounts,
+    contracts,
+    history,
+    order_reads,
+    orders,
+    portfolio,
+    sessions,
+    snapshots,
+)
+from ibkr_assets.simulator.face.exchange import Needs, Routes
+
+_LOGIN, _BROKERAGE, _ACCOUNTS = Needs.LOGIN, Needs.BROKERAGE, Needs.ACCOUNTS
+_ORDER = "/iserver/account/{account}/order/{order_id}"
+
+API_ROUTES = Routes(
+    [
+        ("GET POST", "/tickle", "tickle", sessions.tickle, _LOGIN),
+        ("GET POST", "/iserver/auth/status", "auth_status", sessions.status, _LOGIN),
+        ("POST", "/iserver/auth/ssodh/init", "init", sessions.init, _LOGIN),
+        ("GET POST", "/iserver/reauthenticate", "reauthenticate", sessions.reauthenticate, _LOGIN),
+        ("GET", "/sso/validate", "sso_validate", sessions.validate, _LOGIN),
+        ("POST", "/logout", "logout", sessions.logout, _LOGIN),
+        ("GET", "/iserver/accounts", "accounts", accounts.accounts, _BROKERAGE),
+        ("POST", "/iserver/account", "switch_account", accounts.switch, _BROKERAGE),
+        ("GET", "/portfolio/accounts", "portfolio_accounts", accounts.portfolio_accounts, _LOGIN),
+        ("GET", "/portfolio/{account}/meta", "portfolio_meta", accounts.meta, _LOGIN),
+        ("GET", "/portfolio/{account}/summary", "summary", portfolio.summary, _LOGIN),
+        ("GET", "/portfolio/{account}/ledger", "ledger", portfolio.ledger, _LOGIN),
+        ("GET", "/portfolio/{account}/allocation", "allocation", portfolio.allocation, _LOGIN),
+        ("POST", "/portfolio/{account}/positions/invalidate", "invalidate", portfolio.invalidate, _LOGIN),
+        ("GET", "/portfolio/positions/{conid}", "position_everywhere", portfolio.position_everywhere, _LOGIN),
+        ("GET", "/portfolio/{account}/positions/{page}", "positions", portfolio.positions, _LOGIN),
+        ("GET", "/portfolio/{account}/position/{conid}", "position", portfolio.position, _LOGIN),
+        ("GET", "/portfolio2/{account}/positions", "positions2", portfolio.positions2, _LOGIN),
+        ("GET", "/iserver/account/pnl/partitioned", "pnl", portfolio.pnl, _BROKERAGE),
+        ("GET POST", "/iserver/secdef/search", "search", contracts.search, _BROKERAGE),
+        ("GET", "/trsrv/stocks", "stocks", contracts.stocks, _LOGIN),
+        ("GET", "/trsrv/secdef", "secdef", contracts.secdef, _LOGIN),
+        ("GET", "/trsrv/secdef/schedule", "schedule", contracts.schedule, _LOGIN),
+        ("GET", "/contract/trading-schedule", "trading_schedule", contracts.trading_schedule, _LOGIN),
+        ("GET", "/iserver/contract/{conid}/info", "contract_info", contracts.info, _BROKERAGE),
+        ("GET", "/iserver/contract/{conid}/info-and-rules", "info_rules", contracts.info_and_rules, _BROKERAGE),
+        ("POST", "/iserver/contract/rules", "contract_rules", contracts.rules, _BROKERAGE),
+        ("GET", "/iserver/marketdata/snapshot", "snapshot", snapshots.snapshot, _ACCOUNTS),
+        ("POST", "/iserver/marketdata/unsubscribe", "unsubscribe", snapshots.unsubscribe, _BROKERAGE),
+        ("GET", "/iserver/marketdata/unsubscribeall", "unsubscribe_all", snapshots.unsubscribe_all, _BROKERAGE),
+        ("GET", "/iserver/marketdata/history", "history", history.history, _BROKERAGE),
+        ("GET", "/iserver/account/orders", "orders", order_reads.live_orders, _ACCOUNTS),
+        ("GET", "/iserver/account/trades", "trades", order_reads.trades, _BROKERAGE),
+        ("GET", "/iserver/account/order/status/{order_id}", "order_status", order_reads.order_status, _ACCOUNTS),
+        ("POST", "/iserver/account/{account}/orders", "submit", orders.submit, _ACCOUNTS),
+        ("POST", "/iserver/account/{account}/orders/whatif", "whatif", orders.preview, _ACCOUNTS),
+        ("POST", "/iserver/reply/{reply_id}", "reply", orders.reply, _ACCOUNTS),
+        ("POST", "/iserver/questions/suppress", "suppress", orders.suppress, _BROKERAGE),
+        ("POST", "/iserver/questions/suppress/reset", "suppress_reset", orders.suppress_reset, _BROKERAGE),
+        ("POST", _ORDER, "modify", orders.modify, _ACCOUNTS),
+        ("DELETE", _ORDER, "cancel", orders.cancel, _ACCOUNTS),
+    ]
+)

@@ -1,0 +1,87 @@
+"""One simulated gateway: its venue, sessions, clock, limits, faults and files, and the order in which they act.
+
+Everything runs on one thread, and no method awaits, so each request sees and leaves a whole state. HTTP is the
+face's work.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import datetime, timedelta
+
+from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.simulator.clock import RunningClock
+from ibkr_assets.simulator.faults import FaultBoard
+from ibkr_assets.simulator.ledger import Ledger
+from ibkr_assets.simulator.options import GatewayOptions
+from ibkr_assets.simulator.pacing import Pacer
+from ibkr_assets.simulator.records import Record
+from ibkr_assets.simulator.sessions import GatewaySession
+from ibkr_assets.simulator.tape import Tape
+from ibkr_assets.simulator.venue import Venue
+
+#: While the clock runs by itself, it is noted in the ledger this often (real seconds), for a restart.
+_NOTE_CLOCK_EVERY_S = 5.0
+
+
+class Gateway:
+    """The parts of a running gateway. `mono` is this process's monotonic clock."""
+
+    def __init__(self, options: GatewayOptions, tape: Tape) -> None:
+        from ibkr_assets.simulator.wirelog import WireLog
+
+        self.options = options
+        self.tape = tape
+        self.peer_port: int | None = None
+        self.history_running = 0
+        self.ledger = Ledger(options.state_dir)
+        start = options.clock_start or tape.sessions[1].opens_at - timedelta(minutes=30)
+        self.venue = Venue(
+            tape, options.account, options.opening_cash, start, seed=options.seed, can_short=options.can_short,
+            initial_margin=options.initial_margin, sink=self._note,
+        )  # fmt: skip
+        self._remember()
+        mono = self.mono()
+        self.clock = RunningClock(self.venue.now, options.clock_speed, mono)
+        self._clock_noted = mono
+        # A session's identity is a secret and no choice of the venue's, so it does not come from the seed.
+        self.session = GatewaySession(lambda: secrets.token_hex(16), options.idle_limit_s, mono)
+        self.pacer = Pacer(options.pace, options.penalty_s)
+        self.faults = FaultBoard(options.seed)
+        self.wirelog = WireLog()
+
+    @staticmethod
+    def mono() -> float:
+        """Real seconds, only ever growing."""
+        return time.monotonic()
+
+    def tick(self) -> datetime:
+        """Let what the market clock has passed happen; returns market time."""
+        mono = self.mono()
+        now = self.clock.now(mono)
+        if now > self.venue.now:
+            is_due = mono - self._clock_noted >= _NOTE_CLOCK_EVERY_S
+            self.venue.advance(now, is_recorded=is_due)
+            self._clock_noted = mono if is_due else self._clock_noted
+            self.ledger.flush()
+        return self.venue.now
+
+    def set_clock(self, moment: datetime) -> None:
+        """Move the market clock forward; everything in between happens. Raises BackwardsInTime."""
+        self.tick()
+        self.clock.set(moment, self.mono())
+        self.venue.advance(moment)
+        self.ledger.flush()
+
+    def _note(self, record: Record) -> None:
+        self.ledger.append(record, t_mono=self.mono(), peer_port=self.peer_port)
+
+    def _remember(self) -> None:
+        """Rebuild what the broker knows from the ledger of an earlier process."""
+        for record in self.ledger.records():
+            if record.account is not None and record.account != self.options.account:
+                raise ConfigurationError(
+                    f"state_dir: its ledger is of account {record.account}, not {self.options.account}"
+                )
+            self.venue.book.apply(record)

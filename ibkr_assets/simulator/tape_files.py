@@ -1,0 +1,176 @@
+"""Reads a tape: the real bars that ship as a wheel, or a directory of the user's own bar files.
+
+What is refused here is refused with file, row and value. What the tape means is in `tape`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ibkr_assets.domain.errors import ConfigurationError, InputError
+from ibkr_assets.domain.session import TradingSession
+from ibkr_assets.simulator.corporate_actions import find_actions
+from ibkr_assets.simulator.listings import contracts_of
+from ibkr_assets.simulator.tape import CorporateAction, Tape, TapeBar
+
+EXCHANGE = "XNYS"
+_NEW_YORK = ZoneInfo("America/New_York")
+_COLUMNS = ("opened_at", "open", "high", "low", "close", "volume")
+
+
+@dataclass(slots=True)
+class _Series:
+    """One symbol's bars by day; `adjusted` is empty where the source has no adjusted closes."""
+
+    bars: dict[date, TapeBar] = field(default_factory=dict)
+    adjusted: list[float] = field(default_factory=list)
+
+
+def load_tape(source: str | Path) -> Tape:
+    """The tape named by `source`: the word `real`, or a directory of CSV or Parquet files.
+
+    A file has columns opened_at, open, high, low, close, volume and optionally symbol (the file's stem where absent)
+    and adj_close (from which splits and dividends are read). Raises ConfigurationError when the directory is not
+    there or holds no bar file, InputError naming file and row for a bar that cannot be.
+    """
+    series = _read_real() if source == "real" else _read_directory(Path(source))
+    days = sorted({day for one in series.values() for day in one.bars})
+    sessions = _sessions(days[0], days[-1])
+    known = {session.day for session in sessions}
+    strange = [day for day in days if day not in known]
+    if strange:
+        raise InputError(f"tape: {strange[0]} is not a session of {EXCHANGE}")
+    contracts = contracts_of(sorted(series))
+    actions: list[CorporateAction] = []
+    for contract in contracts:
+        one = series[contract.symbol]
+        if one.adjusted:
+            closes = [float(bar.close) for bar in one.bars.values()]
+            actions += find_actions(contract.conid, list(one.bars), closes, one.adjusted)
+    return Tape(sessions, contracts, {c.conid: series[c.symbol].bars for c in contracts}, actions)
+
+
+def _sessions(first: date, last: date) -> Sequence[TradingSession]:
+    import exchange_calendars
+
+    # The calendar must not begin at a bar's own day, or a holiday at either edge would be out of its bounds.
+    calendar = exchange_calendars.get_calendar(
+        EXCHANGE, start=str(first - timedelta(days=7)), end=str(last + timedelta(days=31))
+    )
+    early = {moment.date() for moment in calendar.early_closes}
+    return [
+        TradingSession(
+            EXCHANGE, row.Index.date(), row.open.to_pydatetime(), row.close.to_pydatetime(),
+            is_early_close=row.Index.date() in early,
+        )
+        for row in calendar.schedule.loc[str(first) :, ["open", "close"]].itertuples()
+    ]  # fmt: skip
+
+
+def _read_real() -> dict[str, _Series]:
+    from bokeh_sampledata import stocks
+
+    series = {}
+    for symbol in ("AAPL", "FB", "GOOG", "IBM", "MSFT"):
+        raw = getattr(stocks, symbol)
+        columns = (raw["date"], raw["open"], raw["high"], raw["low"], raw["close"], raw["volume"])
+        bars = {
+            date.fromisoformat(day): TapeBar(_exact(opened), _exact(high), _exact(low), _exact(close), int(volume))
+            for day, opened, high, low, close, volume in zip(*columns, strict=True)
+        }
+        series[symbol] = _Series(bars, list(raw["adj_close"]))
+    return series
+
+
+def _exact(price: float) -> Decimal:
+    return Decimal(str(price))
+
+
+def _read_directory(directory: Path) -> dict[str, _Series]:
+    if not directory.is_dir():
+        raise ConfigurationError(f"tape: no such directory: {directory}")
+    files = sorted(path for path in directory.iterdir() if path.suffix.lower() in (".csv", ".parquet"))
+    if not files:
+        raise ConfigurationError(f"tape: no .csv or .parquet file in {directory}")
+    series: dict[str, _Series] = {}
+    for path in files:
+        _read_file(path, series)
+    return {symbol: _in_order(one) for symbol, one in series.items()}
+
+
+def _in_order(one: _Series) -> _Series:
+    order = sorted(range(len(one.bars)), key=list(one.bars).__getitem__)
+    adjusted = [one.adjusted[i] for i in order] if one.adjusted else []
+    return _Series(dict(sorted(one.bars.items())), adjusted)
+
+
+def _read_file(path: Path, series: dict[str, _Series]) -> None:
+    import pandas as pd
+
+    frame = pd.read_csv(path, dtype=str) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
+    missing = [name for name in _COLUMNS if name not in frame.columns]
+    if missing:
+        raise InputError(f"{path.name}: column {missing[0]} is missing; it has {', '.join(map(str, frame.columns))}")
+    has_adjusted = "adj_close" in frame.columns
+    for number, row in enumerate(_rows(frame), start=1):
+        symbol = str(row.get("symbol") or path.stem).strip().upper()
+        one = series.setdefault(symbol, _Series())
+        day = _day(row["opened_at"], path, number)
+        if day in one.bars:
+            raise InputError(f"{path.name} row {number}: a second bar of {symbol} for {day}; the tape is daily")
+        one.bars[day] = _bar(row, path, number)
+        if has_adjusted:
+            one.adjusted.append(_positive(row["adj_close"], "adj_close", path, number))
+        if one.adjusted and len(one.adjusted) != len(one.bars):
+            raise InputError(f"{path.name}: only some bars of {symbol} carry adj_close")
+
+
+def _rows(frame: Any) -> Iterable[dict[str, Any]]:
+    names = [str(name) for name in frame.columns]
+    for values in frame.itertuples(index=False, name=None):
+        yield dict(zip(names, values, strict=True))
+
+
+def _day(value: Any, path: Path, number: int) -> date:
+    try:
+        moment = value if isinstance(value, datetime | date) else datetime.fromisoformat(str(value))
+    except ValueError:
+        raise InputError(f"{path.name} row {number}: opened_at is not ISO 8601: {value!r}") from None
+    if not isinstance(moment, datetime):
+        return moment
+    if moment.tzinfo is None or moment.astimezone(UTC).time() == datetime.min.time():
+        return moment.date()
+    return moment.astimezone(_NEW_YORK).date()
+
+
+def _positive(value: Any, name: str, path: Path, number: int) -> float:
+    try:
+        number_read = float(value)
+    except ValueError:
+        raise InputError(f"{path.name} row {number}: {name} is not a number: {value!r}") from None
+    if not (math.isfinite(number_read) and number_read > 0):
+        raise InputError(f"{path.name} row {number}: {name} must be positive, got {value}")
+    return number_read
+
+
+def _bar(row: dict[str, Any], path: Path, number: int) -> TapeBar:
+    try:
+        prices = {name: Decimal(str(row[name])) for name in ("open", "high", "low", "close")}
+        volume = Decimal(str(row["volume"]))
+    except InvalidOperation:
+        raise InputError(f"{path.name} row {number}: a price or the volume is not a number") from None
+    for name, price in prices.items():
+        if not price.is_finite() or price <= 0:
+            raise InputError(f"{path.name} row {number}: {name} must be positive, got {price}")
+    if prices["low"] > min(prices["open"], prices["close"]) or prices["high"] < max(prices["open"], prices["close"]):
+        raise InputError(f"{path.name} row {number}: open or close is outside of low..high")
+    if not volume.is_finite() or volume < 0:
+        raise InputError(f"{path.name} row {number}: volume must not be negative, got {volume}")
+    return TapeBar(**prices, volume=int(volume))
