@@ -151,8 +151,8 @@ def gateway(
             clock_start=None if clock is None else clock.replace(tzinfo=UTC),
             state_dir=state_dir,
             fast_penalty=fast_penalty,
-            cert=cert,
-            key=key,
+            tls_cert=cert,
+            tls_key=key,
         )
     )
 
