@@ -70,7 +70,7 @@ def ensure_sibling_databases(url: str) -> dict[str, str]:
         raise ConfigurationError(
             f"database.url: role {parts.username} may not create databases; let an administrator run: {wanted}"
         ) from None
-    except errors.DuplicateDatabase:  # another process was a moment faster
+    except (errors.DuplicateDatabase, errors.UniqueViolation):  # another process was a moment faster
         return ensure_sibling_databases(url)
     except psycopg.OperationalError as error:
         where = f"{parts.hostname}:{parts.port or 5432}"

@@ -190,12 +190,14 @@ def _refuse_unknown(connection: Connection, conids: list[int]) -> None:
 def _save_rejected(connection: Connection, rows: pd.DataFrame, arguments: dict[str, Any]) -> None:
     for row in rows.to_dict("records"):
         reason = row.pop("reason")
+        conid = None if pd.isna(row["conid"]) else int(row["conid"])  # a column with a hole in it is made of floats
         raw = {str(name): None if pd.isna(value) else str(value) for name, value in row.items()}
+        raw["conid"] = None if conid is None else str(conid)
         connection.execute(
             "insert into md.rejected_row (conid, bar_size, opened_at, raw, raw_sha, reason, source, seen_at) "
             "values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
             (
-                raw["conid"], arguments["size"], raw["opened_at"], Jsonb(raw),
+                conid, arguments["size"], raw["opened_at"], Jsonb(raw),
                 hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).digest(),
                 reason, arguments["source"], arguments["known_from"],
             ),

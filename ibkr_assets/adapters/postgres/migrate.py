@@ -33,6 +33,7 @@ def migrate(url: str) -> str:
     when the lock is not free within a minute.
     """
     import psycopg
+    import sqlalchemy
     from alembic import command
 
     config = _config()
@@ -45,8 +46,8 @@ def migrate(url: str) -> str:
             connection.exec_driver_sql(f"create schema if not exists {VERSION_SCHEMA}")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-        except Exception as error:
-            if isinstance(getattr(error, "orig", None), psycopg.errors.LockNotAvailable):
+        except sqlalchemy.exc.OperationalError as error:
+            if isinstance(error.orig, psycopg.errors.LockNotAvailable):
                 raise Unavailable("the database is in use: a migration waits for other sessions; try again") from error
             raise
         return _revision(connection) or ""
