@@ -1,11 +1,11 @@
 """The two sources of time: the machine, and the market clock that a simulated gateway serves.
 
-Only these two modules-worth of code read a clock; everything that decides is handed one. Which of them is in force
-is decided in `bootstrap`. Pacing and timeouts use monotonic time and never this.
+Nothing else reads a clock: everything that decides is handed one of these, and `bootstrap` picks which. Pacing and timeouts use monotonic time and never this.
 """
 
 from __future__ import annotations
 
+import weakref
 from datetime import UTC, datetime
 
 import httpx
@@ -29,6 +29,7 @@ class MarketClock:
     def __init__(self, url: str) -> None:
         self._url = url
         self._client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
+        weakref.finalize(self, self._client.close)
 
     def now(self) -> datetime:
         """The market's present instant, aware UTC. Raises Unavailable when no such answer comes."""

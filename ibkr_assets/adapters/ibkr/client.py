@@ -46,13 +46,18 @@ def market_data(
     connect_timeout_s: float,
     read_timeout_s: float,
     first_penalty_s: float = FIRST_PENALTY_S,
+    pace: float = 1.0,
 ) -> IbkrMarketData:
     """Market data of the gateway at `url` (up to and including /v1/api); nothing is sent yet.
 
     `read_timeout_s` is for one try; a read that fails is tried three times. `first_penalty_s` is the silence after a
-    429. Raises ConfigurationError for a URL, file or pin that cannot be used.
+    429. `pace` above 1 is for a simulated gateway that keeps IBKR's limits at that pace. Raises ConfigurationError for
+    a URL, file or pin that cannot be used.
     """
-    transport = _transport(url, ca, connect_timeout_s, read_timeout_s, first_penalty_s)
+    limiter = _limiter(url, first_penalty_s, pace)
+    transport = Transport(
+        url, ca=ca, limiter=limiter, connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s
+    )
     return IbkrMarketData(Session(transport, account=None), clock, calendar)
 
 
@@ -65,22 +70,18 @@ def broker(
     read_timeout_s: float,
     order_timeout_s: float,
     first_penalty_s: float = FIRST_PENALTY_S,
+    pace: float = 1.0,
 ) -> IbkrBroker:
     """The order side of the gateway, for the one pinned account; nothing is sent yet. Otherwise as `market_data`."""
-    transport = _transport(url, ca, connect_timeout_s, read_timeout_s, first_penalty_s)
+    limiter = _limiter(url, first_penalty_s, pace)
+    transport = Transport(
+        url, ca=ca, limiter=limiter, connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s
+    )
     return IbkrBroker(Session(transport, account=account), account, order_timeout_s)
 
 
-def _transport(
-    url: str, ca: str | None, connect_timeout_s: float, read_timeout_s: float, first_penalty_s: float
-) -> Transport:
-    return Transport(
-        url,
-        ca=ca,
-        limiter=Limiter(FileState(url.rstrip("/")), first_penalty_s=first_penalty_s),
-        connect_timeout_s=connect_timeout_s,
-        read_timeout_s=read_timeout_s,
-    )
+def _limiter(url: str, first_penalty_s: float, pace: float) -> Limiter:
+    return Limiter(FileState(url.rstrip("/")), first_penalty_s=first_penalty_s, pace=pace)
 
 
 class IbkrBroker:

@@ -13,7 +13,7 @@ from typing import Any
 
 #: No price, quantity or sum of money is larger; what is larger was misread.
 LARGEST = Decimal(10) ** 15
-_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d*)?(?:[eE][+-]?\d{1,3})?")
+_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d*)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _SCALES = {"K": Decimal(10) ** 3, "M": Decimal(10) ** 6, "B": Decimal(10) ** 9}
 _ABSENT = frozenset({"", "null", "N/A"})
 #: Counts of seconds stay below this until the year 5138; counts of milliseconds have been above it since 1973.
@@ -66,11 +66,11 @@ def moment(value: Any) -> datetime:
     """An instant, aware UTC: milliseconds, seconds, "YYMMDDHHmmss" or "YYYYMMDD-HH:mm:ss"."""
     if isinstance(value, str):
         text = value.strip()
-        if re.fullmatch(r"\d{8}-\d{2}:\d{2}:\d{2}", text):
+        if re.fullmatch(r"\d{8}-\d{2}:\d{2}:\d{2}", text, re.ASCII):
             return datetime.strptime(text, "%Y%m%d-%H:%M:%S").replace(tzinfo=UTC)
-        if re.fullmatch(r"\d{12}", text):
+        if re.fullmatch(r"\d{12}", text, re.ASCII):
             return datetime.strptime(text, "%y%m%d%H%M%S").replace(tzinfo=UTC)
-        if not re.fullmatch(r"\d{10}|\d{13}", text):
+        if not re.fullmatch(r"\d{10}|\d{13}", text, re.ASCII):
             raise ValueError(f"not a time: {value[:40]!r}")
         value = int(text)
     count = number(value)

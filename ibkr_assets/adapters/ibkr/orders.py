@@ -71,7 +71,7 @@ class OrderDesk:
 
     def cancel(self, broker_order_id: str) -> CancelAnswer:
         """See `ports.Broker.cancel`. Raises ValueError for anything but a positive number: -1 would cancel all."""
-        if not re.fullmatch(r"[1-9]\d{0,18}", broker_order_id):
+        if not re.fullmatch(r"[1-9][0-9]{0,18}", broker_order_id):
             raise ValueError(f"broker_order_id: a positive number, got {broker_order_id!r}")
         path = f"iserver/account/{segment(self._account)}/order/{broker_order_id}"
         return self._send("DELETE", path, None, lambda answer: judge_cancel(answer, self._account, broker_order_id))

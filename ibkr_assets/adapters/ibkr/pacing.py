@@ -85,7 +85,10 @@ class Permit:
 
 
 class Limiter:
-    """Lets requests go when every limit allows. Safe for threads; `clock` is monotonic seconds."""
+    """Lets requests go when every limit allows. Safe for threads; `clock` is monotonic seconds.
+
+    `pace` divides every window and penalty: 1 is IBKR's; more is for a simulated gateway that runs at that pace too.
+    """
 
     def __init__(
         self,
@@ -94,11 +97,13 @@ class Limiter:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         first_penalty_s: float = FIRST_PENALTY_S,
+        pace: float = 1.0,
     ) -> None:
         self._state = state or MemoryState()
         self._clock = clock
         self._sleep = sleep
-        self._first_penalty_s = first_penalty_s
+        self._first_penalty_s = first_penalty_s / pace
+        self._pace = pace
 
     @contextmanager
     def permit(self, method: str, path: str, *, max_wait_s: float) -> Iterator[Permit]:
@@ -140,11 +145,12 @@ class Limiter:
                 now = self._clock()
                 at = now
                 for rule in rules:
-                    others = _others(sent, rule, token, now)
+                    window_s = (rule.window_s + MARGIN_S) / self._pace
+                    others = _others(sent, rule.name, token, now, window_s)
                     counted = [t for t in others if t <= now] if is_queued else others
                     if len(counted) >= rule.limit:
-                        at = max(at, counted[-rule.limit] + rule.window_s + MARGIN_S)
-                if sent.shut_until > now or at > give_up:
+                        at = max(at, counted[-rule.limit] + window_s)
+                if _is_shut(sent, now) or at > give_up:
                     for rule in RULES:
                         _put(sent, rule, token, None)
                     self._refuse_when_shut(sent, now)
@@ -174,7 +180,7 @@ class Limiter:
         """A 429 came: nothing at all leaves for a while. Further 429s of requests already under way do not add."""
         with self._state.locked() as sent:
             now = self._clock()
-            if not now < sent.shut_until <= now + LONGEST_PENALTY_S:
+            if not _is_shut(sent, now):
                 sent.strikes += 1
                 penalty_s = self._first_penalty_s * 2 ** min(sent.strikes - 1, 10)
                 sent.shut_until = now + min(penalty_s, LONGEST_PENALTY_S)
@@ -185,17 +191,20 @@ class Limiter:
             sent.strikes = 0
 
     def _refuse_when_shut(self, sent: Sent, now: float) -> None:
-        # A stamp far ahead is of a time before the machine's last start.
-        if now < sent.shut_until <= now + LONGEST_PENALTY_S:
+        if _is_shut(sent, now):
             raise PacedOut(f"the gateway answered 429; nothing is sent for another {sent.shut_until - now:.0f} s")
         sent.shut_until = 0.0
 
 
-def _others(sent: Sent, rule: Rule, token: str, now: float) -> list[float]:
+def _is_shut(sent: Sent, now: float) -> bool:
+    """A time farther ahead than any penalty was written before the machine's last start."""
+    return now < sent.shut_until <= now + LONGEST_PENALTY_S
+
+
+def _others(sent: Sent, rule: str, token: str, now: float, window_s: float) -> list[float]:
     """Stamps of others that still count, ascending; old ones are dropped, and those of before a restart."""
-    window = rule.window_s + MARGIN_S
-    stamps = [(t, at) for t, at in sent.stamps.get(rule.name, []) if now - window < at <= now + 2 * window]
-    sent.stamps[rule.name] = stamps
+    stamps = [(t, at) for t, at in sent.stamps.get(rule, []) if now - window_s < at <= now + 2 * window_s]
+    sent.stamps[rule] = stamps
     return sorted(at for t, at in stamps if t != token)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any, TypedDict, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 from pydantic import (
     BaseModel,
@@ -23,6 +23,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from typing_extensions import TypedDict  # pydantic cannot read typing's before Python 3.12
 
 from ibkr_assets.adapters.ibkr.forms import moment, number, optional_number, text_or_none, whole
 from ibkr_assets.adapters.ibkr.transport import redact

@@ -124,7 +124,7 @@ class _Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         secure = self._inner.start_tls(ssl_context, server_hostname, _left(timeout, httpcore.ConnectTimeout))
         if self._pin is not None:
-            shown = secure.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            shown = secure.get_extra_info("socket").getpeercert(binary_form=True)
             if shown is None or not hmac.compare_digest(hashlib.sha256(shown).digest(), self._pin):
                 secure.close()
                 raise httpcore.ConnectError("the gateway's certificate is not the pinned one")

@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -136,6 +137,7 @@ class Transport:
             trust_env=False,
             follow_redirects=False,
         )
+        weakref.finalize(self, self._client.close)  # whoever drops a client need not know that it holds sockets
         for name in ("httpx", "httpcore"):  # both log URLs and headers, which hold the account id and cookies
             logging.getLogger(name).setLevel(logging.WARNING)
 
