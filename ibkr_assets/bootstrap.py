@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.intents import PostgresIntents
     from ibkr_assets.adapters.postgres.ledger import PostgresLedger
     from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
+    from ibkr_assets.execution.submitter import Submitter
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import BarSource, Broker, Clock
     from ibkr_assets.settings import Settings
@@ -117,6 +118,38 @@ def order_ledger(settings: Settings) -> PostgresLedger:
     from ibkr_assets.adapters.postgres.ledger import PostgresLedger
 
     return PostgresLedger(database(settings))
+
+
+def submitter(settings: Settings) -> Submitter:
+    """The one process that sends orders. Arms the crash point of the settings, which mode sim alone allows."""
+    from ibkr_assets.adapters.ibkr.parse import order_body
+    from ibkr_assets.domain.broker import OrderTicket
+    from ibkr_assets.domain.order import account_ref
+    from ibkr_assets.execution import crashpoints
+    from ibkr_assets.execution.kill import kill_file
+    from ibkr_assets.execution.seat import SubmitterOptions
+    from ibkr_assets.execution.submitter import Submitter
+
+    def describe(ticket: OrderTicket) -> dict[str, Any]:
+        return {"orders": [order_body(ticket) | {"acctId": account_ref(ticket.account)}]}
+
+    crashpoints.arm(settings.crash)
+    return Submitter(
+        account=account(settings),
+        mode=settings.mode,
+        broker=broker(settings),
+        ledger=order_ledger(settings).of_account(account_ref(account(settings))),
+        clock=clock(settings),
+        options=SubmitterOptions(
+            max_order_value_usd=settings.risk.max_order_value_usd,
+            price_collar_fraction=settings.risk.price_collar_fraction,
+            kill_file=kill_file(settings.data_dir),
+            settle_s=settings.submitter.settle_s,
+            lease_s=settings.submitter.lease_s,
+            poll_interval_s=settings.submitter.poll_interval_s,
+        ),
+        describe=describe,
+    )
 
 
 def inspect(settings: Settings, what: str, **arguments: Any) -> Any:

@@ -86,36 +86,25 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
-class Accrual:
-    """A dividend that the broker owes and has not paid, in USD."""
-
-    event_id: int
-    amount: Decimal
-
-
-@dataclass(frozen=True, slots=True)
 class Books:
-    """The platform's own account: opening, executions and cash events, in USD. Closed holdings are left out."""
+    """The platform's own account: opening, executions and cash events, in USD. Closed holdings are left out.
+
+    `accrued` are dividends that went ex and were not paid yet.
+    """
 
     is_opened: bool
     cash: Decimal
+    accrued: Decimal
     holdings: dict[int, Holding]
-    accruals: tuple[Accrual, ...]
-
-    @property
-    def accrued(self) -> Decimal:
-        """Dividends owed, in USD."""
-        return sum((accrual.amount for accrual in self.accruals), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)
 class CashEvent:
-    """A change of the books that is no execution. `settles` are the accruals that a dividend pays."""
+    """A change of the books that is no execution: `accrual` (owed, no cash yet) or `dividend` (paid), in USD."""
 
     kind: str
     amount: Decimal
     detail: str = ""
-    settles: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

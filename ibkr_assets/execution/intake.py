@@ -68,9 +68,7 @@ def add_intents(
     now = clock.now()
     session = calendar.last_closed(now)
     following = calendar.next_session(session.day)
-    intents = [
-        _intent(number, line, by_symbol, session, following, account, mode) for number, line in _lines(file)
-    ]
+    intents = [_intent(number, line, by_symbol, session, following, account, mode) for number, line in _lines(file)]
     rows = []
     for intent in intents:
         record = book.propose(
@@ -108,9 +106,7 @@ def _lines(file: Path) -> list[tuple[int, IntentLine]]:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             field = ".".join(str(part) for part in first["loc"])
-            raise InputError(
-                f"file: {file} line {number}: {field}: {first['msg']}, got {first['input']!r}"
-            ) from None
+            raise InputError(f"file: {file} line {number}: {field}: {first['msg']}, got {first['input']!r}") from None
     return lines
 
 

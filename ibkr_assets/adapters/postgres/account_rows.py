@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from ibkr_assets.adapters.postgres.order_rows import plain
 from ibkr_assets.adapters.postgres.transactions import transaction
-from ibkr_assets.domain.ledger import AccountSnapshot, Accrual, Books, CashEvent, Holding
+from ibkr_assets.domain.ledger import AccountSnapshot, Books, CashEvent, Holding
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
@@ -25,6 +25,8 @@ select
     where c.account_ref = %(ref)s and c.kind <> 'accrual')
   + (select coalesce(sum(case e.side when 'BUY' then -1 else 1 end * e.quantity * e.price - e.commission), 0)
        from oms.execution_current e where e.account_ref = %(ref)s) as cash,
+  (select coalesce(sum(case c.kind when 'accrual' then c.amount_usd else -c.amount_usd end), 0)
+     from oms.cash_event c where c.account_ref = %(ref)s and c.kind in ('accrual', 'dividend')) as accrued,
   exists (select from oms.cash_event c where c.account_ref = %(ref)s and c.kind = 'opening') as is_opened
 """
 
@@ -35,13 +37,6 @@ select conid, min(symbol) as symbol, sum(quantity) as quantity from (
   union all
   select conid, symbol, quantity from oms.position_event where account_ref = %(ref)s
 ) as parts group by conid having sum(quantity) <> 0 order by conid
-"""
-
-_ACCRUALS = """
-select a.event_id, a.amount_usd from oms.cash_event a
-where a.account_ref = %(ref)s and a.kind = 'accrual' and not exists (
-  select from oms.cash_event d where d.account_ref = %(ref)s and a.event_id = any(d.settles_event_ids))
-order by a.event_id
 """
 
 
@@ -58,13 +53,12 @@ class PostgresAccount:
         with transaction(self._database) as cursor:
             cash = cursor.execute(_CASH, values).fetchone()
             holdings = cursor.execute(_HOLDINGS, values).fetchall()
-            accruals = cursor.execute(_ACCRUALS, values).fetchall()
         assert cash is not None
         return Books(
             is_opened=cash["is_opened"],
             cash=plain(cash["cash"]),
+            accrued=plain(cash["accrued"]),
             holdings={row["conid"]: Holding(row["conid"], row["symbol"], plain(row["quantity"])) for row in holdings},
-            accruals=tuple(Accrual(row["event_id"], plain(row["amount_usd"])) for row in accruals),
         )
 
     def save_opening(self, cash: Decimal, holdings: Sequence[Holding], *, market_at: datetime) -> None:
@@ -87,9 +81,9 @@ class PostgresAccount:
         with transaction(self._database) as cursor:
             for event in events:
                 cursor.execute(
-                    "insert into oms.cash_event (account_ref, kind, amount_usd, settles_event_ids, detail, market_at) "
-                    "values (%s, %s, %s, %s, %s, %s)",
-                    (self._account_ref, event.kind, event.amount, list(event.settles), event.detail, market_at),
+                    "insert into oms.cash_event (account_ref, kind, amount_usd, detail, market_at) "
+                    "values (%s, %s, %s, %s, %s)",
+                    (self._account_ref, event.kind, event.amount, event.detail, market_at),
                 )
 
     def save_snapshot(self, snapshot: AccountSnapshot, *, epoch: int) -> None:

@@ -6,12 +6,13 @@ it (`execution.evidence`).
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ibkr_assets.adapters.postgres.moves import move
+from ibkr_assets.adapters.postgres.moves import close_call, move, open_call
 from ibkr_assets.adapters.postgres.order_rows import read_record, record_columns
 from ibkr_assets.adapters.postgres.transactions import transaction
-from ibkr_assets.domain.ledger import CallOutcome, Evidence, Observation
+from ibkr_assets.domain.ledger import CallKind, CallOutcome, Evidence, Observation
 from ibkr_assets.domain.order import OrderState
 from ibkr_assets.ports import IntentRecord
 
@@ -110,6 +111,24 @@ class PostgresDoubts:
                 ),
             )
 
+    def close_rehearsal(self, record: IntentRecord, *, epoch: int) -> IntentRecord:
+        """End a rehearsal that a former process left open: its mode proves that it was not sent."""
+        with transaction(self._database) as cursor:
+            cursor.execute(
+                "update oms.wire_call set outcome = 'not_sent', answer = 'dry_run', done_at = clock_timestamp() "
+                "where intent_id = %s and outcome is null",
+                (record.intent_id,),
+            )
+            return move(
+                cursor,
+                record,
+                OrderState.NOT_PLACED,
+                epoch=epoch,
+                cause="rehearsal",
+                reason="dry_run",
+                sends=-cursor.rowcount,
+            )
+
     def open_questions(self, record: IntentRecord) -> list[str]:
         """Reply ids of questions about this order that were never answered."""
         with transaction(self._database) as cursor:
@@ -118,3 +137,26 @@ class PostgresDoubts:
                 (record.intent_id,),
             ).fetchall()
         return [row["reply_id"] for row in rows]
+
+    def begin_decline(self, record: IntentRecord, reply_id: str, *, epoch: int, market_at: datetime) -> int:
+        """Commit that a question left open by a former process is declined. Returns the call's id."""
+        with transaction(self._database) as cursor:
+            cursor.execute(
+                "update oms.question set decision = 'decline', decision_reason = 'left open by a former process', "
+                "decided_at = clock_timestamp() where intent_id = %s and reply_id = %s",
+                (record.intent_id, reply_id),
+            )
+            return open_call(
+                cursor,
+                record,
+                CallKind.REPLY,
+                send_number=record.send_count,
+                epoch=epoch,
+                request={"reply_id": reply_id, "confirmed": False},
+                market_at=market_at,
+            )
+
+    def end_decline(self, call_id: int, outcome: CallOutcome, *, http_status: int | None, answer: str) -> None:
+        """Commit what declining came to. The order stays in doubt; the answer is evidence."""
+        with transaction(self._database) as cursor:
+            close_call(cursor, call_id, outcome, http_status=http_status, answer=answer)

@@ -39,6 +39,32 @@ class PostgresSends:
             rows = cursor.execute(query, (self._account_ref, [str(state) for state in states])).fetchall()
         return [read_record(row) for row in rows]
 
+    def find(self, client_order_ids: Sequence[str]) -> dict[str, IntentRecord]:
+        """The account's intents of these client order ids, whatever their state."""
+        query = f"""
+            select {record_columns("i")} from oms.order_intent i
+            where i.account_ref = %s and i.client_order_id = any(%s)
+        """  # noqa: S608 - column names come from the dataclass
+        with transaction(self._database) as cursor:
+            rows = cursor.execute(query, (self._account_ref, list(client_order_ids))).fetchall()
+        return {row["client_order_id"]: read_record(row) for row in rows}
+
+    def to_cancel(self) -> list[IntentRecord]:
+        """Orders at the broker that an active `kill_cancel` covers."""
+        query = f"""
+            select {record_columns("i")} from oms.order_intent i
+            where i.account_ref = %s and i.state in ('ACKED', 'WORKING') and i.broker_order_id is not null
+              and exists (select from oms.control c where c.action = 'kill_cancel'
+                and c.scope in ('global', 'account:' || i.account_ref, 'strategy:' || i.strategy_id,
+                                'conid:' || i.conid)
+                and not exists (select from oms.control r where r.scope = c.scope and r.action = 'resume'
+                                and r.control_id > c.control_id))
+            order by i.created_at
+        """  # noqa: S608 - column names come from the dataclass
+        with transaction(self._database) as cursor:
+            rows = cursor.execute(query, (self._account_ref,)).fetchall()
+        return [read_record(row) for row in rows]
+
     def expire(self, now: datetime) -> int:
         """End the approved intents whose validity is over by the market clock. Returns how many."""
         with transaction(self._database) as cursor:

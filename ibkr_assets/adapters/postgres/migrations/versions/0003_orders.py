@@ -268,7 +268,6 @@ create table oms.cash_event (
   account_ref text not null references oms.account,
   kind text not null check (kind in ('opening', 'accrual', 'dividend', 'deposit', 'adjustment')),
   amount_usd numeric(20,6) not null,
-  settles_event_ids bigint[] not null default '{}',
   detail text not null default '',
   market_at timestamptz not null,
   recorded_at timestamptz not null default clock_timestamp()

@@ -1,0 +1,76 @@
+"""From stored bars and features to stored signals, session by session, for every strategy that is wanted.
+
+What goes here: which strategies, which window of the past each session may see, and storing what was decided. What
+does not: how a strategy decides (`strategies`). The window has the same length however many sessions a run has, so
+a backfill decides what each single run would have decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ibkr_assets.domain.bar import BarSize
+from ibkr_assets.domain.errors import InputError
+from ibkr_assets.domain.order import Mode
+
+if TYPE_CHECKING:
+    from ibkr_assets.domain.instrument import Instrument
+    from ibkr_assets.domain.session import TradingSession
+    from ibkr_assets.domain.signal import Signal
+    from ibkr_assets.market.calendar import ExchangeCalendar
+    from ibkr_assets.ports import BarStore, StrategyRecord, StrategyStore
+
+
+def wanted_strategies(store: StrategyStore, strategy_id: str | None, mode: Mode) -> list[StrategyRecord]:
+    """All enabled strategies, or the one named. Raises InputError when it is unknown, or disabled and not rehearsed."""
+    if strategy_id is None:
+        return store.strategies(is_enabled_only=True)
+    known = {record.id: record for record in store.strategies()}
+    if strategy_id not in known:
+        raise InputError(f"strategy_id {strategy_id!r}: not known; known are {sorted(known)}")
+    if mode is not Mode.DRY_RUN and not known[strategy_id].is_enabled:
+        raise InputError(f"strategy_id {strategy_id!r}: is disabled, and can only be rehearsed (dry_run)")
+    return [known[strategy_id]]
+
+
+def decide_sessions(
+    bar_store: BarStore,
+    calendar: ExchangeCalendar,
+    *,
+    strategies: Sequence[StrategyRecord],
+    instruments: Sequence[Instrument],
+    sessions: Sequence[TradingSession],
+    window_sessions: int,
+) -> list[Signal]:
+    """What each strategy says of its instruments at the end of each session; each sees `window_sessions` before it.
+
+    Only validated bars are read. A strategy's own symbols are narrowed to `instruments`.
+    """
+    from ibkr_assets.features.definition import feature_digest
+    from ibkr_assets.strategies.decide import decide_signals
+    from ibkr_assets.strategies.registry import build_strategy
+
+    if not sessions or not strategies:
+        return []
+    built = [(record, build_strategy(record.kind, record.params)) for record in strategies]
+    conids = [instrument.conid for instrument in instruments]
+    starts = {s.day: calendar.sessions_before(s.day, window_sessions)[0].opens_at for s in sessions}
+    reach = min(starts.values()), max(s.closes_at for s in sessions)
+    bars = bar_store.load_bars(conids, BarSize.DAY, *reach, is_validated=True)
+    features = bar_store.load_features(conids, BarSize.DAY, *reach, feature_digest=feature_digest())
+    signals: list[Signal] = []
+    for session in sessions:
+        of_bars = (bars["opened_at"] >= starts[session.day]) & (bars["opened_at"] < session.closes_at)
+        of_features = (features["opened_at"] >= starts[session.day]) & (features["opened_at"] < session.closes_at)
+        for record, strategy in built:
+            signals += decide_signals(
+                record.id,
+                record.version,
+                strategy,
+                bars=bars.loc[of_bars],
+                features=features.loc[of_features],
+                session=session,
+                instruments=[i for i in instruments if i.symbol in record.symbols],
+            )
+    return signals

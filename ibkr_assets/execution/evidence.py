@@ -1,0 +1,148 @@
+"""The way out of doubt: silence never changes an order's state, only evidence does.
+
+What goes here: what the stored evidence about an order in doubt amounts to, and the looks that add to it. What does
+not: orders that were found; they follow their row (`follow`) or their executions. No timer decides anything: time
+only says when a look counts.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ibkr_assets.domain.broker import (
+    Acknowledged,
+    Ambiguous,
+    DuplicateRefused,
+    NotSent,
+    Question,
+    Rejected,
+)
+from ibkr_assets.domain.ledger import CallOutcome, Observation
+from ibkr_assets.domain.order import Mode, OrderState
+from ibkr_assets.execution.crashpoints import reach
+from ibkr_assets.execution.seat import log
+
+if TYPE_CHECKING:
+    from ibkr_assets.domain.broker import PlaceAnswer
+    from ibkr_assets.domain.ledger import Evidence
+    from ibkr_assets.execution.reads import BrokerReads
+    from ibkr_assets.execution.seat import Seat
+    from ibkr_assets.ports import IntentRecord
+
+
+class Finding(StrEnum):
+    """What the evidence about an order in doubt asks for next."""
+
+    WAIT = "wait"
+    LOOK = "look"
+    NOT_SENT = "not sent"
+    REJECTED = "rejected"
+    ABSENT = "absent"
+
+
+def weigh(evidence: Evidence, *, settle_s: float) -> Finding:
+    """What follows from the evidence alone.
+
+    A refusal needs one look that does not show the order. Anything else needs two, `settle_s` apart, the first one
+    `settle_s` after the last call ended: an order may appear late.
+    """
+    if evidence.last_outcome is CallOutcome.NOT_SENT:
+        return Finding.NOT_SENT
+    if evidence.last_outcome is CallOutcome.REJECTED:
+        return Finding.REJECTED if evidence.observations else Finding.LOOK
+    if evidence.sent_age_s is None or evidence.sent_age_s < settle_s:
+        return Finding.WAIT
+    if evidence.newest_observation_age_s is None or evidence.first_observation_age_s is None:
+        return Finding.LOOK
+    if evidence.observations > 1 and (evidence.first_observation_age_s - evidence.newest_observation_age_s >= settle_s):
+        return Finding.ABSENT
+    return Finding.LOOK if evidence.first_observation_age_s >= settle_s else Finding.WAIT
+
+
+def wanted(seat: Seat) -> list[tuple[IntentRecord, Evidence]]:
+    """Orders in doubt for which a look now would count. Call it before the reads of that look begin."""
+    return [
+        (record, evidence)
+        for record, evidence in seat.ledger.doubts.doubts()
+        if weigh(evidence, settle_s=seat.options.settle_s) is Finding.LOOK
+    ]
+
+
+def observe(seat: Seat, reads: BrokerReads, looked_for: list[tuple[IntentRecord, Evidence]]) -> None:
+    """Store that the reads just made do not show these orders; those found meanwhile are left out."""
+    still = {record.intent_id for record, _ in seat.ledger.doubts.doubts()}
+    missing = [
+        record for record, _ in looked_for if record.intent_id in still and reads.row_of(record.client_order_id) is None
+    ]
+    if not missing:
+        return
+    held = {position.conid: position.quantity for position in seat.broker.positions()}
+    books = seat.ledger.account.books().holdings
+    status = seat.broker.session()
+    for record in missing:
+        conid = record.intent.conid
+        ours = books[conid].quantity if conid in books else 0
+        seat.ledger.doubts.observe(
+            record,
+            Observation(
+                gateway_session=seat.gateway_session,
+                is_ready=status.is_ready,
+                is_snapshot=reads.is_snapshot,
+                is_primed=reads.is_primed,
+                is_position_unchanged=held.get(conid, 0) == ours,
+                orders_seen=0 if reads.orders is None else len(reads.orders.orders),
+                trades_seen=len(reads.fills),
+            ),
+        )
+        reach("doubt.observed")
+
+
+def conclude(seat: Seat) -> None:
+    """Move every order in doubt whose evidence is complete."""
+    for record, evidence in seat.ledger.doubts.doubts():
+        if record.intent.mode is Mode.DRY_RUN:
+            seat.ledger.doubts.close_rehearsal(record, epoch=seat.epoch)
+            continue
+        finding = weigh(evidence, settle_s=seat.options.settle_s)
+        if finding is Finding.NOT_SENT:
+            _end(seat, record, OrderState.APPROVED, f"nothing left: {evidence.last_answer}")
+        elif finding is Finding.REJECTED:
+            _end(seat, record, OrderState.REJECTED, record.reason or evidence.last_answer)
+        elif finding is Finding.ABSENT:
+            is_again = seat.options.may_resend and record.send_count < 2 and record.filled == 0
+            state = OrderState.APPROVED if is_again else OrderState.NOT_PLACED
+            if record.filled > 0 and record.broker_order_id is not None:
+                state = OrderState.CANCELLED  # partly filled, and what was left is at the broker no more
+            _end(seat, record, state, f"absent from orders and executions in {evidence.observations} looks")
+
+
+def decline_open_questions(seat: Seat) -> None:
+    """Say no to what a former process was asked and did not answer: no order may hang on it any more."""
+    for record, _ in seat.ledger.doubts.doubts():
+        for reply_id in seat.ledger.doubts.open_questions(record):
+            call_id = seat.ledger.doubts.begin_decline(record, reply_id, epoch=seat.epoch, market_at=seat.clock.now())
+            outcome, status, text = _outcome_of(seat.broker.reply(reply_id, is_confirmed=False))
+            seat.ledger.doubts.end_decline(call_id, outcome, http_status=status, answer=text)
+
+
+def _end(seat: Seat, record: IntentRecord, state: OrderState, reason: str) -> None:
+    log.warning("%s leaves doubt as %s: %s", record.client_order_id, state, reason)
+    seat.ledger.sends.move(record, state, epoch=seat.epoch, cause="evidence", reason=reason)
+    reach("doubt.ended")
+
+
+def _outcome_of(answer: PlaceAnswer) -> tuple[CallOutcome, int | None, str]:
+    match answer:
+        case Rejected():
+            return CallOutcome.REJECTED, answer.http_status, answer.text
+        case DuplicateRefused():
+            return CallOutcome.DUPLICATE, answer.http_status, answer.text
+        case Acknowledged():
+            return CallOutcome.OK, None, answer.status
+        case Question():
+            return CallOutcome.QUESTION, None, " ".join(answer.texts)
+        case Ambiguous():
+            return CallOutcome.AMBIGUOUS, answer.http_status, answer.reason
+        case NotSent():
+            return CallOutcome.AMBIGUOUS, None, f"the decline was not sent: {answer.reason}"

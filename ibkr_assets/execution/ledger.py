@@ -1,0 +1,183 @@
+"""The doors of the order ledger as the submitter needs them, part by part.
+
+What goes here: the smallest interface of each part. What does not: SQL; `adapters.postgres` implements them. All
+methods raise Unavailable when the database does not answer and LedgerConflict when it refuses.
+"""
+
+# ruff: noqa: D102 - each method is described where it is implemented, in `adapters.postgres`
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ibkr_assets.domain.account import Fill
+    from ibkr_assets.domain.broker import Question
+    from ibkr_assets.domain.ledger import (
+        AccountSnapshot,
+        Books,
+        Break,
+        CallOutcome,
+        CashEvent,
+        Evidence,
+        FillsSaved,
+        Holding,
+        Observation,
+    )
+    from ibkr_assets.domain.order import Mode, OrderState
+    from ibkr_assets.ports import IntentRecord
+
+
+class Lease(Protocol):
+    """The right to write, and its heartbeat."""
+
+    def register(self, broker_account: str, mode: Mode) -> None: ...
+
+    def acquire(self, holder: str, lease_s: float) -> int | None: ...
+
+    def renew(self, epoch: int) -> None: ...
+
+    def release(self) -> None: ...
+
+    def beat(self, status: str, *, detail: str, epoch: int | None, market_at: datetime | None) -> None: ...
+
+    def wait(self, timeout_s: float) -> bool: ...
+
+
+class Sends(Protocol):
+    """Approved orders, and the rows around a call that changes something at the broker."""
+
+    def records(self, states: Sequence[OrderState]) -> list[IntentRecord]: ...
+
+    def find(self, client_order_ids: Sequence[str]) -> dict[str, IntentRecord]: ...
+
+    def to_cancel(self) -> list[IntentRecord]: ...
+
+    def expire(self, now: datetime) -> int: ...
+
+    def deny(self, record: IntentRecord, reason: str) -> IntentRecord: ...
+
+    def held_back_by(self, record: IntentRecord) -> str | None: ...
+
+    def begin_send(
+        self, record: IntentRecord, *, epoch: int, request: dict[str, Any], market_at: datetime
+    ) -> tuple[int, IntentRecord]: ...
+
+    def begin_reply(
+        self,
+        record: IntentRecord,
+        reply_id: str,
+        *,
+        is_confirmed: bool,
+        reason: str,
+        epoch: int,
+        market_at: datetime,
+    ) -> tuple[int, IntentRecord]: ...
+
+    def begin_cancel(
+        self, record: IntentRecord, *, epoch: int, market_at: datetime, reason: str
+    ) -> tuple[int, IntentRecord]: ...
+
+    def record_answer(
+        self,
+        record: IntentRecord,
+        call_id: int,
+        outcome: CallOutcome,
+        state: OrderState,
+        *,
+        epoch: int,
+        http_status: int | None,
+        answer: str,
+        reason: str = "",
+        broker_order_id: str | None = None,
+        question: Question | None = None,
+    ) -> IntentRecord: ...
+
+    def move(
+        self,
+        record: IntentRecord,
+        state: OrderState,
+        *,
+        epoch: int,
+        cause: str,
+        reason: str | None = None,
+        detail: dict[str, Any] | None = None,
+        broker_order_id: str | None = None,
+    ) -> IntentRecord: ...
+
+
+class Executions(Protocol):
+    """Executions, counted once."""
+
+    def save_fills(self, fills: Sequence[Fill], *, epoch: int) -> FillsSaved: ...
+
+
+class Doubts(Protocol):
+    """Orders in doubt and the evidence about them."""
+
+    def doubt_in_flight(self, *, epoch: int) -> list[IntentRecord]: ...
+
+    def doubts(self) -> list[tuple[IntentRecord, Evidence]]: ...
+
+    def observe(self, record: IntentRecord, seen: Observation) -> None: ...
+
+    def close_rehearsal(self, record: IntentRecord, *, epoch: int) -> IntentRecord: ...
+
+    def open_questions(self, record: IntentRecord) -> list[str]: ...
+
+    def begin_decline(self, record: IntentRecord, reply_id: str, *, epoch: int, market_at: datetime) -> int: ...
+
+    def end_decline(self, call_id: int, outcome: CallOutcome, *, http_status: int | None, answer: str) -> None: ...
+
+
+class Account(Protocol):
+    """The platform's own books."""
+
+    def books(self) -> Books: ...
+
+    def save_opening(self, cash: Decimal, holdings: Sequence[Holding], *, market_at: datetime) -> None: ...
+
+    def save_cash_events(self, events: Sequence[CashEvent], *, market_at: datetime) -> None: ...
+
+    def save_snapshot(self, snapshot: AccountSnapshot, *, epoch: int) -> None: ...
+
+
+class Differences(Protocol):
+    """Reconciliation runs and what they found."""
+
+    def open_run(self, kind: str, *, epoch: int, gateway_session: str) -> int: ...
+
+    def close_run(
+        self, run_id: int, *, is_clean: bool, market_at: datetime, orders_seen: int, trades_seen: int
+    ) -> None: ...
+
+    def save_break(self, found: Break) -> bool: ...
+
+    def resolve(self, kind: str, *, keep: Collection[str], resolved_by: str) -> int: ...
+
+    def open_breaks(self) -> list[Break]: ...
+
+
+class AccountLedger(Protocol):
+    """All parts of one account's ledger."""
+
+    @property
+    def lease(self) -> Lease: ...
+
+    @property
+    def sends(self) -> Sends: ...
+
+    @property
+    def executions(self) -> Executions: ...
+
+    @property
+    def doubts(self) -> Doubts: ...
+
+    @property
+    def account(self) -> Account: ...
+
+    @property
+    def differences(self) -> Differences: ...

@@ -1,0 +1,79 @@
+"""From the stored signals of some sessions to stored intents, for every strategy that is wanted.
+
+What goes here: which signals are proposed, and which are held back because their bar is not proven. What does not:
+the proposing itself (`execution.propose`). Doing it again, or twice at once, stores nothing new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ibkr_assets.execution.proof import split_by_proof
+from ibkr_assets.execution.propose import propose_orders
+
+if TYPE_CHECKING:
+    from ibkr_assets.domain.order import Mode
+    from ibkr_assets.domain.session import TradingSession
+    from ibkr_assets.domain.signal import Signal
+    from ibkr_assets.market.calendar import ExchangeCalendar
+    from ibkr_assets.ports import BarStore, Clock, IntentBook, IntentRecord, StrategyRecord, StrategyStore
+    from ibkr_assets.risk.engine import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """Every intent of the sessions, new or there before, and the signals held back, each with the reason."""
+
+    records: list[IntentRecord]
+    held_back: list[tuple[Signal, str]]
+
+
+def propose_sessions(
+    sessions: Sequence[TradingSession],
+    *,
+    strategies: Sequence[StrategyRecord],
+    symbols: Sequence[str],
+    bar_store: BarStore,
+    strategy_store: StrategyStore,
+    book: IntentBook,
+    calendar: ExchangeCalendar,
+    clock: Clock,
+    limits: Limits,
+    account_ref: str,
+    mode: Mode,
+    platform_mode: Mode,
+    dagster_run_id: str | None,
+    created_by: str,
+) -> Proposals:
+    """Propose the stored signals of `sessions` for `symbols`, one strategy after the other.
+
+    Raises what `propose_orders` raises; what was proposed before that stays proposed.
+    """
+    proposals = Proposals([], [])
+    for strategy in strategies:
+        proven: list[Signal] = []
+        for session in sessions:
+            found = [s for s in strategy_store.signals(session.day, strategy.id) if s.symbol in symbols]
+            of_session, held_back = split_by_proof(found, bar_store, session)
+            proven += of_session
+            proposals.held_back.extend(held_back)
+        if proven:
+            proposals.records.extend(
+                propose_orders(
+                    proven,
+                    strategy=strategy,
+                    book=book,
+                    instruments=bar_store.instruments(sorted({s.symbol for s in proven})),
+                    calendar=calendar,
+                    clock=clock,
+                    limits=limits,
+                    account_ref=account_ref,
+                    mode=mode,
+                    platform_mode=platform_mode,
+                    dagster_run_id=dagster_run_id,
+                    created_by=created_by,
+                )
+            )
+    return proposals

@@ -1,0 +1,62 @@
+"""What one writer works with while it holds the lease of one account.
+
+What goes here: the values and doors that every step of the submitter needs. A new lease makes a new seat: nothing
+that was known under an older epoch is carried over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ibkr_assets.domain.broker import OrderTicket
+    from ibkr_assets.domain.order import Mode
+    from ibkr_assets.execution.ledger import AccountLedger
+    from ibkr_assets.ports import Broker, Clock
+
+log = logging.getLogger("ibkr_assets.submitter")
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitterOptions:
+    """How the submitter behaves. All times are real seconds, money is in USD.
+
+    `settle_s` is longer than any call that may still be on its way; `list_every_s` keeps IBKR's pacing of the order
+    list and the executions (one call in five seconds each).
+    """
+
+    max_order_value_usd: Decimal
+    price_collar_fraction: Decimal
+    kill_file: Path
+    settle_s: float = 30.0
+    lease_s: float = 20.0
+    poll_interval_s: float = 0.1
+    list_every_s: float = 5.1
+    idle_list_every_s: float = 30.0
+    status_every_s: float = 0.35
+    snapshot_every_s: float = 60.0
+    keep_alive_every_s: float = 55.0
+    send_within_s: float = 2.0
+    may_resend: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One writer's place: account, epoch, doors. `describe` gives a ticket's request without the account's id."""
+
+    account: str
+    account_ref: str
+    mode: Mode
+    epoch: int
+    gateway_session: str
+    broker: Broker
+    ledger: AccountLedger
+    clock: Clock
+    options: SubmitterOptions
+    describe: Callable[[OrderTicket], dict[str, Any]]
+    monotonic: Callable[[], float]

@@ -1,0 +1,172 @@
+"""The one process that sends orders: takes the lease, finds the truth, then works until it is stopped.
+
+What goes here: the outer loop, the lease, the heartbeat and what happens when a peer is away. What does not: the
+start (`reconcile`) and the work (`watch`). Crash-only: whatever went wrong, the way on is the same full start.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ibkr_assets.domain.errors import (
+    BrokerRefusal,
+    LedgerConflict,
+    LoginRequired,
+    Unavailable,
+    UnreadableAnswer,
+)
+from ibkr_assets.domain.order import account_ref
+from ibkr_assets.execution.crashpoints import reach
+from ibkr_assets.execution.reconcile import reconcile
+from ibkr_assets.execution.seat import Seat, SubmitterOptions, log
+from ibkr_assets.execution.watch import Watch
+
+if TYPE_CHECKING:
+    from ibkr_assets.domain.broker import OrderTicket
+    from ibkr_assets.domain.order import Mode
+    from ibkr_assets.execution.ledger import AccountLedger
+    from ibkr_assets.ports import Broker, Clock
+
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
+#: A person is waited for at this pace, so that a dead login is not hammered.
+LOGIN_WAIT_S = 30.0
+_BEAT_EVERY_S = 1.0
+
+
+class StopRequested(Exception):
+    """The submitter was asked to stop while it waited."""
+
+
+class Submitter:
+    """The submitter of one account. `describe` gives the exact request of a ticket, without the account's id."""
+
+    def __init__(
+        self,
+        *,
+        account: str,
+        mode: Mode,
+        broker: Broker,
+        ledger: AccountLedger,
+        clock: Clock,
+        options: SubmitterOptions,
+        describe: Callable[[OrderTicket], dict[str, Any]],
+        monotonic: Callable[[], float] = time.monotonic,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self._account = account
+        self._account_ref = account_ref(account)
+        self._mode = mode
+        self._broker = broker
+        self._ledger = ledger
+        self._clock = clock
+        self._options = options
+        self._describe = describe
+        self._monotonic = monotonic
+        self._say = say or _say
+        self._epoch: int | None = None
+        self._stop = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set. Peers that are away are waited for; a wrong configuration is raised."""
+        self._stop = stop
+        failures = 0
+        while not stop.is_set():
+            began_at = self._monotonic()
+            try:
+                self._work()
+            except StopRequested:
+                break
+            except LoginRequired as error:
+                log.error("a person is needed: %s", error)
+                self._wait_after("login required", str(error), LOGIN_WAIT_S)
+            except (Unavailable, BrokerRefusal, UnreadableAnswer, LedgerConflict) as error:
+                failures = 1 if self._monotonic() - began_at > LONGEST_WAIT_S else failures + 1
+                wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+                log.warning("nothing is sent; trying again in %.1f s: %s", wait_s, error)
+                self._wait_after("away", str(error), wait_s)
+        self._ledger.lease.release()
+
+    def _work(self) -> None:
+        seat = self._take_seat()
+        looks = reconcile(seat, self._pause)
+        watch = Watch(seat, looks)
+        self._say(f"ready submitter {self._account_ref} epoch={seat.epoch}")
+        due_renew = due_beat = due_alive = self._monotonic()
+        while not self._stop.is_set():
+            now = self._monotonic()
+            if now >= due_renew:
+                self._ledger.lease.renew(seat.epoch)
+                due_renew = now + self._options.lease_s / 4
+            if now >= due_alive:
+                self._keep_alive(seat)
+                due_alive = now + self._options.keep_alive_every_s
+            market_at = watch.turn()
+            if now >= due_beat:
+                self._ledger.lease.beat("working", detail="", epoch=seat.epoch, market_at=market_at)
+                due_beat = now + _BEAT_EVERY_S
+            self._ledger.lease.wait(self._options.poll_interval_s)
+        self._ledger.lease.beat("stopped", detail="", epoch=seat.epoch, market_at=None)
+        raise StopRequested
+
+    def _take_seat(self) -> Seat:
+        """The lease and an open session. Waits while another writer lives."""
+        self._ledger.lease.register(self._account, self._mode)
+        epoch = self._ledger.lease.acquire(f"{socket.gethostname()}:{os.getpid()}", self._options.lease_s)
+        if epoch is None:
+            raise Unavailable(f"another submitter holds the lease of {self._account_ref}")
+        self._epoch = epoch
+        reach("start.leased")
+        status = self._broker.open_session()
+        if not status.is_ready:
+            raise Unavailable(f"the brokerage session is not ready: {status.message or 'no reason given'}")
+        gateway_session = self._broker.session_id()
+        reach("start.session")
+        return Seat(
+            account=self._account,
+            account_ref=self._account_ref,
+            mode=self._mode,
+            epoch=epoch,
+            gateway_session=gateway_session,
+            broker=self._broker,
+            ledger=self._ledger,
+            clock=self._clock,
+            options=self._options,
+            describe=self._describe,
+            monotonic=self._monotonic,
+        )
+
+    def _keep_alive(self, seat: Seat) -> None:
+        if not self._broker.keep_alive().is_ready:
+            raise Unavailable("the brokerage session is gone")
+        if self._broker.session_id() != seat.gateway_session:
+            raise Unavailable("the gateway has a new session; lists of the old one are gone")
+
+    def _wait_after(self, status: str, detail: str, seconds: float) -> None:
+        """Keep the heartbeat going while nothing is sent."""
+        deadline = self._monotonic() + seconds
+        while not self._stop.is_set():
+            try:
+                self._ledger.lease.beat(status, detail=detail, epoch=self._epoch, market_at=None)
+            except (Unavailable, LedgerConflict) as error:
+                log.debug("no heartbeat: %s", error)
+            left_s = deadline - self._monotonic()
+            if left_s <= 0:
+                return
+            self._stop.wait(min(left_s, _BEAT_EVERY_S))
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise StopRequested
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

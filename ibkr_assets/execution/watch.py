@@ -1,0 +1,212 @@
+"""What the submitter does over and over: send what is approved, and follow what is out.
+
+What goes here: the order and the rhythm of one turn. What does not: the steps themselves (`submit`, `looks`,
+`evidence`). A turn never waits for IBKR's slow lists: they are read when their time has come, so that a send is not
+held up behind them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ibkr_assets.domain.errors import Unavailable
+from ibkr_assets.domain.instrument import Instrument
+from ibkr_assets.domain.ledger import CallOutcome
+from ibkr_assets.domain.order import OrderState
+from ibkr_assets.execution.crashpoints import reach
+from ibkr_assets.execution.evidence import conclude, observe, wanted
+from ibkr_assets.execution.kill import killed_by_file
+from ibkr_assets.execution.seat import log
+from ibkr_assets.execution.submit import cancel, submit
+
+if TYPE_CHECKING:
+    from ibkr_assets.domain.broker import Quote
+    from ibkr_assets.domain.ledger import Evidence
+    from ibkr_assets.execution.looks import Looks
+    from ibkr_assets.execution.seat import Seat
+    from ibkr_assets.ports import IntentRecord
+
+#: A market clock that moves so far between two turns was set, or the machine slept.
+CLOCK_JUMP = timedelta(minutes=30)
+#: Orders without proof at which nothing more leaves until one of them is resolved.
+MOST_DOUBTS = 3
+#: Seconds: how old a quote may be, how long one is waited for, how old the last comparison of the account may be.
+QUOTE_AGE_S = 20.0
+QUOTE_WAIT_S = 10.0
+RECONCILED_AGE_S = 300.0
+_BRISK_S = 10.0
+_SLOW_STATUS_S = 1.5
+_LOOK_EVERY_S = 6.0
+_IDLE_TRADES_S = 60.0
+_CANCEL_AGAIN_S = 15.0
+
+
+class Watch:
+    """The turns of one seat, after its reconciliation."""
+
+    def __init__(self, seat: Seat, looks: Looks) -> None:
+        now = seat.monotonic()
+        self._seat = seat
+        self._looks = looks
+        self._market_at: datetime | None = None
+        self._snapshot_at: datetime = seat.clock.now()
+        self._snapshot_due = now + seat.options.snapshot_every_s
+        self._reconciled_at = now
+        self._status_due = now
+        self._brisk_until = now + _BRISK_S
+        self._next_status = 0
+        self._quotes: dict[int, tuple[Quote, float, datetime]] = {}
+        self._quote_asked: dict[str, float] = {}
+        self._held: dict[str, str] = {}
+        self._cancelled: dict[str, float] = {}
+        self._look: tuple[list[tuple[IntentRecord, Evidence]], float] | None = None
+
+    def turn(self) -> datetime:
+        """One pass over everything. Returns the market time it began at. Raises Unavailable, LedgerConflict."""
+        now = self._seat.clock.now()
+        if self._market_at is not None and abs(now - self._market_at) >= CLOCK_JUMP:
+            self._hurry()
+        self._market_at = now
+        if self._seat.ledger.sends.expire(now):
+            reach("expire.done")
+        self._send(now)
+        self._cancel_killed()
+        self._follow_orders()
+        self._resolve_doubts()
+        self._compare_account(now)
+        return now
+
+    def _hurry(self) -> None:
+        """Something has happened to the market or to us: look at every order now."""
+        self._brisk_until = self._seat.monotonic() + _BRISK_S
+        self._status_due = 0.0
+        for record in self._looks.at_broker():
+            self._look_at_status(record)
+
+    def _send(self, now: datetime) -> None:
+        approved = self._seat.ledger.sends.records([OrderState.APPROVED])
+        if not approved:
+            return
+        for record in approved:
+            reason = self._held_back_by(record)
+            if reason is None and not self._has_quote(record, now, approved):
+                reason = "waits for a quote"
+            if reason is not None:
+                self._note(record, reason)
+                continue
+            entry = self._quotes.get(record.intent.conid)
+            sent = submit(self._seat, record, None if entry is None else entry[0])
+            self._held.pop(record.intent_id, None)
+            self._brisk_until = self._seat.monotonic() + _BRISK_S
+            if sent.state is OrderState.APPROVED:
+                raise Unavailable(f"{sent.client_order_id} could not be sent: {sent.reason}")
+            if sent.state is OrderState.UNKNOWN and not self._seat.broker.session().is_ready:
+                raise Unavailable("the brokerage session is gone")
+
+    def _held_back_by(self, record: IntentRecord) -> str | None:
+        killed = killed_by_file(self._seat.options.kill_file)
+        if killed is not None:
+            return killed
+        if self._seat.monotonic() - self._reconciled_at > RECONCILED_AGE_S:
+            return "the account was not compared for five minutes"
+        unproven = [e for _, e in self._seat.ledger.doubts.doubts() if e.last_outcome is CallOutcome.AMBIGUOUS]
+        if len(unproven) >= MOST_DOUBTS:
+            return f"{len(unproven)} orders are in doubt"
+        return self._seat.ledger.sends.held_back_by(record)
+
+    def _has_quote(self, record: IntentRecord, now: datetime, approved: list[IntentRecord]) -> bool:
+        """True when the order's quote is fresh, or was waited for long enough."""
+        if self._is_fresh(record.intent.conid, now):
+            return True
+        stale = {
+            r.intent.conid: Instrument(r.intent.conid, r.intent.symbol, exchange="SMART")
+            for r in approved
+            if not self._is_fresh(r.intent.conid, now)
+        }
+        asked_at = self._quote_asked.setdefault(record.intent_id, self._seat.monotonic())
+        for conid, quote in self._seat.broker.quotes(list(stale.values())).items():
+            self._quotes[conid] = (quote, self._seat.monotonic(), now)
+        if not self._is_fresh(record.intent.conid, now):
+            self._quotes.pop(record.intent.conid, None)
+            return self._seat.monotonic() - asked_at > QUOTE_WAIT_S
+        return True
+
+    def _is_fresh(self, conid: int, now: datetime) -> bool:
+        entry = self._quotes.get(conid)
+        if entry is None:
+            return False
+        _, read_at, market_at = entry
+        return self._seat.monotonic() - read_at < QUOTE_AGE_S and abs(now - market_at) < timedelta(minutes=1)
+
+    def _note(self, record: IntentRecord, reason: str) -> None:
+        """Keep why an approved order waits: once in the log and with the order, so that its end can tell."""
+        if self._held.get(record.intent_id) == reason:
+            return
+        self._held[record.intent_id] = reason
+        log.info("%s waits: %s", record.client_order_id, reason)
+        self._seat.ledger.sends.move(
+            record, OrderState.APPROVED, epoch=self._seat.epoch, cause="held back", reason=reason
+        )
+
+    def _cancel_killed(self) -> None:
+        for record in self._seat.ledger.sends.to_cancel():
+            asked_at = self._cancelled.get(record.intent_id)
+            if asked_at is None or self._seat.monotonic() - asked_at > _CANCEL_AGAIN_S:
+                self._cancelled[record.intent_id] = self._seat.monotonic()
+                cancel(self._seat, record, "kill_cancel")
+
+    def _follow_orders(self) -> None:
+        working = self._looks.at_broker()
+        reads, options = self._looks.reads, self._seat.options
+        now = self._seat.monotonic()
+        if working and now >= self._status_due:
+            pause_s = options.status_every_s if now < self._brisk_until else _SLOW_STATUS_S
+            self._status_due = now + pause_s
+            self._next_status = (self._next_status + 1) % len(working)
+            self._look_at_status(working[self._next_status])
+        if (self._looks.wants_trades and reads.may_read_trades()) or reads.trades_age_s() > _IDLE_TRADES_S:
+            self._book()
+        every_s = max(options.list_every_s, _LOOK_EVERY_S if working else options.idle_list_every_s)
+        if reads.orders_age_s() > every_s:
+            self._looks.look_at_orders()
+
+    def _look_at_status(self, record: IntentRecord) -> None:
+        if record.broker_order_id is not None and self._looks.look_at_status(record):
+            self._brisk_until = self._seat.monotonic() + _BRISK_S
+
+    def _book(self) -> None:
+        if self._looks.look_at_trades():
+            self._snapshot_due = 0.0
+
+    def _resolve_doubts(self) -> None:
+        """Look for orders in doubt: both lists, read after the look was wanted, and then what they prove."""
+        reads = self._looks.reads
+        if self._look is None:
+            if not self._seat.ledger.doubts.doubts():
+                return
+            conclude(self._seat)
+            if reads.may_read_orders():
+                self._looks.look_at_orders()
+            looked_for = wanted(self._seat)
+            if not looked_for:
+                return
+            self._look = (looked_for, self._seat.monotonic())
+        looked_for, since = self._look
+        if (reads.orders_begun_at or 0.0) < since and reads.may_read_orders():
+            self._looks.look_at_orders()
+        if (reads.trades_begun_at or 0.0) < since and reads.may_read_trades():
+            self._book()
+        if min(reads.orders_begun_at or 0.0, reads.trades_begun_at or 0.0) >= since:
+            self._look = None
+            observe(self._seat, reads, looked_for)
+            conclude(self._seat)
+
+    def _compare_account(self, now: datetime) -> None:
+        is_due = self._seat.monotonic() >= self._snapshot_due or abs(now - self._snapshot_at) >= CLOCK_JUMP
+        if not is_due or self._looks.wants_trades:
+            return
+        if self._looks.look_at_account():
+            self._snapshot_at = now
+            self._reconciled_at = self._seat.monotonic()
+            self._snapshot_due = self._reconciled_at + self._seat.options.snapshot_every_s
