@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -20,6 +21,7 @@ from ibkr_assets.settings import STACK_FILE
 from ibkr_assets.stack import keeper
 
 _LOCK_FILE = "stack.lock"
+_FIRST_SESSION_FILE = "first-session"
 _LEFTOVERS_GRACE_S = 8.0
 
 
@@ -70,6 +72,18 @@ class DataDirectory:
     def marker(self) -> str:
         """What the stack's processes carry in their environment to be told from others."""
         return str(self.path.resolve())
+
+    def keep_first_session(self, asked: date | None, default: date) -> date:
+        """The session where this directory's replay begins: as asked, as before, or the default; kept for later.
+
+        An earlier one than before takes its place, so that what was replayed stays within Dagster's partitions.
+        """
+        path = self.path / _FIRST_SESSION_FILE
+        before = date.fromisoformat(path.read_text(encoding="utf-8").strip()) if path.exists() else None
+        start = asked or before or default
+        if before is None or start < before:
+            path.write_text(f"{start.isoformat()}\n", encoding="utf-8")
+        return start
 
     def _take_lock(self, lock: TextIO) -> None:
         try:

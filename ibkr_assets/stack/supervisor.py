@@ -39,9 +39,10 @@ _ONCE_ONLY = ("IBKR_ASSETS_CRASH",)
 class Service:
     """One process, or with an empty `command` one step that is over when `prepare` returns.
 
-    `prepare` runs in this process right before each start, `environment` is the whole environment, `after` names
-    services that must be ready first. With `may_restart` a death is answered by a new start after a pause, otherwise
-    it ends the stack. `user` is the account to run as, None for ours; `port` and `url` are for people.
+    `prepare` runs in this process right before each start, `environment` is the whole environment, `directory` the
+    working directory (None: ours), `after` names services that must be ready first. With `may_restart` a death is
+    answered by a new start after a pause, otherwise it ends the stack. `user` is the account to run as, None for
+    ours; `port` and `url` are for people.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Service:
     log_path: Path
     probe: Probe = is_always_ready
     environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path | None = None
     prepare: Callable[[], None] | None = None
     after: tuple[str, ...] = ()
     may_restart: bool = False
@@ -93,7 +95,7 @@ class Supervisor:
     """A running set of services. Use as a context manager: leaving it stops everything, in reverse order.
 
     `marker` names the stack in its processes' environment, so that strays can be told from other processes; `say`
-    gets lines for a person; `on_change` is called, on the supervisor's own thread, when a process came or went.
+    gets lines for a person; `on_change` gets the processes, on the supervisor's own thread, when one came or went.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class Supervisor:
         *,
         marker: str,
         say: Callable[[str], None],
-        on_change: Callable[[], None] = lambda: None,
+        on_change: Callable[[list[dict[str, Any]]], None] = lambda _processes: None,
         grace_s: float = 10.0,
     ) -> None:
         self._children = {service.name: _Child(service) for service in services}
@@ -193,7 +195,7 @@ class Supervisor:
             if service.probe():
                 child.state = "ready"
                 self._say(f"{service.name:<12} ready {time.monotonic() - child.started_s:6.1f} s")
-                self._on_change()
+                self._on_change(self.processes())
             elif now - child.started_s > service.ready_timeout_s:
                 raise StackFailure(
                     f"{service.name}: not ready after {service.ready_timeout_s:.0f} s{self._log_of(service)}"
@@ -216,8 +218,8 @@ class Supervisor:
                         sys.executable, "-I", "-S", leash.__file__,
                         str(os.getpid()), str(int(service.stop_signal)), service.user or "", *service.command,
                     ],
-                    env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                    start_new_session=True,
+                    env=environment, cwd=service.directory, stdin=subprocess.DEVNULL, stdout=log,
+                    stderr=subprocess.STDOUT, start_new_session=True,
                 )  # fmt: skip
             self._tell_keeper(f"+{child.process.pid}")
         child.state = "starting"
@@ -236,7 +238,7 @@ class Supervisor:
         child.restarts += 1
         child.state, child.resume_s = "pausing", time.monotonic() + pause
         self._say(f"{text}; restart {child.restarts} of {len(_RESTART_PAUSES_S)} in {pause:g} s ({service.log_path})")
-        self._on_change()
+        self._on_change(self.processes())
 
     def _log_of(self, service: Service) -> str:
         lines = last_lines(service.log_path, 8)

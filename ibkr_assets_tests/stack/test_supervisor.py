@@ -149,7 +149,9 @@ def test_a_program_that_is_not_there_says_so(tmp_path: Path, said: list[str]) ->
 def test_a_service_that_may_is_started_again(tmp_path: Path, said: list[str]) -> None:
     changes: list[int] = []
     services = [python("gateway", tmp_path, SLEEP, may_restart=True)]
-    with Supervisor(services, marker=str(tmp_path), say=said.append, on_change=lambda: changes.append(1)) as supervisor:
+    with Supervisor(
+        services, marker="x", say=said.append, on_change=lambda them: changes.append(len(them))
+    ) as supervisor:
         first = supervisor.processes()[0]["pid"]
         os.kill(first, signal.SIGKILL)
         assert until(lambda: supervisor.processes()[0]["state"] == "ready" and supervisor.processes()[0]["restarts"])

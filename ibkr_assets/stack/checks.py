@@ -1,0 +1,121 @@
+"""Is each thing that the platform depends on reachable, and if not, what can be done about it.
+
+Each check asks the peer itself, once, with the adapters that the platform uses. Nothing is mended here.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from ibkr_assets import bootstrap
+from ibkr_assets.domain.errors import LoginRequired, PlatformError, Unavailable
+from ibkr_assets.domain.order import account_ref
+from ibkr_assets.settings import Settings
+
+_HEARTBEAT_LIMIT = timedelta(seconds=30)
+_DISK_BYTES = 1_000_000_000
+_START = "start a stack with `ibkr-assets up`, or name one"
+
+
+class _Unknown(Exception):
+    """Nothing can be said, and why."""
+
+
+def run_checks(settings: Settings, state: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """One row a dependency: `name`, `ok` (None when unknown), `detail`, `advice`. `state` is the running stack's."""
+    return [
+        _row("data_dir", lambda: _data_dir(settings), "free some space, or choose another --data-dir"),
+        _row("database", lambda: _database(settings), f"{_START} with IBKR_ASSETS_DATABASE_URL"),
+        _row("gateway", lambda: _gateway(settings), f"{_START} with IBKR_ASSETS_GATEWAY_URL"),
+        _row("market clock", lambda: _clock(settings), "it is served by the simulated gateway's admin port"),
+        _row("submitter", lambda: _submitter(settings), "start it with `ibkr-assets submitter run`; see its log"),
+        _row("mlflow", lambda: _mlflow(settings), f"{_START} with MLFLOW_TRACKING_URI; runs go on without it"),
+        _row("dagster", lambda: _dagster(state), "see logs/webserver.log and logs/code.log in the data directory"),
+    ]
+
+
+def _row(name: str, look: Callable[[], str], advice: str) -> dict[str, Any]:
+    try:
+        return {"name": name, "ok": True, "detail": look(), "advice": None}
+    except _Unknown as unknown:
+        return {"name": name, "ok": None, "detail": f"unknown: {unknown}", "advice": None}
+    except LoginRequired as error:
+        return {"name": name, "ok": False, "detail": str(error), "advice": "log in to the gateway in a browser"}
+    except (PlatformError, httpx.HTTPError, OSError) as error:
+        return {"name": name, "ok": False, "detail": str(error) or type(error).__name__, "advice": advice}
+
+
+def _data_dir(settings: Settings) -> str:
+    path = settings.data_dir.absolute()
+    if not path.exists():
+        raise _Unknown(f"{path} is not there yet")
+    free = shutil.disk_usage(path).free
+    if free < _DISK_BYTES:
+        raise Unavailable(f"{path}: {free / 1e6:.0f} MB free")
+    return f"{path}: {free / 1e9:.0f} GB free"
+
+
+def _database(settings: Settings) -> str:
+    from ibkr_assets.adapters.postgres.migrate import check
+
+    check(bootstrap.database_url(settings))
+    return f"answers, schema up to date: {bootstrap.database(settings)}"
+
+
+def _gateway(settings: Settings) -> str:
+    session = bootstrap.bar_source(settings).session()
+    if session.is_ready:
+        return f"{settings.gateway.url}: logged in, brokerage session up"
+    if not session.is_logged_in:
+        raise LoginRequired(f"{settings.gateway.url}: logged out {session.message}".strip())
+    if session.is_competing:
+        raise Unavailable(f"{settings.gateway.url}: another session uses this login")
+    raise Unavailable(f"{settings.gateway.url}: logged in, but the brokerage session is not up {session.message}")
+
+
+def _clock(settings: Settings) -> str:
+    now = bootstrap.clock(settings).now().isoformat(timespec="seconds")
+    return f"{settings.clock_url}: {now}" if settings.clock_url else f"the machine's: {now}"
+
+
+def _submitter(settings: Settings) -> str:
+    with bootstrap.database(settings).connect() as connection:
+        row = connection.execute(
+            "select status, detail, clock_timestamp() - at from oms.heartbeat where account_ref = %s",
+            (account_ref(bootstrap.account(settings)),),
+        ).fetchone()
+    if row is None:
+        raise Unavailable("has never run for this account")
+    status, detail, age = row
+    text = f"{status} {detail}".strip()
+    if age > _HEARTBEAT_LIMIT:
+        raise Unavailable(f"last heard of {age.total_seconds():.0f} s ago: {text}")
+    return text
+
+
+def _mlflow(settings: Settings) -> str:
+    uri = settings.mlflow.tracking_uri
+    if uri is None:
+        raise _Unknown("no tracking server is named (MLFLOW_TRACKING_URI)")
+    if not uri.startswith(("http://", "https://")):
+        raise _Unknown(f"{uri} is no server")
+    version = httpx.get(f"{uri.rstrip('/')}/version", timeout=5, trust_env=False).raise_for_status().text
+    return f"{uri}: MLflow {version}"
+
+
+def _dagster(state: dict[str, Any] | None) -> str:
+    if state is None:
+        raise _Unknown("no embedded stack runs on this data directory")
+    url = state["urls"]["dagster"]
+    info = httpx.get(f"{url}/server_info", timeout=5, trust_env=False).raise_for_status().json()
+    query = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+    answer = httpx.post(f"{url}/graphql", json={"query": query}, timeout=10, trust_env=False).raise_for_status().json()
+    daemons = answer["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
+    if ill := [daemon["daemonType"] for daemon in daemons if daemon["required"] and not daemon["healthy"]]:
+        raise Unavailable(f"{url}: daemons without a heartbeat: {', '.join(ill)}")
+    return f"{url}: Dagster {info['dagster_version']}, daemons healthy"

@@ -1,0 +1,148 @@
+"""Where everything of a stack is: addresses, roles, and the environment that leads there.
+
+Decided before anything starts, from the settings, the data directory and the chosen ports. The processes that serve
+these addresses are in `stack.services`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.domain.order import Mode
+from ibkr_assets.settings import Settings
+from ibkr_assets.stack.databases import ensure_sibling_databases
+from ibkr_assets.stack.postgres import EmbeddedPostgres
+
+SIMULATED_ACCOUNT = "DU1000001"
+LOCATION = "ibkr_assets"
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """URLs by who uses them. With an outside database there is one role for all that touches the platform's."""
+
+    owner: str
+    app: str
+    submitter: str
+    dagster: str
+    mlflow: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A stack before it runs. `postgres` and `gateway_port` are None where an outside one stands in.
+
+    `clock_url` is None when the market runs on the machine's time; `admin_token` moves the clock.
+    """
+
+    data_dir: Path
+    mode: Mode
+    account: str
+    symbols: tuple[str, ...]
+    allowed_symbols: tuple[str, ...]
+    first_session: str
+    postgres: EmbeddedPostgres | None
+    databases: Databases
+    gateway_url: str
+    gateway_ca: str | None
+    is_gateway_ours: bool
+    clock_url: str | None
+    admin_token: str | None
+    mlflow_url: str
+    is_mlflow_ours: bool
+    dagster_url: str
+    dagster_home: Path
+    ports: Mapping[str, int]
+
+    @property
+    def can_replay(self) -> bool:
+        """True when the market's time is ours to move."""
+        return self.mode in (Mode.SIM, Mode.DRY_RUN) and self.clock_url is not None and self.admin_token is not None
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Addresses for people."""
+        urls = {"dagster": self.dagster_url, "mlflow": self.mlflow_url, "gateway": self.gateway_url}
+        if self.clock_url is not None:
+            urls["market_clock"] = self.clock_url
+        return urls
+
+    def environment(self, database_url: str | None = None) -> dict[str, str]:
+        """The variables that lead a process to this stack; the role is the one that decides, unless another is given.
+
+        The submitter's URL is never part of what is handed on.
+        """
+        variables = {
+            "IBKR_ASSETS_DATA_DIR": str(self.data_dir),
+            "IBKR_ASSETS_DATABASE_URL": database_url or self.databases.app,
+            "IBKR_ASSETS_GATEWAY_URL": self.gateway_url,
+            "IBKR_ASSETS_ACCOUNT": self.account,
+            "IBKR_ASSETS_MODE": self.mode.value,
+            "IBKR_ASSETS__MARKET__SYMBOLS": json.dumps(self.symbols),
+            "IBKR_ASSETS__MARKET__FIRST_SESSION": self.first_session,
+            "IBKR_ASSETS__RISK__ALLOWED_SYMBOLS": json.dumps(self.allowed_symbols),
+            "MLFLOW_TRACKING_URI": self.mlflow_url,
+            "DAGSTER_HOME": str(self.dagster_home),
+        }
+        if self.gateway_ca is not None:
+            variables["IBKR_ASSETS_GATEWAY_CA"] = self.gateway_ca
+        if self.clock_url is not None:
+            variables["IBKR_ASSETS_CLOCK_URL"] = self.clock_url
+        return variables
+
+
+def plan_layout(settings: Settings, data_dir: Path, ports: Mapping[str, int], *, first_session: str) -> Layout:
+    """Decide where everything is. Raises ConfigurationError when the settings contradict an embedded stack.
+
+    With an outside database its siblings for Dagster and MLflow are created here; Unavailable when it is not there.
+    """
+    postgres = None
+    if settings.database.url is None:
+        postgres = EmbeddedPostgres(data_dir, port=ports["postgres"])
+        databases = _own_databases(postgres)
+    else:
+        url = settings.database.url.get_secret_value()
+        siblings = ensure_sibling_databases(url)
+        databases = Databases(url, url, url, siblings["dagster"], siblings["mlflow"])
+    is_gateway_ours = settings.gateway.url is None
+    if is_gateway_ours and settings.mode in (Mode.PAPER, Mode.LIVE):
+        raise ConfigurationError(
+            f"mode: {settings.mode} needs a real gateway; name it with IBKR_ASSETS_GATEWAY_URL, or leave the mode out"
+        )
+    return Layout(
+        data_dir=data_dir,
+        mode=Mode.SIM if is_gateway_ours and "mode" not in settings.model_fields_set else settings.mode,
+        account=settings.account or SIMULATED_ACCOUNT,
+        symbols=settings.market.symbols,
+        allowed_symbols=settings.risk.allowed_symbols or settings.market.symbols,
+        first_session=first_session,
+        postgres=postgres,
+        databases=databases,
+        gateway_url=settings.gateway.url or f"http://127.0.0.1:{ports['gateway']}/v1/api",
+        gateway_ca=settings.gateway.ca,
+        is_gateway_ours=is_gateway_ours,
+        clock_url=(f"http://127.0.0.1:{ports['gateway_admin']}/clock" if is_gateway_ours else settings.clock_url),
+        admin_token=os.environ.get("IBKR_ASSETS_ADMIN_TOKEN")
+        or (secrets.token_urlsafe(24) if is_gateway_ours else None),
+        mlflow_url=settings.mlflow.tracking_uri or f"http://127.0.0.1:{ports['mlflow']}",
+        is_mlflow_ours=settings.mlflow.tracking_uri is None,
+        dagster_url=f"http://127.0.0.1:{ports['webserver']}",
+        dagster_home=data_dir / "dagster",
+        ports=ports,
+    )
+
+
+def _own_databases(postgres: EmbeddedPostgres) -> Databases:
+    return Databases(
+        owner=postgres.url("platform"),
+        app=postgres.url("platform", "ibkr_app"),
+        submitter=postgres.url("platform", "ibkr_submitter"),
+        dagster=postgres.url("dagster"),
+        mlflow=postgres.url("mlflow"),
+    )

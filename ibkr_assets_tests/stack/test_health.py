@@ -1,0 +1,113 @@
+"""Status, doctor and env, on directories where no stack runs, and on one that says a stack does."""
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ibkr_assets import settings
+from ibkr_assets.domain.errors import Unavailable
+from ibkr_assets.stack import health
+from ibkr_assets.stack.settings_report import list_settings, redact
+from ibkr_assets.stack.state import StackState
+
+GONE = 4_194_304 + 1  # above the largest process id there can be
+URL = "postgresql://ibkr_app:s3cret@127.0.0.1:15432/platform"
+
+
+def in_force(data_dir: Path, **variables: str) -> settings.Settings:
+    return settings.load({"IBKR_ASSETS_DATA_DIR": str(data_dir), **variables})
+
+
+def publish(data_dir: Path, *processes: dict[str, object], **environment: str) -> None:
+    urls = {"dagster": "http://127.0.0.1:1"}
+    StackState("sim", "2012-10-01T00:00:00+00:00", environment, {"mlflow": 5001}, urls, list(processes)).write(data_dir)
+
+
+def process(name: str, pid: int, port: int | None = None) -> dict[str, object]:
+    return {"name": name, "pid": pid, "state": "ready", "since": "2012-10-01T00:00:00+00:00", "port": port, "url": None}
+
+
+def test_without_a_stack_nothing_runs_and_there_is_nothing_to_export(tmp_path: Path) -> None:
+    report = health.status(in_force(tmp_path))
+    assert report == {"running": False, "data_dir": str(tmp_path), "mode": "dry_run", "processes": []}
+    with pytest.raises(Unavailable, match=f"no stack runs on data_dir {tmp_path}; start one with"):
+        health.env(in_force(tmp_path))
+
+
+def test_status_looks_at_each_process_instead_of_believing_the_file(tmp_path: Path) -> None:
+    publish(tmp_path, process("submitter", os.getpid()), process("mlflow", os.getpid(), 1), process("gateway", GONE))
+    report = health.status(in_force(tmp_path))
+    assert report["running"]
+    assert report["mode"] == "sim"
+    assert {row["name"]: row["state"] for row in report["processes"]} == {
+        "submitter": "ready",
+        "mlflow": "deaf",
+        "gateway": "gone",
+    }
+
+
+def test_env_exports_what_the_stack_published_quoted_for_a_shell(tmp_path: Path) -> None:
+    symbols = '["AAPL", "FB"]'
+    publish(tmp_path, DAGSTER_HOME="/x/dagster", IBKR_ASSETS__MARKET__SYMBOLS=symbols)
+    lines = health.env(in_force(tmp_path))
+    assert [shlex.split(line) for line in lines] == [
+        ["export", "DAGSTER_HOME=/x/dagster"],
+        ["export", f"IBKR_ASSETS__MARKET__SYMBOLS={symbols}"],
+    ]
+
+
+def test_doctor_says_unknown_where_nothing_can_be_known(tmp_path: Path) -> None:
+    checks = {row["name"]: row for row in health.doctor(in_force(tmp_path))["checks"]}
+    assert checks["dagster"]["ok"] is None
+    assert checks["mlflow"]["detail"] == "unknown: no tracking server is named (MLFLOW_TRACKING_URI)"
+    assert checks["data_dir"]["ok"]
+
+
+def test_doctor_names_what_does_not_answer_and_what_to_do(tmp_path: Path) -> None:
+    variables = {
+        "IBKR_ASSETS_DATABASE_URL": "postgresql://ibkr_app:s3cret@127.0.0.1:1/platform",
+        "IBKR_ASSETS_GATEWAY_URL": "http://127.0.0.1:1/v1/api",
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
+        "IBKR_ASSETS_MODE": "sim",
+    }
+    report = health.doctor(in_force(tmp_path, **variables))
+    failed = {row["name"]: row for row in report["checks"] if row["ok"] is False}
+    assert set(failed) >= {"database", "gateway", "mlflow"}
+    assert all(row["advice"] for row in failed.values())
+    assert "s3cret" not in str(report)
+
+
+def test_every_setting_is_listed_with_its_source(tmp_path: Path) -> None:
+    file = tmp_path / "trading.yaml"
+    file.write_text("market:\n  warm_up_sessions: 60\nrisk:\n  may_short: true\n")
+    environment = {
+        "IBKR_ASSETS_DATA_DIR": str(tmp_path),
+        "IBKR_ASSETS_CONFIG": str(file),
+        "IBKR_ASSETS__RISK__MAY_SHORT": "false",
+    }
+    publish(tmp_path, IBKR_ASSETS_ACCOUNT="DU1000001", IBKR_ASSETS_DATABASE_URL=URL)
+    rows = {row["key"]: row for row in list_settings(settings.load(environment), environment)}
+    assert rows["market.warm_up_sessions"] == {
+        "key": "market.warm_up_sessions",
+        "value": 60,
+        "source": f"file {file}",
+    }
+    assert rows["risk.may_short"]["source"] == "environment IBKR_ASSETS__RISK__MAY_SHORT"
+    assert rows["account"] == {"key": "account", "value": "DU*****01", "source": "running stack"}
+    assert rows["database.url"]["value"] == "postgresql://ibkr_app:***@127.0.0.1:15432/platform"
+    assert rows["submitter.salt"]["source"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("account", "U123", "U123"),
+        ("account", "U1234567", "U1****67"),
+        ("mlflow.tracking_uri", "http://me:pw@mlflow:5001", "http://me:***@mlflow:5001"),
+        ("gateway.url", "https://localhost:5000/v1/api", "https://localhost:5000/v1/api"),
+    ],
+)
+def test_what_is_shown_hides_what_must_not_be_seen(key: str, value: str, shown: str) -> None:
+    assert redact(key, value) == shown
