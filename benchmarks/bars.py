@@ -71,8 +71,9 @@ def _fresh(way: Callable[[pd.DataFrame], object], bars: pd.DataFrame) -> Callabl
 
 def _copy(url: str, bars: pd.DataFrame) -> None:
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("drop table if exists bench_bare")
         cursor.execute(
-            "create table if not exists bench_bare (conid bigint, opened_at timestamptz, o float8, h float8, l float8,"
+            "create table bench_bare (conid bigint, opened_at timestamptz, o float8, h float8, l float8,"
             " c float8, v float8, primary key (conid, opened_at))"
         )
         columns = ["conid", "opened_at", "open", "high", "low", "close", "volume"]
