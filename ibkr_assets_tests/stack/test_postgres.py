@@ -263,3 +263,25 @@ def test_a_server_that_cannot_start_tells_its_last_words(open_dir: Path) -> None
     with pytest.raises(Unavailable, match="max_connections"):
         server.start(timeout_s=20)
     server.stop()
+
+
+@AS_ROOT
+def test_programs_below_a_private_directory_run_too(open_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a checkout under /root: the server looks for its own programs as the unprivileged account."""
+    private = open_dir / "private"
+    private.mkdir(mode=0o700)
+    server = EmbeddedPostgres(open_dir / "data")
+    version = server._binaries().parent
+    package = version.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, private / libraries.name)
+    shutil.copytree(version, private / package.name / version.name, symlinks=True)
+    monkeypatch.setattr(EmbeddedPostgres, "_binaries", lambda _self: private / package.name / version.name / "bin")
+    try:
+        server.start()
+        assert server.pid is not None
+        assert psutil.Process(server.pid).uids().real != 0
+    finally:
+        server.stop()
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
