@@ -97,17 +97,22 @@ def check_price_collar(intent: OrderIntent, _facts: Facts, _exposure: Exposure, 
     return _answer(DenialCode.PRICE_COLLAR, numbers, text, is_passed=distance <= allowed)
 
 
-def check_order_value(intent: OrderIntent, facts: Facts, _exposure: Exposure, limits: Limits) -> Finding:
-    """Quantity x the higher of limit and reference price, against a sum of USD and a fraction of NAV."""
+def check_order_value(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits) -> Finding:
+    """Quantity x the higher of limit and reference price, against a sum of USD and a fraction of NAV.
+
+    An order that can only make the position smaller passes: a holding that has grown past the limit must not be
+    locked in by it.
+    """
     nav, price = facts.nav_usd, _worst_price(intent)
     numbers = {"nav_usd": str(nav), "quantity": str(intent.quantity), "price": str(price)}
     if nav is None or not _are_finite(nav, price, intent.quantity, limits.max_order_value_usd):
         return _denied(DenialCode.ORDER_VALUE, numbers, f"value cannot be judged: {_show(numbers)}")
     value = intent.quantity * price
     allowed = min(limits.max_order_value_usd, limits.max_order_nav_fraction * nav)
-    numbers |= {"value_usd": str(value), "allowed_usd": str(allowed)}
+    is_reducing = _is_reducing(intent, exposure)
+    numbers |= {"value_usd": str(value), "allowed_usd": str(allowed), "is_reducing": str(is_reducing)}
     text = f"order value {value} USD exceeds {allowed} USD"
-    return _answer(DenialCode.ORDER_VALUE, numbers, text, is_passed=value <= allowed)
+    return _answer(DenialCode.ORDER_VALUE, numbers, text, is_passed=is_reducing or value <= allowed)
 
 
 def check_position(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits) -> Finding:
@@ -123,12 +128,11 @@ def check_position(intent: OrderIntent, facts: Facts, exposure: Exposure, limits
     }  # fmt: skip
     if nav is None or not _are_finite(nav, price, intent.quantity, held, buys, sells):
         return _denied(DenialCode.POSITION, numbers, f"position cannot be judged: {_show(numbers)}")
+    is_reducing = _is_reducing(intent, exposure)
     if intent.side is Side.BUY:
         buys += intent.quantity
-        is_reducing = held + buys <= ZERO
     else:
         sells += intent.quantity
-        is_reducing = held - sells >= ZERO
     worst = max(abs(held + buys), abs(held - sells)) * price
     allowed = limits.max_position_nav_fraction * nav
     numbers |= {"worst_usd": str(worst), "allowed_usd": str(allowed), "is_reducing": str(is_reducing)}
@@ -178,6 +182,15 @@ def _passed(code: DenialCode, numbers: dict[str, str]) -> Finding:
 def _answer(code: DenialCode, numbers: dict[str, str], text: str, *, is_passed: bool) -> Finding:
     """`text` is what a denial says."""
     return _passed(code, numbers) if is_passed else _denied(code, numbers, text)
+
+
+def _is_reducing(intent: OrderIntent, exposure: Exposure) -> bool:
+    """True when all open orders of this side together, this one included, do not take the position past zero."""
+    if not _are_finite(exposure.held, exposure.open_buys, exposure.open_sells):
+        return False
+    if intent.side is Side.BUY:
+        return exposure.held < ZERO and exposure.held + exposure.open_buys + intent.quantity <= ZERO
+    return exposure.held > ZERO and exposure.held - exposure.open_sells - intent.quantity >= ZERO
 
 
 def _worst_price(intent: OrderIntent) -> Decimal:

@@ -104,6 +104,17 @@ def test_an_order_is_worth_at_most_ten_thousand(quantity: int, limit: str, is_pa
     assert rules.check_order_value(order, FACTS, NOTHING, LIMITS).is_passed is is_passed
 
 
+@pytest.mark.parametrize(
+    ("held", "sells", "quantity", "is_passed"),
+    [(500, 0, 500, True), (500, 1, 500, False), (500, 0, 501, False), (0, 0, 500, False)],
+)
+def test_a_holding_that_outgrew_the_limit_can_still_be_closed(
+    held: int, sells: int, quantity: int, is_passed: bool
+) -> None:
+    order = intent(side=Side.SELL, quantity=Decimal(quantity))
+    assert rules.check_order_value(order, FACTS, exposure(held, 0, sells), LIMITS).is_passed is is_passed
+
+
 def test_the_fraction_of_nav_counts_where_it_is_the_lower_limit() -> None:
     finding = rules.check_order_value(INTENT, facts(nav_usd=Decimal(82_399)), NOTHING, LIMITS)
     assert not finding.is_passed
