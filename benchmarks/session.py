@@ -26,11 +26,11 @@ class Replay:
     def lines(self) -> list[str]:
         """The median seconds a session, and what was done in them."""
         seconds = self.summary["seconds"]
-        return [
+        done = (
             f"replay: {self.summary['sessions']} sessions of {self.summary['symbols']} symbols, "
-            f"{self.summary['fills']} fills, {self.summary['dagster_runs']['success']} Dagster runs",
-            "    " + ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items()),
-        ]
+            f"{self.summary['fills']} fills, {self.summary['dagster_runs']['success']} Dagster runs"
+        )
+        return [done, "    " + ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())]
 
 
 def run() -> list[Replay]:
