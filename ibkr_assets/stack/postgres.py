@@ -85,12 +85,8 @@ class EmbeddedPostgres:
         except OSError as error:
             raise ConfigurationError(f"data_dir: cannot write to {self.data_dir}: {error.strerror}") from None
         account = server_account(self.data_dir, self._binaries())
+        self._passwords()
         if self.cluster.exists():
-            if not (self.data_dir / ROLES_FILE).exists():
-                raise ConfigurationError(
-                    f"data_dir: {self.cluster} is there, but its passwords, {self.data_dir / ROLES_FILE}, are gone; "
-                    "restore that file, or choose another --data-dir"
-                )
             clear_leftovers(self.cluster)
         else:
             self._create_cluster(account)
@@ -169,23 +165,31 @@ class EmbeddedPostgres:
     def url(self, database: str, user: str | None = None) -> str:
         """The URL of a database, as its owner unless another role is named; the password is in it."""
         name = user or DATABASES.get(database, SUPERUSER)
-        password = load_passwords(self.data_dir)[name]
+        password = self._passwords()[name]
         return f"postgresql://{quote(name)}:{quote(password)}@127.0.0.1:{self.port}/{quote(database)}"
 
     def ensure_databases(self) -> dict[str, str]:
         """Create what is missing of the three databases and their roles. Returns their owners' URLs by name."""
         with self.connect() as connection:
-            create_databases(connection, load_passwords(self.data_dir))
+            create_databases(connection, self._passwords())
         return {database: self.url(database) for database in DATABASES}
+
+    def _passwords(self) -> dict[str, str]:
+        """By role. Made only where there is no cluster yet: new ones would not open an old cluster."""
+        if self.cluster.exists() and not (self.data_dir / ROLES_FILE).exists():
+            raise ConfigurationError(
+                f"data_dir: {self.cluster} is there, but its passwords, {self.data_dir / ROLES_FILE}, are gone; "
+                "restore that file, or choose another --data-dir"
+            )
+        return load_passwords(self.data_dir)
 
     def _create_cluster(self, account: ServerAccount) -> None:
         for stale in self.data_dir.glob(f"{CLUSTER_DIRECTORY}.new-*"):
             shutil.rmtree(stale)
-        passwords = load_passwords(self.data_dir)
         workshop = Path(tempfile.mkdtemp(prefix=f"{CLUSTER_DIRECTORY}.new-", dir=self.data_dir))
         password_file = workshop / "password"
         password_file.touch(mode=0o600)
-        password_file.write_text(passwords[SUPERUSER], encoding="utf-8")
+        password_file.write_text(self._passwords()[SUPERUSER], encoding="utf-8")
         if account.name is not None:
             os.chown(workshop, account.uid, account.gid)
             os.chown(password_file, account.uid, account.gid)

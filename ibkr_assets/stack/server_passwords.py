@@ -17,18 +17,27 @@ ROLES_FILE = "postgres-roles.json"
 
 
 def load_passwords(data_dir: Path) -> dict[str, str]:
-    """Passwords by role; those not there yet are made and stored first. Raises ConfigurationError on a broken file."""
+    """Passwords by role; those not there yet are made and stored first, with the directory.
+
+    Raises ConfigurationError when the file is broken or cannot be written.
+    """
     path = data_dir / ROLES_FILE
     known: dict[str, str] = {}
     if path.exists():
         try:
             known = dict(json.loads(path.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise ConfigurationError(f"data_dir: cannot read {path}: {error.strerror}") from None
         except (ValueError, TypeError):
             raise ConfigurationError(f"data_dir: {path} is not a JSON object; restore it from a backup") from None
     missing = [role for role in ROLES if role not in known]
     if missing:
         known |= {role: secrets.token_urlsafe(24) for role in missing}
-        _write(path, known)
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            _write(path, known)
+        except OSError as error:
+            raise ConfigurationError(f"data_dir: cannot write to {data_dir}: {error.strerror}") from None
     return known
 
 

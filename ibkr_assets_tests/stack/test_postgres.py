@@ -177,8 +177,17 @@ def test_lost_passwords_of_a_cluster_are_named(server: EmbeddedPostgres) -> None
     server.prepare()
     (server.data_dir / "postgres-roles.json").unlink()
 
-    with pytest.raises(ConfigurationError, match=r"postgres-roles\.json.*restore that file"):
-        server.prepare()
+    for act in (server.prepare, lambda: server.url("platform")):
+        with pytest.raises(ConfigurationError, match=r"postgres-roles\.json.*restore that file"):
+            act()
+
+
+def test_urls_are_known_before_anything_is_prepared(server: EmbeddedPostgres) -> None:
+    url = server.url("platform", "ibkr_app")
+    server.start()
+    server.ensure_databases()
+    with psycopg.connect(url) as connection:
+        assert connection.execute("select current_user").fetchone() == ("ibkr_app",)
 
 
 def test_a_data_directory_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -187,6 +196,8 @@ def test_a_data_directory_that_cannot_be_written_is_named(tmp_path: Path) -> Non
 
     with pytest.raises(ConfigurationError, match=f"cannot write to {blocker / 'data'}"):
         EmbeddedPostgres(blocker / "data").prepare()
+    with pytest.raises(ConfigurationError, match=f"cannot write to {blocker / 'data'}"):
+        EmbeddedPostgres(blocker / "data").url("platform")
 
 
 def test_a_cluster_of_an_unknown_version_is_refused(server: EmbeddedPostgres) -> None:
