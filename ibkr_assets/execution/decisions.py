@@ -8,6 +8,7 @@ a backfill decides what each single run would have decided.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ibkr_assets.domain.bar import BarSize
@@ -15,6 +16,8 @@ from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.order import Mode
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.domain.session import TradingSession
     from ibkr_assets.domain.signal import Signal
@@ -34,6 +37,14 @@ def wanted_strategies(store: StrategyStore, strategy_id: str | None, mode: Mode)
     return [known[strategy_id]]
 
 
+@dataclass(frozen=True, slots=True)
+class SessionDecisions:
+    """Signals in order of session and strategy, and the instruments without one: (strategy, symbol, session, why)."""
+
+    signals: list[Signal]
+    skipped: list[tuple[str, str, date, str]]
+
+
 def decide_sessions(
     bar_store: BarStore,
     calendar: ExchangeCalendar,
@@ -42,8 +53,8 @@ def decide_sessions(
     instruments: Sequence[Instrument],
     sessions: Sequence[TradingSession],
     window_sessions: int,
-) -> list[Signal]:
-    """What each strategy says of its instruments at the end of each session; each sees `window_sessions` before it.
+) -> SessionDecisions:
+    """What each strategy says of its instruments at the end of each session; it can see `window_sessions` before it.
 
     Only validated bars are read. A strategy's own symbols are narrowed to `instruments`.
     """
@@ -51,20 +62,20 @@ def decide_sessions(
     from ibkr_assets.strategies.decide import decide_signals
     from ibkr_assets.strategies.registry import build_strategy
 
+    decided = SessionDecisions([], [])
     if not sessions or not strategies:
-        return []
+        return decided
     built = [(record, build_strategy(record.kind, record.params)) for record in strategies]
     conids = [instrument.conid for instrument in instruments]
     starts = {s.day: calendar.sessions_before(s.day, window_sessions)[0].opens_at for s in sessions}
     reach = min(starts.values()), max(s.closes_at for s in sessions)
     bars = bar_store.load_bars(conids, BarSize.DAY, *reach, is_validated=True)
     features = bar_store.load_features(conids, BarSize.DAY, *reach, feature_digest=feature_digest())
-    signals: list[Signal] = []
     for session in sessions:
         of_bars = (bars["opened_at"] >= starts[session.day]) & (bars["opened_at"] < session.closes_at)
         of_features = (features["opened_at"] >= starts[session.day]) & (features["opened_at"] < session.closes_at)
         for record, strategy in built:
-            signals += decide_signals(
+            decisions = decide_signals(
                 record.id,
                 record.version,
                 strategy,
@@ -73,4 +84,6 @@ def decide_sessions(
                 session=session,
                 instruments=[i for i in instruments if i.symbol in record.symbols],
             )
-    return signals
+            decided.signals.extend(decisions.signals)
+            decided.skipped.extend((record.id, s.symbol, session.day, s.reason) for s in decisions.skipped)
+    return decided

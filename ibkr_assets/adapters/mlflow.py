@@ -1,0 +1,198 @@
+"""Experiment tracking on an MLflow server: one MLflow run for each Dagster run, ended with the true status.
+
+What goes here: what is said to MLflow and how. What does not: what is worth tracking (`defs`), and when a run has
+ended (`defs.tracking`). Nothing that trades depends on it: when the server is away, `Unavailable` says so within
+seconds and the caller goes on. MLflow's fluent interface is not used: it keeps the "active run" in the process and
+marks it finished when the process ends, whatever happened (docs/decisions/0007-mlflow-runs.md).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ibkr_assets.domain.errors import ConfigurationError, Unavailable
+
+#: The tag by which a Dagster run finds its MLflow run again.
+DAGSTER_RUN_TAG = "dagster_run_id"
+#: The tag that says which metrics could not be logged.
+LEFT_OUT_TAG = "metrics_left_out"
+
+_PROBE_TIMEOUT_S = 3.0
+_LONGEST_PARAM = 6000
+_METRICS_A_BATCH = 1000
+_PARAMS_A_BATCH = 100
+
+
+class RunEnd(StrEnum):
+    """How a run ended, in MLflow's words."""
+
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    KILLED = "KILLED"
+
+
+class MlflowTracker:
+    """Runs of one experiment on one tracking server.
+
+    `lock(name)` gives a context manager that holds a lock of that name among all processes; MLflow has no unique
+    key of its own, so without a lock two processes of one Dagster run could open two MLflow runs.
+    Every method raises Unavailable when the server cannot be reached or does not do what it is asked.
+    """
+
+    def __init__(
+        self,
+        tracking_uri: str,
+        experiment: str,
+        lock: Callable[[str], AbstractContextManager[object]] = lambda _name: nullcontext(),
+    ) -> None:
+        self.tracking_uri = tracking_uri
+        self.experiment = experiment
+        self._lock = lock
+        self._client: Any = None
+        self._experiment_id: str | None = None
+
+    def open_run(self, name: str, *, dagster_run_id: str, tags: Mapping[str, str], params: Mapping[str, str]) -> str:
+        """The id of the one MLflow run of this Dagster run, opened and described when there is none yet."""
+        with self._answering() as client, self._lock(f"mlflow:{dagster_run_id}"):
+            experiment_id = self._find_experiment(client)
+            found = self._find_runs(client, experiment_id, dagster_run_id)
+            if found:
+                return str(found[0].info.run_id)
+            all_tags = {**tags, DAGSTER_RUN_TAG: dagster_run_id}
+            run_id = str(client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id)
+        self.log_params(run_id, params)
+        return run_id
+
+    def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
+        """Log parameters; MLflow refuses another value for one that is there. Values are cut at 6,000 characters."""
+        with self._answering() as client:
+            from mlflow.entities import Param
+
+            items = [Param(_key(key), str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
+            for start in range(0, len(items), _PARAMS_A_BATCH):
+                client.log_batch(run_id, params=items[start : start + _PARAMS_A_BATCH])
+
+    def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int = 0) -> list[str]:
+        """Log metrics. Those that are not finite are left out, named in a tag of the run, and returned."""
+        left_out = sorted(key for key, value in metrics.items() if not math.isfinite(value))
+        with self._answering() as client:
+            from mlflow.entities import Metric, RunTag
+
+            now_ms = int(time.time() * 1000)
+            items = [Metric(_key(k), float(v), now_ms, step) for k, v in metrics.items() if math.isfinite(v)]
+            tags = [RunTag(LEFT_OUT_TAG, f"{len(left_out)} not finite: {', '.join(left_out)}")] if left_out else []
+            for start in range(0, max(1, len(items)), _METRICS_A_BATCH):
+                client.log_batch(run_id, metrics=items[start : start + _METRICS_A_BATCH], tags=tags)
+                tags = []
+        return left_out
+
+    def log_file(self, run_id: str, name: str, content: bytes) -> None:
+        """Store `content` as an artifact of the run under the file name `name`."""
+        with self._answering() as client, tempfile.TemporaryDirectory(prefix="ibkr_assets_") as directory:
+            path = Path(directory) / name
+            path.write_bytes(content)
+            client.log_artifact(run_id, str(path))
+
+    def close_run(self, dagster_run_id: str, end: RunEnd) -> bool:
+        """End the run of this Dagster run, or correct how it ended. False when there was nothing to change."""
+        with self._answering() as client:
+            experiment_id = self._find_experiment(client)
+            runs = [r for r in self._find_runs(client, experiment_id, dagster_run_id) if r.info.status != end]
+            for run in runs:
+                client.set_terminated(run.info.run_id, status=str(end))
+        return bool(runs)
+
+    @contextmanager
+    def run(self, name: str, *, dagster_run_id: str, tags: dict[str, str], params: dict[str, str]) -> Iterator[str]:
+        """A run that ends with the true status. Yields its id, a plain string that stays valid afterwards."""
+        run_id = self.open_run(name, dagster_run_id=dagster_run_id, tags=tags, params=params)
+        try:
+            yield run_id
+        except Exception:
+            self.close_run(dagster_run_id, RunEnd.FAILED)
+            raise
+        except BaseException:  # an interrupt: somebody or something stopped it
+            self.close_run(dagster_run_id, RunEnd.KILLED)
+            raise
+        self.close_run(dagster_run_id, RunEnd.FINISHED)
+
+    def url_of(self, run_id: str) -> str | None:
+        """The page of a run, or None where the tracking URI is no web server."""
+        if not self.tracking_uri.startswith(("http://", "https://")) or self._experiment_id is None:
+            return None
+        return f"{self.tracking_uri.rstrip('/')}/#/experiments/{self._experiment_id}/runs/{run_id}"
+
+    def _find_experiment(self, client: Any) -> str:
+        if self._experiment_id is None:
+            from mlflow.exceptions import MlflowException
+
+            found = client.get_experiment_by_name(self.experiment)
+            if found is None:
+                try:
+                    self._experiment_id = str(client.create_experiment(self.experiment))
+                except MlflowException:  # another process was quicker
+                    found = client.get_experiment_by_name(self.experiment)
+                    if found is None:
+                        raise
+            if found is not None:
+                if found.lifecycle_stage != "active":
+                    raise ConfigurationError(
+                        f"mlflow.experiment: {self.experiment!r} is deleted on {self.tracking_uri}; "
+                        "restore it or name another one"
+                    )
+                self._experiment_id = str(found.experiment_id)
+        assert self._experiment_id is not None
+        return self._experiment_id
+
+    @staticmethod
+    def _find_runs(client: Any, experiment_id: str, dagster_run_id: str) -> list[Any]:
+        wanted = f"tags.{DAGSTER_RUN_TAG} = '{dagster_run_id}'"
+        return list(client.search_runs([experiment_id], filter_string=wanted, order_by=["start_time ASC"]))
+
+    @contextmanager
+    def _answering(self) -> Iterator[Any]:
+        """The client, its failures as Unavailable. The first use asks first whether anybody is there at all."""
+        if self._client is None:
+            self._probe()
+            # Asked for by somebody who waits: MLflow's own defaults keep a caller for minutes.
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient(tracking_uri=self.tracking_uri)
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield self._client
+        except MlflowException as error:
+            raise Unavailable(f"MLflow at {self.tracking_uri}: {str(error).splitlines()[0]}") from error
+        except OSError as error:
+            raise Unavailable(f"MLflow at {self.tracking_uri}: {error}") from error
+
+    def _probe(self) -> None:
+        if not self.tracking_uri.startswith(("http://", "https://")):
+            return
+        url = f"{self.tracking_uri.rstrip('/')}/health"
+        try:
+            with urllib.request.urlopen(url, timeout=_PROBE_TIMEOUT_S):  # noqa: S310 the scheme is checked above
+                pass
+        except urllib.error.HTTPError:
+            return  # somebody is there; what is wrong shows in the first real call
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise Unavailable(f"MLflow at {self.tracking_uri}: not reachable: {reason}") from None
+
+
+def _key(text: str) -> str:
+    """A name that MLflow accepts: letters, digits and `_-. :/`."""
+    return "".join(c if c.isalnum() or c in "_-. :/" else "_" for c in text)[:250]

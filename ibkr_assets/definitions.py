@@ -1,0 +1,51 @@
+"""What Dagster loads: `python -m ...` and `workspace.yaml` name this module.
+
+What goes here: which definitions there are. What does not: what they do (`defs`). Loading reads the settings for the
+first partition and connects to nothing, so it works in a fresh checkout.
+"""
+
+from collections.abc import Callable
+
+import dagster as dg
+
+from ibkr_assets import settings
+from ibkr_assets.defs.enriched_features import enriched_features
+from ibkr_assets.defs.jobs import market_data, trading_strategy
+from ibkr_assets.defs.orders import orders
+from ibkr_assets.defs.partitions import session_partitions
+from ibkr_assets.defs.raw_bars import raw_bars
+from ibkr_assets.defs.resources import Calendar, Clock, Ibkr, Postgres, SettingsInForce, mlflow_tracking
+from ibkr_assets.defs.schedules import trading_strategy_before_open, trading_strategy_evening
+from ibkr_assets.defs.sensors import ibkr_auth, market_open
+from ibkr_assets.defs.signals import signals
+from ibkr_assets.defs.tracking import Mlflow, closers
+from ibkr_assets.defs.validated_bars import validated_bars
+
+
+def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitions:
+    """All definitions. `load` is asked now for the partitions, and again by each run and tick for all else."""
+    market = load().market
+    partitions = session_partitions(market.calendar, market.first_session)
+    in_force = SettingsInForce(load)
+    return dg.Definitions(
+        assets=[
+            asset.map_asset_specs(lambda spec: spec.replace_attributes(partitions_def=partitions))
+            for asset in (raw_bars, validated_bars, enriched_features, signals, orders)
+        ],
+        jobs=[market_data, trading_strategy],
+        schedules=[trading_strategy_evening, trading_strategy_before_open],
+        sensors=[market_open, ibkr_auth, *closers],
+        resources={
+            "settings": in_force,
+            "ibkr": Ibkr(settings=in_force),
+            "postgres": Postgres(settings=in_force),
+            "clock": Clock(settings=in_force),
+            "calendar": Calendar(settings=in_force),
+            "mlflow": Mlflow(settings=in_force),
+            "mlflow_tracking": mlflow_tracking,
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build()

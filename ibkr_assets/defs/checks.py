@@ -1,0 +1,148 @@
+"""What must be true of each asset before the next one may use it.
+
+What goes here: the checks' names and their verdicts. What does not: the judgement of single bars
+(`market.validation`), and the gate before orders (`execution.proof`), which holds where no check has run. They are
+evaluated in the step of their asset: a step of its own for each would cost more than the asset. All that block end
+the run; a warning is shown and nothing more.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from ibkr_assets.defs import metadata as show
+from ibkr_assets.defs.tracking import Tracked
+from ibkr_assets.domain.bar import BarSize
+from ibkr_assets.domain.instrument import Instrument
+from ibkr_assets.domain.session import TradingSession
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ibkr_assets.execution.decisions import SessionDecisions
+    from ibkr_assets.ingest.validation import ValidationReport
+    from ibkr_assets.ports import BarStore, StrategyRecord
+
+#: More than this share of a run's bars in quarantine means that the source is wrong, not a bar.
+MOST_QUARANTINED = 0.02
+
+bars_are_complete = dg.AssetCheckSpec(
+    "bars_are_complete",
+    asset="raw_bars",
+    blocking=True,
+    description="Each session has bars. Symbols without one are listed; a session without any stops the run.",
+)
+bars_are_sound = dg.AssetCheckSpec(
+    "bars_are_sound",
+    asset="validated_bars",
+    blocking=True,
+    description="No gap, and at most 2 % of the bars in quarantine.",
+)
+features_are_numbers = dg.AssetCheckSpec(
+    "features_are_numbers",
+    asset="enriched_features",
+    blocking=True,
+    description="Each accepted bar has its row, and after the warm-up no feature is missing.",
+)
+signals_are_whole = dg.AssetCheckSpec(
+    "signals_are_whole",
+    asset="signals",
+    blocking=True,
+    description="Each strategy has a signal with a finite strength for each of its symbols, or a reason why not.",
+)
+run_is_tracked = dg.AssetCheckSpec(
+    "run_is_tracked",
+    asset="signals",
+    description="The run has its MLflow run. Only a warning: nothing that trades depends on it.",
+)
+
+
+def judge_completeness(
+    store: "BarStore", instruments: Sequence[Instrument], sessions: Sequence[TradingSession]
+) -> dg.AssetCheckResult:
+    """Which of the wanted bars are not in the store."""
+    conids = [instrument.conid for instrument in instruments]
+    first, last = min(s.opens_at for s in sessions), max(s.closes_at for s in sessions)
+    bars = store.load_bars(conids, BarSize.DAY, first, last)
+    there = set(zip(bars["conid"].tolist(), bars["opened_at"].tolist(), strict=True))
+    missing = [(i.symbol, s.day) for s in sessions for i in instruments if (i.conid, s.opens_at) not in there]
+    empty = [s.day for s in sessions if not any((i.conid, s.opens_at) in there for i in instruments)]
+    return dg.AssetCheckResult(
+        check_name=bars_are_complete.name,
+        passed=not missing,
+        severity=dg.AssetCheckSeverity.ERROR if empty else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "missing": len(missing),
+            "sessions_without_bars": ", ".join(map(str, empty)) or "none",
+            "missing_bars": show.table([{"symbol": s, "session": d} for s, d in missing], ("symbol", "session")),
+        },
+    )
+
+
+def judge_soundness(report: "ValidationReport") -> dg.AssetCheckResult:
+    """Gaps, and too many bars in quarantine."""
+    judged = len(report.accepted) + len(report.quarantined)
+    share = len(report.quarantined) / judged if judged else 1.0
+    return dg.AssetCheckResult(
+        check_name=bars_are_sound.name,
+        passed=not report.missing and share <= MOST_QUARANTINED,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={"gaps": len(report.missing), "quarantined_share": show.number(share), "judged": judged},
+    )
+
+
+def judge_features(features: "pd.DataFrame", bars_expected: int) -> dg.AssetCheckResult:
+    """Missing values and rows; a warm-up that is too short shows as missing values."""
+    from ibkr_assets.features.definition import FEATURES
+
+    absent = features[list(FEATURES)].isna().sum()
+    incomplete = {str(name): int(count) for name, count in absent.items() if count}
+    return dg.AssetCheckResult(
+        check_name=features_are_numbers.name,
+        passed=not incomplete and len(features) == bars_expected,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "rows": len(features),
+            "rows_expected": bars_expected,
+            "missing_values": show.table([incomplete], incomplete) if incomplete else dg.MetadataValue.md("none"),
+        },
+    )
+
+
+def judge_signals(
+    decided: "SessionDecisions",
+    strategies: Sequence["StrategyRecord"],
+    instruments: Sequence[Instrument],
+    sessions: Sequence[TradingSession],
+) -> dg.AssetCheckResult:
+    """A signal or a reason for each; the strength's bounds are the signal's own (`domain.signal`)."""
+    symbols = {instrument.symbol for instrument in instruments}
+    expected = {(r.id, symbol, s.day) for r in strategies for symbol in symbols & set(r.symbols) for s in sessions}
+    found = [(s.strategy_id, s.symbol, s.session_date) for s in decided.signals]
+    skipped = {(strategy, symbol, day) for strategy, symbol, day, _ in decided.skipped}
+    lost = sorted(expected - set(found) - skipped)
+    return dg.AssetCheckResult(
+        check_name=signals_are_whole.name,
+        passed=not lost and len(found) == len(set(found)) and all(math.isfinite(s.strength) for s in decided.signals),
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "signals": len(found),
+            "without_signal": len(skipped),
+            "expected": len(expected),
+            "lost": show.table(
+                [{"strategy": a, "symbol": b, "session": c} for a, b, c in lost], ("strategy", "symbol", "session")
+            ),
+        },
+    )
+
+
+def judge_tracking(tracked: Tracked) -> dg.AssetCheckResult:
+    """Whether MLflow has the run."""
+    return dg.AssetCheckResult(
+        check_name=run_is_tracked.name,
+        passed=tracked.run_id is not None,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"mlflow": tracked.word},
+    )

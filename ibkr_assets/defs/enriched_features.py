@@ -1,0 +1,48 @@
+"""The asset `enriched_features`: the named feature set of every accepted bar of the run's sessions."""
+
+import dagster as dg
+
+from ibkr_assets.defs import metadata as show
+from ibkr_assets.defs.checks import features_are_numbers, judge_features
+from ibkr_assets.defs.resources import Calendar, Postgres, SettingsInForce
+from ibkr_assets.defs.run_config import ChainConfig, session_days
+from ibkr_assets.domain.bar import BarSize
+from ibkr_assets.features.definition import FEATURES, feature_digest
+
+
+@dg.asset(
+    deps=["validated_bars"],
+    group_name="market_data",
+    kinds={"postgres"},
+    check_specs=[features_are_numbers],
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    description="Averages, oscillators, bands, ranges and returns of each accepted bar, stored by feature digest.",
+)
+def enriched_features(
+    context: dg.AssetExecutionContext,
+    config: ChainConfig,
+    postgres: Postgres,
+    calendar: Calendar,
+    settings: dg.ResourceParam[SettingsInForce],
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Compute the features from validated bars only, their warm-up included, and store the sessions' rows."""
+    from ibkr_assets.ingest.features import build_features
+
+    days = session_days(context)
+    store = postgres.bars()
+    sessions = [calendar.load().session(day) for day in days]
+    instruments = store.instruments(config.wanted_symbols(settings.get()))
+    features = build_features(store, calendar.load(), instruments=instruments, sessions=sessions)
+    bars = store.load_bars(
+        [i.conid for i in instruments], BarSize.DAY, sessions[0].opens_at, sessions[-1].closes_at, is_validated=True
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(features),
+            "sessions": show.date_range(days),
+            "symbols": ", ".join(instrument.symbol for instrument in instruments),
+            "feature_digest": feature_digest(),
+            "features": show.frame_table(features, ("conid", "opened_at", *FEATURES)),
+        },
+        check_results=[judge_features(features, len(bars))],
+    )

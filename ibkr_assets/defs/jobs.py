@@ -1,0 +1,17 @@
+"""The two jobs. In one process each: a step in a process of its own costs more than the work of all five."""
+
+import dagster as dg
+
+market_data = dg.define_asset_job(
+    "market_data",
+    selection=dg.AssetSelection.assets("raw_bars", "validated_bars", "enriched_features"),
+    description="Bars of a session, validated, with their features. Proposes nothing.",
+    executor_def=dg.in_process_executor,
+)
+
+trading_strategy = dg.define_asset_job(
+    "trading_strategy",
+    selection=dg.AssetSelection.assets("raw_bars", "validated_bars", "enriched_features", "signals", "orders"),
+    description="From bars to reviewed orders of a session. The submitter sends what was approved.",
+    executor_def=dg.in_process_executor,
+)

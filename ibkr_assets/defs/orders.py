@@ -1,0 +1,105 @@
+"""The asset `orders`: intents and their risk decisions, recorded; then what has become of them. Nothing is sent here.
+
+The submitter alone sends (`execution.submitter`). Materialising again, at once twice, or in a backfill finds the
+intents that are there; one whose time is past is recorded as expired.
+"""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from ibkr_assets import bootstrap
+from ibkr_assets.defs import metadata as show
+from ibkr_assets.defs.resources import Calendar, Clock, Postgres, SettingsInForce
+from ibkr_assets.defs.run_config import ChainConfig, session_days
+from ibkr_assets.defs.tracking import Mlflow
+from ibkr_assets.domain.order import OrderState, account_ref
+from ibkr_assets.execution.decisions import wanted_strategies
+from ibkr_assets.execution.proposals import propose_sessions
+
+if TYPE_CHECKING:
+    from ibkr_assets.ports import IntentRecord
+
+COLUMNS = ("session", "strategy", "symbol", "side", "quantity", "limit", "state", "filled", "reason")
+
+
+@dg.asset(
+    deps=["signals"],
+    group_name="trading",
+    kinds={"postgres"},
+    pool="orders",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    description="Order intents with their risk decision (oms.order_intent). The submitter sends what was approved.",
+)
+def orders(
+    context: dg.AssetExecutionContext,
+    config: ChainConfig,
+    postgres: Postgres,
+    clock: Clock,
+    calendar: Calendar,
+    mlflow: Mlflow,
+    settings: dg.ResourceParam[SettingsInForce],
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Propose what the stored signals ask for, and show where every intent of these sessions stands."""
+    in_force, book, days = settings.get(), postgres.intents(), session_days(context)
+    mode = config.mode(in_force)
+    proposals = propose_sessions(
+        [calendar.load().session(day) for day in days],
+        strategies=wanted_strategies(postgres.strategies(), config.strategy_id, mode),
+        symbols=config.wanted_symbols(in_force),
+        bar_store=postgres.bars(),
+        strategy_store=postgres.strategies(),
+        book=book,
+        calendar=calendar.load(),
+        clock=clock,
+        limits=bootstrap.limits(in_force),
+        account_ref=account_ref(bootstrap.account(in_force)),
+        mode=mode,
+        platform_mode=in_force.mode,
+        dagster_run_id=context.run.run_id,
+        created_by=f"dagster:{context.run.job_name}",
+    )
+    new = Counter(_outcome(record) for record in proposals.records if record.is_new)
+    existing = sum(not record.is_new for record in proposals.records)
+    mlflow.log(context.run, {**{f"orders_{k}": new[k] for k in OUTCOMES}, "orders_existing": existing})
+    stand = [record for day in days for record in book.intents(session_date=day) if record.intent.mode is mode]
+    held_back = [
+        {"session": signal.session_date, "strategy": signal.strategy_id, "symbol": signal.symbol, "why": why}
+        for signal, why in proposals.held_back
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(proposals.records),
+            "mode": mode.value,
+            "sessions": show.date_range(days),
+            **{outcome: new[outcome] for outcome in OUTCOMES},
+            "existing": existing,
+            "intents": show.table([_row(record) for record in reversed(stand)], COLUMNS),
+            "held_back": show.table(held_back, ("session", "strategy", "symbol", "why")),
+        }
+    )
+
+
+OUTCOMES = ("approved", "denied", "expired")
+
+
+def _outcome(record: "IntentRecord") -> str:
+    if record.state is OrderState.DENIED:
+        return "denied"
+    return "expired" if record.state is OrderState.EXPIRED_UNSENT else "approved"
+
+
+def _row(record: "IntentRecord") -> dict[str, object]:
+    intent = record.intent
+    return {
+        "session": intent.session_date,
+        "strategy": intent.strategy_id,
+        "symbol": intent.symbol,
+        "side": intent.side.value,
+        "quantity": intent.quantity,
+        "limit": intent.limit_price,
+        "state": record.state.value,
+        "filled": record.filled,
+        "reason": record.reason,
+    }

@@ -1,0 +1,56 @@
+"""The asset `raw_bars`: daily bars as the broker gave them, fetched where they are missing, stored in versions."""
+
+import dagster as dg
+
+from ibkr_assets.defs import metadata as show
+from ibkr_assets.defs.checks import bars_are_complete, judge_completeness
+from ibkr_assets.defs.resources import Calendar, Clock, Ibkr, Postgres, SettingsInForce
+from ibkr_assets.defs.run_config import ChainConfig, session_days
+from ibkr_assets.domain.bar import BAR_COLUMNS
+
+
+@dg.asset(
+    group_name="market_data",
+    kinds={"postgres"},
+    check_specs=[bars_are_complete],
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    description="Daily bars from the broker, unadjusted, in append-only versions (md.bar).",
+)
+def raw_bars(
+    context: dg.AssetExecutionContext,
+    config: ChainConfig,
+    ibkr: Ibkr,
+    postgres: Postgres,
+    clock: Clock,
+    calendar: Calendar,
+    settings: dg.ResourceParam[SettingsInForce],
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Fetch what is missing of the run's sessions, and of the sessions before them that indicators need."""
+    from ibkr_assets.ingest.bars import ingest_sessions
+
+    in_force = settings.get()
+    sessions = [calendar.load().session(day) for day in session_days(context)]
+    symbols = config.wanted_symbols(in_force)
+    report = ingest_sessions(
+        ibkr.source(),
+        postgres.bars(),
+        calendar.load(),
+        symbols=symbols,
+        sessions=sessions,
+        warm_up_sessions=in_force.market.warm_up_sessions,
+        clock=clock,
+        progress=context.log.info,
+    )
+    days = [session.day for session in sessions]
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(report.bars),
+            "inserted": report.saved.inserted,
+            "revised": report.saved.revised,
+            "unchanged": report.saved.unchanged,
+            "sessions": show.date_range(days),
+            "symbols": ", ".join(symbols),
+            "bars": show.frame_table(report.bars, BAR_COLUMNS[1:]),
+        },
+        check_results=[judge_completeness(postgres.bars(), report.instruments, sessions)],
+    )

@@ -1,0 +1,96 @@
+"""What the assets are given: the broker's market data, the database, the clock, the calendar, the tracker.
+
+What goes here: faces on `bootstrap`, which make their object when a run or a tick first asks. What does not: a
+connection at set-up (Dagster sets resources up on every tick and, with `job execute`, again after the run has ended)
+and anything that could send an order. Settings are read then, too, so that definitions load with nothing running.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from ibkr_assets import bootstrap
+from ibkr_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from ibkr_assets.market.calendar import ExchangeCalendar
+    from ibkr_assets.ports import BarSource, BarStore, IntentBook, StrategyStore
+
+
+class SettingsInForce:
+    """The settings, read when they are asked for: a stack that starts later is found without a reload."""
+
+    def __init__(self, load: Callable[[], Settings]) -> None:
+        self._load = load
+
+    def get(self) -> Settings:
+        """Everything in force now. Raises ConfigurationError."""
+        return self._load()
+
+
+class Ibkr(dg.ConfigurableResource[Any]):
+    """Market data of the gateway. No order can be reached from it."""
+
+    settings: dg.ResourceDependency[SettingsInForce]
+
+    def source(self) -> "BarSource":
+        """Contracts, history and quotes."""
+        return bootstrap.bar_source(self.settings.get())
+
+
+class Postgres(dg.ConfigurableResource[Any]):
+    """The system of record."""
+
+    settings: dg.ResourceDependency[SettingsInForce]
+
+    def bars(self) -> "BarStore":
+        """Bars, verdicts and features."""
+        return bootstrap.bar_store(self.settings.get())
+
+    def strategies(self) -> "StrategyStore":
+        """Strategies and their signals."""
+        return bootstrap.strategy_store(self.settings.get())
+
+    def intents(self) -> "IntentBook":
+        """The order ledger as those who decide see it."""
+        return bootstrap.intent_book(self.settings.get())
+
+
+class Clock(dg.ConfigurableResource[Any]):
+    """The market's time."""
+
+    settings: dg.ResourceDependency[SettingsInForce]
+
+    def now(self) -> datetime:
+        """The present instant, aware UTC. Raises Unavailable when a market clock is named and does not answer."""
+        return bootstrap.clock(self.settings.get()).now()
+
+
+class Calendar(dg.ConfigurableResource[Any]):
+    """The sessions of the exchange."""
+
+    settings: dg.ResourceDependency[SettingsInForce]
+
+    def load(self) -> "ExchangeCalendar":
+        """The calendar; built once a process."""
+        return bootstrap.calendar(self.settings.get())
+
+
+@dg.resource(
+    required_resource_keys={"settings"},
+    description="dagster-mlflow's own resource, for assets of your own; the chain uses `mlflow`.",
+)
+def mlflow_tracking(context: dg.InitResourceContext) -> Iterator[Any]:
+    """Importing dagster-mlflow takes three seconds, so that happens only where this is used."""
+    from dagster_mlflow import mlflow_tracking as original
+
+    settings = context.resources.settings.get().mlflow
+    config = {
+        "experiment_name": settings.experiment,
+        "mlflow_tracking_uri": settings.tracking_uri,
+        "env": {},
+        "extra_tags": {},
+    }
+    yield from original.resource_fn(context.replace_config(config))

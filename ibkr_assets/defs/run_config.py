@@ -1,0 +1,45 @@
+"""The run configuration that all five assets share, and the same for a run that nobody watches."""
+
+from datetime import date
+
+import dagster as dg
+from pydantic import Field
+
+from ibkr_assets.domain.order import Mode
+from ibkr_assets.settings import Settings
+
+CHAIN = ("raw_bars", "validated_bars", "enriched_features", "signals", "orders")
+
+
+class ChainConfig(dg.Config):
+    """What a run may be narrowed to. Everything left out means: as the settings say, and nothing is sent."""
+
+    strategy_id: str | None = Field(
+        default=None, description="only this strategy, enabled or not; empty: all enabled ones"
+    )
+    symbols: list[str] = Field(default=[], description="only these symbols; empty: those of the settings")
+    dry_run: bool = Field(
+        default=True, description="true: orders are reviewed and never sent; false: in the platform's mode"
+    )
+
+    def wanted_symbols(self, settings: Settings) -> tuple[str, ...]:
+        """The symbols of this run."""
+        return tuple(self.symbols) or settings.market.symbols
+
+    def mode(self, settings: Settings) -> Mode:
+        """The mode of this run's orders: never further than the platform's own."""
+        return Mode.DRY_RUN if self.dry_run else settings.mode
+
+
+def session_days(context: dg.AssetExecutionContext) -> list[date]:
+    """The sessions of this run in order of time: one, or many in a backfill."""
+    return sorted(date.fromisoformat(key) for key in context.partition_keys)
+
+
+def scheduled_config(settings: Settings) -> dg.RunConfig:
+    """For runs that a schedule or a sensor asks for: enabled strategies trade in the platform's mode.
+
+    A fresh checkout is in mode dry_run, so it only ever rehearses; sim, paper and live are asked for by name.
+    """
+    config = ChainConfig(dry_run=settings.mode is Mode.DRY_RUN)
+    return dg.RunConfig(ops=dict.fromkeys(CHAIN, config))

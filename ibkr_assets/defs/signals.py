@@ -1,0 +1,136 @@
+"""The asset `signals`: what each strategy says of each of its instruments at the end of each session."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from ibkr_assets.defs import metadata as show
+from ibkr_assets.defs.checks import judge_signals, judge_tracking, run_is_tracked, signals_are_whole
+from ibkr_assets.defs.resources import Calendar, Postgres, SettingsInForce
+from ibkr_assets.defs.run_config import ChainConfig, session_days
+from ibkr_assets.defs.tracking import Mlflow
+from ibkr_assets.domain.bar import BarSize
+from ibkr_assets.execution.decisions import decide_sessions, wanted_strategies
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ibkr_assets.domain.instrument import Instrument
+    from ibkr_assets.domain.session import TradingSession
+    from ibkr_assets.domain.signal import Signal
+    from ibkr_assets.market.calendar import ExchangeCalendar
+    from ibkr_assets.ports import BarStore, StrategyRecord
+
+COLUMNS = ("session", "strategy", "symbol", "direction", "strength", "price", "reason")
+SKIPPED = ("strategy", "symbol", "session", "why")
+CHART_SESSIONS = 90
+
+
+@dg.asset(
+    deps=["enriched_features"],
+    group_name="trading",
+    kinds={"postgres", "mlflow"},
+    check_specs=[signals_are_whole, run_is_tracked],
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    description="Direction and strength by strategy and instrument, with the digests of what was read.",
+)
+def signals(
+    context: dg.AssetExecutionContext,
+    config: ChainConfig,
+    postgres: Postgres,
+    calendar: Calendar,
+    mlflow: Mlflow,
+    settings: dg.ResourceParam[SettingsInForce],
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Decide on validated bars and their features, store the signals, and track the run."""
+    in_force, store, book = settings.get(), postgres.bars(), postgres.strategies()
+    days = session_days(context)
+    sessions = [calendar.load().session(day) for day in days]
+    instruments = store.instruments(config.wanted_symbols(in_force))
+    strategies = wanted_strategies(book, config.strategy_id, config.mode(in_force))
+    decided = decide_sessions(
+        store,
+        calendar.load(),
+        strategies=strategies,
+        instruments=instruments,
+        sessions=sessions,
+        window_sessions=in_force.market.warm_up_sessions,
+    )
+    found = decided.signals
+    tracked = mlflow.open_run(
+        context.run,
+        tags={"mode": config.mode(in_force).value, "sessions": show.date_range(days)},
+        params=_params(strategies, instruments, sessions),
+    )
+    written = book.save_signals(found, dagster_run_id=context.run.run_id, mlflow_run_id=tracked.run_id)
+    chart = _chart(store, calendar.load(), instruments, sessions[-1], found)
+    counts = Counter(signal.direction.value for signal in found)
+    tracked = mlflow.log(
+        context.run,
+        {"signals": len(found), **{f"signals_{name}": count for name, count in counts.items()}},
+        files={"chart.png": chart},
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(found),
+            "written": written,
+            "sessions": show.date_range(days),
+            "strategies": ", ".join(record.id for record in strategies) or "none is enabled",
+            "directions": ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none",
+            "mlflow": tracked.word,
+            "signals": show.table([_row(signal) for signal in reversed(found)], COLUMNS),
+            "without_signal": show.table([dict(zip(SKIPPED, row, strict=True)) for row in decided.skipped], SKIPPED),
+            "chart": show.picture(chart),
+        },
+        check_results=[
+            judge_signals(decided, strategies, instruments, sessions),
+            judge_tracking(tracked),
+        ],
+    )
+
+
+def _row(signal: "Signal") -> dict[str, object]:
+    return {
+        "session": signal.session_date,
+        "strategy": f"{signal.strategy_id} v{signal.strategy_version}",
+        "symbol": signal.symbol,
+        "direction": signal.direction.value,
+        "strength": signal.strength,
+        "price": signal.reference_price,
+        "reason": signal.reason,
+    }
+
+
+def _params(
+    strategies: "Sequence[StrategyRecord]", instruments: "Sequence[Instrument]", sessions: "Sequence[TradingSession]"
+) -> dict[str, str]:
+    """What decided, for MLflow to compare runs by."""
+    params = {
+        "symbols": ",".join(instrument.symbol for instrument in instruments),
+        "first_session": str(sessions[0].day),
+        "last_session": str(sessions[-1].day),
+    }
+    for record in strategies:
+        params[f"{record.id}.kind"] = record.kind
+        params[f"{record.id}.version"] = str(record.version)
+        params |= {f"{record.id}.{name}": str(value) for name, value in record.params.items()}
+    return params
+
+
+def _chart(
+    store: "BarStore",
+    calendar: "ExchangeCalendar",
+    instruments: "Sequence[Instrument]",
+    session: "TradingSession",
+    found: "Sequence[Signal]",
+) -> bytes:
+    """Prices with indicators and this run's signals, up to the last session of the run."""
+    from ibkr_assets.features.chart import draw_chart
+    from ibkr_assets.features.definition import feature_digest
+
+    conids = [instrument.conid for instrument in instruments]
+    start = calendar.sessions_before(session.day, CHART_SESSIONS)[0].opens_at
+    bars = store.load_bars(conids, BarSize.DAY, start, session.closes_at, is_validated=True)
+    features = store.load_features(conids, BarSize.DAY, start, session.closes_at, feature_digest=feature_digest())
+    return draw_chart(bars, features, found, sessions=CHART_SESSIONS)
