@@ -247,7 +247,7 @@ class Supervisor:
     def _stop_all(self) -> None:
         live = {name: child for name, child in self._children.items() if child.is_group_alive()}
         while live:
-            needed = {name for child in live.values() for name in child.service.after}
+            needed = {needed for name in live for needed in self._needs(name)}
             for name, child in list(live.items()):
                 if name not in needed and self._stop_step(child):
                     del live[name]
@@ -257,6 +257,11 @@ class Supervisor:
         if self._keeper is not None and self._keeper.stdin is not None:
             self._keeper.stdin.close()
             self._keeper.wait()
+
+    def _needs(self, name: str) -> set[str]:
+        """All services that this one needs, also by way of others: a step in between is no process to wait for."""
+        after = self._children[name].service.after
+        return set(after).union(*(self._needs(other) for other in after))
 
     def _stop_step(self, child: _Child) -> bool:
         """Move one child towards its end. Returns whether nothing of it is left."""

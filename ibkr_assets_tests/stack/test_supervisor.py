@@ -91,14 +91,14 @@ signal.signal(signal.SIGTERM, end)
 print("ready")
 while True: time.sleep(1)
 """
-    names = ["postgres", "gateway", "submitter"]
-    services = []
-    for position, name in enumerate(names):
-        service = python(name, tmp_path, code, *names[:position])
+    step = Service("databases", (), tmp_path / "d.log", after=("postgres",))
+    services = [step]
+    for name, needed in (("submitter", "gateway"), ("gateway", "databases"), ("postgres", None)):
+        service = python(name, tmp_path, code, *([needed] if needed else []))
         services.append(Service(**{**_fields(service), "command": (*service.command, name)}))
     with Supervisor(services, marker=str(tmp_path), say=said.append):
         pass
-    assert (tmp_path / "stopped").read_text().split() == names[::-1]
+    assert (tmp_path / "stopped").read_text().split() == ["submitter", "gateway", "postgres"]
 
 
 def test_a_death_before_it_was_ready_names_the_service_its_code_and_its_last_words(
