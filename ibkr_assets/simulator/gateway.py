@@ -20,6 +20,7 @@ from ibkr_assets.simulator.records import Record
 from ibkr_assets.simulator.sessions import GatewaySession
 from ibkr_assets.simulator.tape import Tape
 from ibkr_assets.simulator.venue import Venue
+from ibkr_assets.simulator.wirelog import WireLog
 
 #: While the clock runs by itself, it is noted in the ledger this often (real seconds), for a restart.
 _NOTE_CLOCK_EVERY_S = 5.0
@@ -29,8 +30,6 @@ class Gateway:
     """The parts of a running gateway. `mono` is this process's monotonic clock."""
 
     def __init__(self, options: GatewayOptions, tape: Tape) -> None:
-        from ibkr_assets.simulator.wirelog import WireLog
-
         self.options = options
         self.tape = tape
         self.peer_port: int | None = None

@@ -9,13 +9,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.simulator.listings import Contract
+
+_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,12 @@ class Tape:
                 is_close = moment >= session.closes_at
                 return LastPrice(bar.close if is_close else bar.open, session, is_close)
         return None
+
+    def previous_close(self, conid: int, moment: datetime) -> Decimal | None:
+        """The close before the session of the newest price; None where that was the first."""
+        last = self.last_price(conid, moment)
+        before = self.last_price(conid, last.session.opens_at - _INSTANT) if last else None
+        return before.price if before else None
 
     def moments_between(self, after: datetime, until: datetime) -> Iterator[tuple[datetime, Moment, TradingSession]]:
         """Opens and closes in (after, until], in order."""

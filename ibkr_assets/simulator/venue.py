@@ -47,7 +47,6 @@ class Venue:
     ) -> None:
         self.tape = tape
         self.book = Book(Account(account, opening_cash), start)
-        self.opening_cash = opening_cash
         self._can_short = can_short
         self._initial_margin = initial_margin
         self._sink = sink

@@ -14,6 +14,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
+from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, refusal
 from ibkr_assets.simulator.face.formats import dashed_time, millis, money, size_text
 from ibkr_assets.simulator.tape import Tape
@@ -51,6 +52,31 @@ class _Bar:
     volume: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Days count sessions; weeks, months and years count calendar time before the end of the window."""
+
+    count: int
+    unit: str
+    until: datetime
+
+    def sessions(self, tape: Tape) -> Sequence[TradingSession]:
+        """Sessions opened in the window, `until` included."""
+        stop = tape.opened_index(self.until) + 1
+        if self.unit in ("min", "h", "d"):
+            length = self.count if self.unit == "d" else 1
+            return tape.sessions[max(stop - length, 0) : stop]
+        return [s for s in tape.sessions_between(self._first_day(), self.until.date()) if s.opens_at <= self.until]
+
+    def _first_day(self) -> date:
+        end = self.until.date()
+        if self.unit == "w":
+            return end - timedelta(weeks=self.count) + timedelta(days=1)
+        months = end.year * 12 + end.month - 1 - self.count * (12 if self.unit == "y" else 1)
+        year, month = divmod(months, 12)
+        return date(year, month + 1, min(end.day, 28)) + timedelta(days=1)
+
+
 def history(call: Call) -> Answer:
     """Bars of one contract, oldest first."""
     conid = call.conid(call.query.get("conid"))
@@ -65,8 +91,7 @@ def history(call: Call) -> Answer:
         return Answer({"error": _UNAVAILABLE}, 500)
     now = call.gateway.venue.now
     until = min(_read_start_time(call.query.get("startTime")) or now, now)
-    bars = _bars(call.gateway.tape, conid, bar, until, now)
-    bars = _window(bars, count, unit, until)[-MOST_POINTS:]
+    bars = _bars(call.gateway.tape, conid, bar, _Window(count, unit, until), now)[-MOST_POINTS:]
     if not bars:
         return Answer({"error": "No data."}, 500)
     head = {"symbol": contract.symbol, "text": contract.company, "outsideRth": call.flag("outsideRth")}
@@ -94,9 +119,9 @@ def _is_permitted(period_s: int, bar_s: int) -> bool:
     return finest <= bar_s <= period_s and bar_s >= _DAY
 
 
-def _bars(tape: Tape, conid: int, size: str, until: datetime, now: datetime) -> list[_Bar]:
+def _bars(tape: Tape, conid: int, size: str, window: _Window, now: datetime) -> list[_Bar]:
     daily = []
-    for session in tape.sessions[: tape.opened_index(until) + 1]:
+    for session in window.sessions(tape):
         bar = tape.bar(conid, session.day)
         if bar is None:
             continue
@@ -119,22 +144,6 @@ def _merge(bars: Sequence[_Bar], stamp: datetime | None = None) -> _Bar:
         stamp or bars[0].opened_at, bars[-1].day, bars[0].open, max(b.high for b in bars), min(b.low for b in bars),
         bars[-1].close, sum(b.volume for b in bars),
     )  # fmt: skip
-
-
-def _window(bars: list[_Bar], count: int, unit: str, until: datetime) -> list[_Bar]:
-    """Days count sessions; weeks, months and years count calendar time before the end of the window."""
-    if unit == "d":
-        return bars[-count:]
-    if unit in ("min", "h"):
-        return bars[-1:]
-    end = until.date()
-    if unit == "w":
-        start = end - timedelta(weeks=count)
-    else:
-        months = end.year * 12 + end.month - 1 - count * (12 if unit == "y" else 1)
-        year, month = divmod(months, 12)
-        start = date(year, month + 1, min(end.day, 28))
-    return [bar for bar in bars if bar.day > start]
 
 
 def _chart(period: str, bar_s: int, bars: list[_Bar]) -> dict[str, Any]:

@@ -164,7 +164,7 @@ def allocation(call: Call) -> Answer:
 
 
 def pnl(call: Call) -> Answer:
-    """Profit and loss of the account; empty at a session's first call."""
+    """Profit and loss of the account, of the day from what is held now; empty at a session's first call."""
     memory = call.gateway.session.memory
     if not memory.is_pnl_primed:
         memory.is_pnl_primed = True
@@ -172,15 +172,22 @@ def pnl(call: Call) -> Answer:
     venue = call.gateway.venue
     account = venue.book.account
     nav = venue.net_liquidation()
+    today = sum((h.quantity * _move(call.gateway, conid) for conid, h in _held(call.gateway)), ZERO)
     row = {
         "rowType": 1,
-        "dpl": money(nav - venue.opening_cash),
+        "dpl": money(today),
         "nl": money(nav),
         "upl": money(account.unrealized(venue.last_price)),
         "el": money(venue.available_funds()),
         "mv": money(account.stock_value(venue.last_price)),
     }
     return Answer({"upnl": {f"{account.name}.Core": row}})
+
+
+def _move(gateway: Gateway, conid: int) -> Decimal:
+    """What a share gained since the previous close."""
+    before = gateway.tape.previous_close(conid, gateway.venue.now)
+    return gateway.venue.last_price(conid) - before if before is not None else ZERO
 
 
 def _row(gateway: Gateway, conid: int, holding: Holding, *, is_full: bool) -> dict[str, Any]:

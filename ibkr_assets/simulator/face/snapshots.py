@@ -5,7 +5,6 @@ A daily tape knows one price at a time; bid and ask stand a tick around it.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,7 +17,6 @@ _MOST_CONIDS = 100
 _MOST_FIELDS = 50
 _EASTERN = ZoneInfo("America/New_York")
 _SERVER_ID = "q0"
-_INSTANT = timedelta(microseconds=1)
 
 
 def snapshot(call: Call) -> Answer:
@@ -60,7 +58,7 @@ def _fields(gateway: Gateway, conid: int) -> dict[str, str]:
         return known | {"6509": "N"}
     bar = tape.bar(conid, last.session.day)
     assert bar is not None
-    before = tape.last_price(conid, last.session.opens_at - _INSTANT)
+    before = tape.previous_close(conid, now)
     is_today = last.session.day == now.astimezone(_EASTERN).date()
     high, low, volume = (bar.high, bar.low, bar.volume) if last.is_close else (last.price, last.price, 0)
     known |= {
@@ -72,9 +70,9 @@ def _fields(gateway: Gateway, conid: int) -> dict[str, str]:
     if last.is_close:
         known["7296"] = price_text(last.price)
     if before is not None:
-        change = last.price - before.price
-        percent = change / before.price * 100
-        known |= {"7741": price_text(before.price), "82": price_text(change), "83": f"{percent:.2f}%"}
+        change = last.price - before
+        percent = change / before * 100
+        known |= {"7741": price_text(before), "82": price_text(change), "83": f"{percent:.2f}%"}
     return known
 
 
