@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from ibkr_assets.simulator.book import VenueOrder
 from ibkr_assets.simulator.commissions import order_commission
@@ -19,6 +20,7 @@ from ibkr_assets.simulator.questions import PendingQuestion, Question, questions
 from ibkr_assets.simulator.records import Record
 from ibkr_assets.simulator.tickets import DuplicateCoid, Refused, Ticket
 
+T = TypeVar("T")
 _MOST_SUPPRESSED = 51
 _NO_MARKET_DATA = "21/You are trying to submit an order without having market data for this instrument."
 
@@ -59,7 +61,7 @@ def modify(call: Call) -> Answer:
 def _consider(gateway: Gateway, ticket: Ticket, order: VenueOrder | None) -> Answer:
     """Refuse, ask, or take: in this order."""
     refused = _guard(gateway, ticket, lambda: gateway.venue.check(ticket, replacing=order))
-    if refused is not None:
+    if isinstance(refused, Answer):
         return refused
     memory = gateway.session.memory
     contract = gateway.tape.contracts[ticket.conid]
@@ -73,31 +75,31 @@ def _consider(gateway: Gateway, ticket: Ticket, order: VenueOrder | None) -> Ans
 def _go_on(gateway: Gateway, ticket: Ticket, questions: tuple[Question, ...], modifies: int | None) -> Answer:
     if questions:
         return _ask(gateway, ticket, questions, modifies)
-    venue = gateway.venue
-    order = venue.book.orders[modifies] if modifies is not None else None
+    order = None if modifies is None else gateway.venue.book.orders[modifies]
     if order is not None and not order.is_live:
         return Answer({"error": "Order is inactive"})
+    taken = _guard(gateway, ticket, lambda: _take(gateway, ticket, order))
+    if isinstance(taken, Answer):
+        return taken
+    row = {"order_id": str(taken.order_id), "order_status": taken.status.value, "encrypt_message": "1"}
+    return Answer([row | ({"local_order_id": taken.coid} if taken.coid is not None else {})])
+
+
+def _take(gateway: Gateway, ticket: Ticket, order: VenueOrder | None) -> VenueOrder:
     if order is None:
-        refused = _guard(gateway, ticket, lambda: venue.submit(ticket))
-        order = next(reversed(venue.book.orders.values()), None) if refused is None else None
-    else:
-        changed = order
-        refused = _guard(gateway, ticket, lambda: venue.modify(changed, ticket))
-    if refused is not None or order is None:
-        return refused or refusal(500, "")
-    row = {"order_id": str(order.order_id), "order_status": order.status.value, "encrypt_message": "1"}
-    return Answer([row | ({"local_order_id": order.coid} if order.coid is not None else {})])
+        return gateway.venue.submit(ticket)
+    gateway.venue.modify(order, ticket)
+    return order
 
 
-def _guard(gateway: Gateway, ticket: Ticket, act: Callable[[], object]) -> Answer | None:
+def _guard(gateway: Gateway, ticket: Ticket, act: Callable[[], T]) -> T | Answer:
     """Do it; or write down why not, and say so."""
     try:
-        act()
+        return act()
     except Refused as refused:
         is_duplicate = isinstance(refused, DuplicateCoid)
         _note(gateway, "dup_refused" if is_duplicate else "reject", ticket, text=str(refused))
         return Answer({"error": str(refused)}, gateway.options.duplicate_status if is_duplicate else 200)
-    return None
 
 
 def _ask(gateway: Gateway, ticket: Ticket, questions: tuple[Question, ...], modifies: int | None) -> Answer:
