@@ -31,7 +31,7 @@ def transaction(database: Database) -> Iterator[psycopg.Cursor[DictRow]]:
     except (psycopg.errors.RaiseException, psycopg.IntegrityError, psycopg.errors.InsufficientPrivilege) as error:
         raise LedgerConflict(f"the order ledger refused: {_first_line(error)}") from error
     except psycopg.OperationalError as error:
-        raise Unavailable(f"the platform database does not answer: {_first_line(error)}") from error
+        raise Unavailable(f"the platform database cannot do it now: {_first_line(error)}") from error
 
 
 def _first_line(error: psycopg.Error) -> str:
