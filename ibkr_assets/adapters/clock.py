@@ -1,6 +1,7 @@
 """The two sources of time: the machine, and the market clock that a simulated gateway serves.
 
-Nothing else reads a clock: everything that decides is handed one of these, and `bootstrap` picks which. Pacing and timeouts use monotonic time and never this.
+Nothing else reads a clock: everything that decides is handed one of these, and `bootstrap` picks which. Pacing and
+timeouts use monotonic time and never this.
 """
 
 from __future__ import annotations

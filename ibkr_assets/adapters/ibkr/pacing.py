@@ -9,7 +9,9 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,14 +20,23 @@ from ibkr_assets.adapters.ibkr.pacing_state import MemoryState, Sent, State
 from ibkr_assets.domain.errors import Unavailable
 
 #: Added to every window: a gateway may see two requests closer together than they were sent.
-MARGIN_S = 0.04
+MARGIN_S = 0.03
+#: A request is counted from when the gateway can have seen it: when it left, plus what its answer took longer than the
+#: quickest of the last ones did, but at most this. A gateway that stalls sees requests late, and so closer together.
+LATEST_S = 0.25
+_ROUND_TRIPS = 20
 #: Silence after a 429; doubles with every 429 that follows without a good answer between, up to the longest.
 FIRST_PENALTY_S = 60.0
 LONGEST_PENALTY_S = 900.0
 #: How many history requests may be open at once, and how long a slot of a process that died is kept.
 HISTORY_SLOTS = 5
 SLOT_HELD_S = 90.0
-_POLL_S = 0.01
+#: A gateway may count a request as open for a moment after its answer.
+SLOT_REST_S = 0.05
+#: Who waits looks again this often, for others may turn out to have gone earlier than was assumed; and who has not
+#: looked for this long is gone.
+_LOOK_S = 0.05
+_GONE_S = 1.0
 
 
 class PacedOut(Unavailable):
@@ -74,14 +85,8 @@ _tokens = itertools.count()
 class Permit:
     """Leave to send one request."""
 
-    def __init__(self, limiter: Limiter, token: str, rules: list[Rule]) -> None:
-        self._limiter = limiter
-        self._token = token
-        self._rules = rules
-
-    def sent(self) -> None:
-        """Count the request from now on: it may have waited for a connection since it was let go."""
-        self._limiter.restamp(self._token, self._rules)
+    def __init__(self, sent: Callable[[], None]) -> None:
+        self.sent = sent  #: to be called just before the first byte leaves
 
 
 class Limiter:
@@ -104,6 +109,8 @@ class Limiter:
         self._sleep = sleep
         self._first_penalty_s = first_penalty_s / pace
         self._pace = pace
+        self._round_trips: dict[str, deque[float]] = {}
+        self._round_trips_lock = threading.Lock()
 
     @contextmanager
     def permit(self, method: str, path: str, *, max_wait_s: float) -> Iterator[Permit]:
@@ -113,16 +120,25 @@ class Limiter:
         token = f"{os.getpid()}-{next(_tokens)}"
         give_up = self._clock() + max_wait_s
         is_history = _HISTORY.search(name) is not None
+        left_at: list[float] = []
+
+        def note_sent() -> None:
+            left_at.append(self._clock())
+            self._stamp(token, rules, left_at[0] + LATEST_S / self._pace)
+
         try:
             if is_history:  # the slot before the stamp: a stamp that ages while waiting for a slot counts too early
                 self._take_slot(token, give_up)
-            for group in (rules[1:], rules[:1]):  # the stamp shared by all last: one that waits holds up nobody else
-                self._take_stamps(token, group, give_up)
-            yield Permit(self, token, rules)
+            for group in (rules[1:], rules[:1]):  # the rule for all last: who waits for another holds up nobody else
+                self._take_turn(token, group, give_up)
+            yield Permit(note_sent)
+            if left_at:
+                late_s = min(self._late_s(path, self._clock() - left_at[0]), LATEST_S / self._pace)
+                self._stamp(token, rules, left_at[0] + late_s)
         finally:
             if is_history:
                 with self._state.locked() as sent:
-                    sent.slots.pop(token, None)
+                    sent.slots[token] = self._clock() + SLOT_REST_S / self._pace
 
     def _take_slot(self, token: str, give_up: float) -> None:
         while True:
@@ -135,46 +151,64 @@ class Limiter:
                     return
             if now >= give_up:
                 raise PacedOut(f"history: {HISTORY_SLOTS} requests are open already")
-            self._sleep(_POLL_S)
+            self._sleep(_LOOK_S / 5)
 
-    def _take_stamps(self, token: str, rules: list[Rule], give_up: float) -> None:
-        """Queue behind all others; when the turn comes, look again, since who went before may have gone late."""
-        is_queued = False
-        while True:
+    def _take_turn(self, token: str, rules: list[Rule], give_up: float) -> None:
+        """Queue behind those who wait already, and go when every rule has room."""
+        while rules:
             with self._state.locked() as sent:
                 now = self._clock()
-                at = now
+                at = max(self._turn(sent, rule, token, now) for rule in rules)
+                is_over = at > give_up or _is_shut(sent, now)
                 for rule in rules:
-                    window_s = (rule.window_s + MARGIN_S) / self._pace
-                    others = _others(sent, rule.name, token, now, window_s)
-                    counted = [t for t in others if t <= now] if is_queued else others
-                    if len(counted) >= rule.limit:
-                        at = max(at, counted[-rule.limit] + window_s)
-                if _is_shut(sent, now) or at > give_up:
-                    for rule in RULES:
-                        _put(sent, rule, token, None)
-                    self._refuse_when_shut(sent, now)
+                    if is_over or at <= now:
+                        sent.queues[rule.name].pop(token, None)
+                    else:
+                        sent.queues[rule.name][token] = now
+                    if not is_over and at <= now:
+                        sent.stamps[rule.name][token] = now
+                self._refuse_when_shut(sent, now)
+                if is_over:
                     raise PacedOut(f"{rules[-1].name}: the limit allows the next request in {at - now:.1f} s")
-                for rule in rules:
-                    _put(sent, rule, token, at)
-                is_queued = True
             if at <= now:
                 return
-            self._sleep(at - now)
+            self._sleep(min(at - now, _LOOK_S))
 
-    def restamp(self, token: str, rules: list[Rule]) -> None:
-        """Move the stamps of a request to now."""
+    def _turn(self, sent: Sent, rule: Rule, token: str, now: float) -> float:
+        """When this rule has room for a request and for all that wait before it; `now` where it has already."""
+        window_s = (rule.window_s + MARGIN_S) / self._pace
+        latest = now + window_s  # what lies beyond was written before the machine's last start
+        stamps = {t: at for t, at in sent.stamps.get(rule.name, {}).items() if now - window_s < at <= latest}
+        queue = {t: seen for t, seen in sent.queues.get(rule.name, {}).items() if now - _GONE_S < seen <= now}
+        sent.stamps[rule.name], sent.queues[rule.name] = stamps, queue
+        ahead = list(queue).index(token) if token in queue else len(queue)
+        to_leave = len(stamps) + ahead + 1 - rule.limit  # this many must be older than a window first
+        if to_leave <= 0:
+            return now
+        ordered = sorted(stamps.values())
+        if to_leave <= len(ordered):
+            return ordered[to_leave - 1] + window_s
+        rounds = 1 + (to_leave - len(ordered) - 1) // rule.limit
+        return (ordered[-1] if ordered else now) + window_s * (1 + rounds)
+
+    def _stamp(self, token: str, rules: list[Rule], at: float) -> None:
         with self._state.locked() as sent:
-            now = self._clock()
             for rule in rules:
-                _put(sent, rule, token, now)
+                sent.stamps.setdefault(rule.name, {})[token] = at
+
+    def _late_s(self, path: str, round_trip_s: float) -> float:
+        """How much longer an answer took than the quickest of the last ones of its kind."""
+        with self._round_trips_lock:
+            last = self._round_trips.setdefault("/".join(path.split("/")[:3]), deque(maxlen=_ROUND_TRIPS))
+            last.append(round_trip_s)
+            return round_trip_s - min(last)
 
     def refund_login(self) -> None:
         """Take the newest login off the log: it worked, and the limit is against logins that do not."""
         with self._state.locked() as sent:
-            stamps = sent.stamps.get(LOGIN_RULE, [])
+            stamps = sent.stamps.get(LOGIN_RULE, {})
             if stamps:
-                stamps.pop()
+                del stamps[max(stamps, key=stamps.__getitem__)]
 
     def penalise(self) -> None:
         """A 429 came: nothing at all leaves for a while. Further 429s of requests already under way do not add."""
@@ -199,17 +233,3 @@ class Limiter:
 def _is_shut(sent: Sent, now: float) -> bool:
     """A time farther ahead than any penalty was written before the machine's last start."""
     return now < sent.shut_until <= now + LONGEST_PENALTY_S
-
-
-def _others(sent: Sent, rule: str, token: str, now: float, window_s: float) -> list[float]:
-    """Stamps of others that still count, ascending; old ones are dropped, and those of before a restart."""
-    stamps = [(t, at) for t, at in sent.stamps.get(rule, []) if now - window_s < at <= now + 2 * window_s]
-    sent.stamps[rule] = stamps
-    return sorted(at for t, at in stamps if t != token)
-
-
-def _put(sent: Sent, rule: Rule, token: str, at: float | None) -> None:
-    stamps = [(t, other) for t, other in sent.stamps.get(rule.name, []) if t != token]
-    if at is not None:
-        stamps.append((token, at))
-    sent.stamps[rule.name] = sorted(stamps, key=lambda stamp: stamp[1])

@@ -23,9 +23,14 @@ from ibkr_assets.domain.errors import ConfigurationError
 
 @dataclass(slots=True)
 class Sent:
-    """Stamps by rule as [token, time], the times until which a concurrent slot is held by token, and the penalty."""
+    """What was sent, by the name of the rule it counts for, and who waits; everything by the token of a request.
 
-    stamps: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
+    `stamps` are the latest times at which the gateway can have seen a request; `queues` hold who waits, in order of
+    arrival, with the time each was last seen waiting; `slots` the times until which a concurrent slot is held.
+    """
+
+    stamps: dict[str, dict[str, float]] = field(default_factory=dict)
+    queues: dict[str, dict[str, float]] = field(default_factory=dict)
     slots: dict[str, float] = field(default_factory=dict)
     shut_until: float = 0.0
     strikes: int = 0
@@ -89,10 +94,15 @@ def _read(text: bytes) -> Sent:
     try:
         values = json.loads(text)
         return Sent(
-            {rule: [(str(token), float(at)) for token, at in stamps] for rule, stamps in values["stamps"].items()},
-            {str(token): float(until) for token, until in values["slots"].items()},
+            {rule: _times(times) for rule, times in values["stamps"].items()},
+            {rule: _times(times) for rule, times in values["queues"].items()},
+            _times(values["slots"]),
             float(values["shut_until"]),
             int(values["strikes"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return Sent()
+
+
+def _times(values: dict[str, float]) -> dict[str, float]:
+    return {str(token): float(at) for token, at in values.items()}

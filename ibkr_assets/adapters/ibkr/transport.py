@@ -138,6 +138,8 @@ class Transport:
             follow_redirects=False,
         )
         weakref.finalize(self, self._client.close)  # whoever drops a client need not know that it holds sockets
+        # Where structlog is installed, stamina would print retries to stdout, where commands print their JSON.
+        stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
         for name in ("httpx", "httpcore"):  # both log URLs and headers, which hold the account id and cookies
             logging.getLogger(name).setLevel(logging.WARNING)
 

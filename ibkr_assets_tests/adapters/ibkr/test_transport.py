@@ -126,6 +126,27 @@ def test_a_reset_after_the_request_is_no_answer(server: RawServer) -> None:
         server.transport().request("POST", "x")
 
 
+def test_an_idle_connection_that_the_peer_closed_costs_nothing(server: RawServer) -> None:
+    def answer_and_leave(connection: socket.socket) -> None:
+        connection.sendall(http({}))  # without saying that it will close
+
+    server.replies["POST x"] = answer_and_leave
+    door = server.transport()
+    for _ in range(5):
+        assert door.request("POST", "x").status == 200
+        time.sleep(0.02)
+    assert server.count("POST x") == 5
+
+
+def test_a_retry_is_never_printed_where_commands_print_json(
+    server: RawServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.replies["GET x"] = [http(status=503), http({})]
+    server.transport().get("x", is_transient=is_transient)
+    assert server.count("GET x") == 2
+    assert capsys.readouterr().out == ""
+
+
 def test_a_429_closes_the_door_for_everything_and_it_opens_again(server: RawServer) -> None:
     server.replies["GET x"] = http({"error": "slow down"}, status=429)
     server.replies["GET y"] = http({})
