@@ -17,17 +17,20 @@ from ibkr_assets.adapters.ibkr.client import IbkrBroker
 from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
 from ibkr_assets.adapters.ibkr.session import Session
 from ibkr_assets.domain.errors import InputError
+from ibkr_assets.ports import BarSource, Broker
 
 #: A list that is not complete is read again this often before it is shown as it is.
 READS = 3
 
 
-def inspect_broker(source: IbkrMarketData, broker: IbkrBroker, what: str, **arguments: Any) -> Any:
+def inspect_broker(source: BarSource, broker: Broker, what: str, **arguments: Any) -> Any:
     """Read one thing: status, accounts, summary, ledger, positions, orders, order (order_id), trades,
     search (symbol), history (conid, period, bar) or snapshot (conid).
 
     Raises BrokerRefusal, UnreadableAnswer, Unavailable, LoginRequired, and InputError for another `what`.
     """
+    if not isinstance(source, IbkrMarketData) or not isinstance(broker, IbkrBroker):
+        raise InputError(f"what {what!r}: can be read through IBKR's own client only, not {type(source).__name__}")
     if what in _MARKET_LOOKS:
         return plain(_MARKET_LOOKS[what](source.sessions, **arguments))
     if what in _ACCOUNT_LOOKS:
