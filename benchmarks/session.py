@@ -25,12 +25,13 @@ class Replay:
 
     def lines(self) -> list[str]:
         """The median seconds a session, and what was done in them."""
-        seconds = self.summary["seconds"]
+        seconds = dict(self.summary["seconds"])
+        figures = {**seconds.pop("median_by_phase"), **seconds}
         done = (
-            f"replay: {self.summary['sessions']} sessions of {self.summary['symbols']} symbols, "
+            f"replay: {self.summary['sessions']} sessions of {len(self.summary['symbols'])} symbols, "
             f"{self.summary['fills']} fills, {self.summary['dagster_runs']['success']} Dagster runs"
         )
-        return [done, "    " + ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items())]
+        return [done, "    " + ", ".join(f"{name} {value:.2f} s" for name, value in figures.items())]
 
 
 def run() -> list[Replay]:

@@ -41,7 +41,13 @@ def table(rows: list[dict[str, Any]], columns: list[str]) -> str:
 
 
 def _cell(value: object) -> str:
-    return "-" if value is None else str(_plain(value) if not isinstance(value, str | int | float) else value)
+    if value is None:
+        return "-"
+    if isinstance(value, list | tuple | set | frozenset):
+        return ", ".join(_cell(item) for item in value)
+    if isinstance(value, str | int | float | dict):
+        return str(value)
+    return str(_plain(value))
 
 
 def _plain(value: object) -> Any:

@@ -54,7 +54,7 @@ _KNOWN = (
     ),
     Contract(8314, "IBM", "INTL BUSINESS MACHINES CORP", "NYSE"),
     Contract(
-        208813719, "GOOG", "ALPHABET INC", "NASDAQ",
+        208813720, "GOOG", "ALPHABET INC", "NASDAQ",
         (
             Listing(210810667, "MEXI", "ALPHABET INC"), Listing(493546022, "LSEETF", "LS 1X GOOG"),
             Listing(532638805, "AEQLIT", "ALPHABET INC - CDR"),

@@ -12,7 +12,7 @@ from ibkr_assets.domain.bar import BAR_COLUMNS
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.market.calendar import exchange_calendar
 
-CONIDS = {"AAPL": 265598, "FB": 107113386, "GOOG": 208813719, "IBM": 8314, "MSFT": 272093}
+CONIDS = {"AAPL": 265598, "FB": 107113386, "GOOG": 208813720, "IBM": 8314, "MSFT": 272093}
 INSTRUMENTS = {symbol: Instrument(conid, symbol, "NASDAQ") for symbol, conid in CONIDS.items()}
 FIRST_DAY, LAST_DAY = date(2000, 3, 1), date(2013, 3, 1)
 

@@ -16,7 +16,7 @@ from ibkr_assets.adapters.ibkr import contracts, history, payloads, quotes
 from ibkr_assets.adapters.ibkr.client import IbkrBroker
 from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
 from ibkr_assets.adapters.ibkr.session import Session
-from ibkr_assets.domain.errors import InputError
+from ibkr_assets.domain.errors import BrokerRefusal, InputError
 from ibkr_assets.ports import BarSource, Broker
 
 #: A list that is not complete is read again this often before it is shown as it is.
@@ -82,7 +82,7 @@ def _orders(broker: IbkrBroker) -> Any:
 def _order(broker: IbkrBroker, order_id: str) -> Any:
     order = broker.order_status(order_id)
     if order is None:
-        raise InputError(f"order_id {order_id}: the broker does not know this order")
+        raise BrokerRefusal(f"order_id {order_id}: the broker does not know this order", status=503)
     return order
 
 

@@ -16,7 +16,7 @@ from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
 from ibkr_assets.adapters.ibkr.session import Session
 from ibkr_assets.domain.account import Fill
 from ibkr_assets.domain.broker import BrokerOrder, BrokerOrderStatus, BrokerPosition
-from ibkr_assets.domain.errors import InputError, Unavailable, UnreadableAnswer
+from ibkr_assets.domain.errors import BrokerRefusal, InputError, Unavailable, UnreadableAnswer
 from ibkr_assets.domain.order import Side
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets_tests.adapters.ibkr.raw_server import ACCOUNT, READY, RawServer, http
@@ -262,7 +262,7 @@ def test_what_is_inspected_is_plain_json(server: RawServer, session: Session) ->
     assert shown["history"]["bars"][0]["opened_at"] == "2000-03-01T14:30:00+00:00"
     assert shown["history"]["bars"][0]["volume"] == "100.0"
     assert shown["snapshot"]["quote"]["last"] == "189.37"
-    with pytest.raises(InputError, match="987"):
+    with pytest.raises(BrokerRefusal, match="987"):
         inspect_broker(source, broker, "order", order_id="987")
     with pytest.raises(InputError, match="one of"):
         inspect_broker(source, broker, "everything")
