@@ -72,6 +72,7 @@ class Submitter:
         self._monotonic = monotonic
         self._say = say or _say
         self._epoch: int | None = None
+        self._was_ready = False
         self._stop = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
@@ -79,7 +80,7 @@ class Submitter:
         self._stop = stop
         failures = 0
         while not stop.is_set():
-            began_at = self._monotonic()
+            self._was_ready = False
             try:
                 self._work()
             except StopRequested:
@@ -88,7 +89,7 @@ class Submitter:
                 log.error("a person is needed: %s", error)
                 self._wait_after("login required", str(error), LOGIN_WAIT_S)
             except (Unavailable, BrokerRefusal, UnreadableAnswer, LedgerConflict) as error:
-                failures = 1 if self._monotonic() - began_at > LONGEST_WAIT_S else failures + 1
+                failures = 1 if self._was_ready else failures + 1
                 wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
                 log.warning("nothing is sent; trying again in %.1f s: %s", wait_s, error)
                 self._wait_after("away", str(error), wait_s)
@@ -98,6 +99,7 @@ class Submitter:
         seat = self._take_seat()
         looks = reconcile(seat, self._pause)
         watch = Watch(seat, looks)
+        self._was_ready = True
         self._say(f"ready submitter {self._account_ref} epoch={seat.epoch}")
         due_renew = due_beat = due_alive = self._monotonic()
         while not self._stop.is_set():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.ledger import CallOutcome
-from ibkr_assets.domain.order import OrderState
+from ibkr_assets.domain.order import Mode, OrderState
 from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.evidence import conclude, observe, wanted
 from ibkr_assets.execution.kill import killed_by_file
@@ -105,6 +105,8 @@ class Watch:
                 raise Unavailable("the brokerage session is gone")
 
     def _held_back_by(self, record: IntentRecord) -> str | None:
+        if record.intent.mode not in (Mode.DRY_RUN, self._seat.mode):
+            return f"its mode is {record.intent.mode}, the platform's {self._seat.mode}"
         killed = killed_by_file(self._seat.options.kill_file)
         if killed is not None:
             return killed
