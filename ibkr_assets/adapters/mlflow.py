@@ -116,15 +116,15 @@ class MlflowTracker:
     def run(self, name: str, *, dagster_run_id: str, tags: dict[str, str], params: dict[str, str]) -> Iterator[str]:
         """A run that ends with the true status. Yields its id, a plain string that stays valid afterwards."""
         run_id = self.open_run(name, dagster_run_id=dagster_run_id, tags=tags, params=params)
+        end = RunEnd.KILLED  # what is neither an end nor an error is an interrupt
         try:
             yield run_id
+            end = RunEnd.FINISHED
         except Exception:
-            self.close_run(dagster_run_id, RunEnd.FAILED)
+            end = RunEnd.FAILED
             raise
-        except BaseException:  # an interrupt: somebody or something stopped it
-            self.close_run(dagster_run_id, RunEnd.KILLED)
-            raise
-        self.close_run(dagster_run_id, RunEnd.FINISHED)
+        finally:
+            self.close_run(dagster_run_id, end)
 
     def url_of(self, run_id: str) -> str | None:
         """The page of a run, or None where the tracking URI is no web server."""

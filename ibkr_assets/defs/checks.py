@@ -93,19 +93,28 @@ def judge_soundness(report: "ValidationReport") -> dg.AssetCheckResult:
     )
 
 
-def judge_features(features: "pd.DataFrame", bars_expected: int) -> dg.AssetCheckResult:
-    """Missing values and rows; a warm-up that is too short shows as missing values."""
-    from ibkr_assets.features.definition import FEATURES
+def judge_features(
+    features: "pd.DataFrame", bars: "pd.DataFrame", sessions: Sequence[TradingSession]
+) -> dg.AssetCheckResult:
+    """Missing rows, and missing values where an instrument has bars enough.
 
-    absent = features[list(FEATURES)].isna().sum()
-    incomplete = {str(name): int(count) for name, count in absent.items() if count}
+    `bars` are the accepted bars of the sessions, and of as many sessions before them as the longest warm-up takes.
+    """
+    from ibkr_assets.features.definition import DEFINITIONS
+
+    key = ["conid", "opened_at"]
+    ranked = bars[key].assign(bars_before=bars.groupby("conid").cumcount())
+    there = features.merge(ranked, on=key, how="left")
+    expected = int(bars["opened_at"].isin([session.opens_at for session in sessions]).sum())
+    absent = {d.name: int((there[d.name].isna() & (there["bars_before"] >= d.warm_up)).sum()) for d in DEFINITIONS}
+    incomplete = {name: count for name, count in absent.items() if count}
     return dg.AssetCheckResult(
         check_name=features_are_numbers.name,
-        passed=not incomplete and len(features) == bars_expected,
+        passed=not incomplete and len(features) == expected,
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={
             "rows": len(features),
-            "rows_expected": bars_expected,
+            "rows_expected": expected,
             "missing_values": show.table([incomplete], incomplete) if incomplete else dg.MetadataValue.md("none"),
         },
     )

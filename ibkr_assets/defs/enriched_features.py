@@ -7,7 +7,7 @@ from ibkr_assets.defs.checks import features_are_numbers, judge_features
 from ibkr_assets.defs.resources import Calendar, Postgres, SettingsInForce
 from ibkr_assets.defs.run_config import ChainConfig, session_days
 from ibkr_assets.domain.bar import BarSize
-from ibkr_assets.features.definition import FEATURES, feature_digest
+from ibkr_assets.features.definition import FEATURES, WARM_UP_BARS, feature_digest
 
 
 @dg.asset(
@@ -33,9 +33,9 @@ def enriched_features(
     sessions = [calendar.load().session(day) for day in days]
     instruments = store.instruments(config.wanted_symbols(settings.get()))
     features = build_features(store, calendar.load(), instruments=instruments, sessions=sessions)
-    bars = store.load_bars(
-        [i.conid for i in instruments], BarSize.DAY, sessions[0].opens_at, sessions[-1].closes_at, is_validated=True
-    )
+    start = calendar.load().sessions_before(days[0], WARM_UP_BARS)[0].opens_at
+    conids = [instrument.conid for instrument in instruments]
+    bars = store.load_bars(conids, BarSize.DAY, start, sessions[-1].closes_at, is_validated=True)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": len(features),
@@ -44,5 +44,5 @@ def enriched_features(
             "feature_digest": feature_digest(),
             "features": show.frame_table(features, ("conid", "opened_at", *FEATURES)),
         },
-        check_results=[judge_features(features, len(bars))],
+        check_results=[judge_features(features, bars, sessions)],
     )

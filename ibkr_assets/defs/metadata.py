@@ -24,7 +24,7 @@ _LONGEST_TABLE = 25
 
 def number(value: float | Decimal | None) -> dg.MetadataValue[Any]:
     """A number, or null where there is none."""
-    if value is None or not math.isfinite(value):
+    if value is None or not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
         return dg.MetadataValue.null()
     return dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(float(value))
 

@@ -81,7 +81,8 @@ def signals(
             "mlflow": tracked.word,
             "signals": show.table([_row(signal) for signal in reversed(found)], COLUMNS),
             "without_signal": show.table([dict(zip(SKIPPED, row, strict=True)) for row in decided.skipped], SKIPPED),
-            "chart": show.picture(chart),
+            # Dagster repeats what is shown for each partition of a run, and a chart is large.
+            **({"chart": show.picture(chart)} if len(sessions) == 1 else {}),
         },
         check_results=[
             judge_signals(decided, strategies, instruments, sessions),

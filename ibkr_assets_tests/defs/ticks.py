@@ -1,0 +1,135 @@
+"""Resources for ticks: a clock that stands still, a gateway that says what it is told, bars that are there or not."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from ibkr_assets.definitions import defs
+from ibkr_assets.defs.due import run_key
+from ibkr_assets.defs.resources import Calendar, Clock, Ibkr, Postgres, SettingsInForce
+from ibkr_assets.domain.broker import SessionStatus
+from ibkr_assets.domain.errors import Unavailable
+from ibkr_assets.market.calendar import exchange_calendar
+from ibkr_assets.ports import BarSource, BarStore
+from ibkr_assets.settings import Settings
+from ibkr_assets_tests.fakes.bars import MemoryBars
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+def at(text: str) -> datetime:
+    """An instant in the exchange's time, from `2012-11-21 16:20`."""
+    return datetime.fromisoformat(text).replace(tzinfo=NEW_YORK)
+
+
+class Peers(SettingsInForce):
+    """Settings, and what the peers of a tick answer. An error given instead of an answer is raised."""
+
+    def __init__(
+        self,
+        now: datetime | Exception,
+        *,
+        mode: str = "dry_run",
+        session: SessionStatus | Exception | None = None,
+        bars: MemoryBars | None = None,
+        first_session: str = "2012-05-18",
+    ) -> None:
+        settings = Settings.model_validate(
+            {
+                "mode": mode,
+                "gateway": {"url": "https://localhost:5000/v1/api"},
+                "market": {"first_session": first_session},
+            }
+        )
+        super().__init__(lambda: settings)
+        self.now, self.session, self.bars = now, session, bars or MemoryBars()
+
+
+class _Source:
+    def __init__(self, answer: SessionStatus | Exception | None) -> None:
+        self.answer = answer
+
+    def session(self) -> SessionStatus:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        assert self.answer is not None
+        return self.answer
+
+
+class TickClock(Clock):
+    def now(self) -> datetime:
+        if isinstance(self.settings.now, Exception):
+            raise self.settings.now
+        return self.settings.now
+
+
+class TickIbkr(Ibkr):
+    def source(self) -> BarSource:
+        return _Source(self.settings.session)
+
+
+class TickPostgres(Postgres):
+    def bars(self) -> BarStore:
+        return self.settings.bars
+
+
+def resources(peers: Peers) -> dict[str, object]:
+    return {
+        "settings": peers,
+        "clock": TickClock(settings=peers),
+        "calendar": Calendar(settings=peers),
+        "ibkr": TickIbkr(settings=peers),
+        "postgres": TickPostgres(settings=peers),
+    }
+
+
+def status(**changes: bool) -> SessionStatus:
+    """A session that is ready, but for the changes."""
+    ready = {
+        "is_logged_in": True,
+        "is_connected": True,
+        "is_authenticated": True,
+        "is_established": True,
+        "is_competing": False,
+    }
+    return SessionStatus(**{**ready, **changes})
+
+
+def unreachable() -> Unavailable:
+    return Unavailable("gateway at https://localhost:5000: connection refused")
+
+
+def evaluate(sensor: dg.SensorDefinition, peers: Peers, instance: dg.DagsterInstance) -> dg.RunRequest | str:
+    """One tick of a sensor: the one run it asks for, or why it asks for none."""
+    with dg.build_sensor_context(instance=instance, definitions=defs, resources=resources(peers)) as context:
+        data = sensor.evaluate_tick(context)
+    return data.run_requests[0] if data.run_requests else str(data.skip_message)
+
+
+def evaluate_schedule(
+    schedule: dg.ScheduleDefinition, peers: Peers, instance: dg.DagsterInstance, tick: datetime
+) -> dg.RunRequest | str:
+    """One tick of a schedule, whose own time is `tick`."""
+    with dg.build_schedule_context(
+        instance=instance,
+        resources=resources(peers),
+        scheduled_execution_time=tick,
+        repository_def=defs.get_repository_def(),
+    ) as context:
+        data = schedule.evaluate_tick(context)
+    return data.run_requests[0] if data.run_requests else str(data.skip_message)
+
+
+def note_run(
+    instance: dg.DagsterInstance, job: str, day: str, status: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS
+) -> str:
+    """A run on record that was asked for with the key of this session."""
+    session = exchange_calendar("XNYS").session(datetime.fromisoformat(day).date())
+
+    @dg.job(name=job)
+    def stand_in() -> None: ...
+
+    return instance.create_run_for_job(stand_in, status=status, tags={"dagster/run_key": run_key(job, session)}).run_id
