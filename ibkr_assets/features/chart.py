@@ -47,7 +47,6 @@ def draw_chart(
     strategy. Raises DataError for a missing column.
     """
     from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     _check_columns("bars", bars, ("conid", "symbol", "opened_at", "close"))
     _check_columns("features", features, ("conid", "opened_at"))
@@ -56,10 +55,13 @@ def draw_chart(
     shown = conids[:MOST_PANELS]
     columns = 1 if len(shown) < 2 else 2
     rows = max(1, math.ceil(len(shown) / columns))
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06)
-    figure = Figure(
-        figsize=(9.0 if columns == 1 else 12.8, 2.9 * rows + 0.9), dpi=110, facecolor=_BACKGROUND, layout=layout
-    )
+    width, height = (9.0 if columns == 1 else 12.8), 2.9 * rows + 0.9
+    figure = Figure(figsize=(width, height), dpi=100, facecolor=_BACKGROUND)
+    # Margins in inches, set by hand: a layout engine draws everything twice, and the chart is a run's largest part.
+    figure.subplots_adjust(
+        left=0.75 / width, right=1 - 0.2 / width, bottom=0.75 / height, top=1 - 0.65 / height,
+        wspace=0.17, hspace=0.32,
+    )  # fmt: skip
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for panel, conid in zip(axes, shown, strict=False):
         own = bars.loc[bars["conid"] == conid].tail(sessions)
@@ -123,12 +125,12 @@ def _draw_frame(figure: Any, axes: Sequence[Any], bars: pd.DataFrame, left_out: 
         return
     last = bars["opened_at"].max().date()
     more = f" ({left_out} more not shown)" if left_out else ""
-    figure.suptitle(f"Daily bars to {last}{more}", x=0.01, ha="left", color=_QUIET, fontsize=9)
+    figure.suptitle(f"Daily bars to {last}{more}", x=0.01, y=0.995, ha="left", va="top", color=_QUIET, fontsize=9)
     handles, labels = axes[0].get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: _LEGEND.index(labels[i]))
     figure.legend(
         [handles[i] for i in order], [labels[i] for i in order],
-        loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9, labelcolor=_INK,
+        loc="lower center", ncols=len(labels), frameon=False, fontsize=9, labelcolor=_INK,
     )  # fmt: skip
 
 
