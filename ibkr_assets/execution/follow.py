@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _S = OrderState
 _B = BrokerOrderStatus
 _GONE = frozenset({_B.FILLED, _B.CANCELLED})
+_BEING_CANCELLED = frozenset({_B.PENDING_CANCEL, _B.PRE_CANCELLED})
 _ENDED_BY_US = frozenset({_S.REJECTED, _S.NOT_PLACED})
 _NEVER_LEFT = frozenset({_S.PROPOSED, _S.DENIED, _S.APPROVED, _S.EXPIRED_UNSENT})
 
@@ -82,6 +83,15 @@ def follow_list(seat: Seat, rows: Sequence[BrokerOrder]) -> bool:
         "foreign_order", keep=[row.broker_order_id for row in foreign], resolved_by="not in the order list any more"
     )
     return is_missing
+
+
+def reopen_cancel(seat: Seat, record: IntentRecord, row: BrokerOrder | None) -> IntentRecord:
+    """A cancel that has had its time and left the order alive: it works, and may be asked for again."""
+    if row is None or row.status in _GONE or row.status in _BEING_CANCELLED:
+        return record
+    return seat.ledger.sends.move(
+        record, _S.WORKING, epoch=seat.epoch, cause="cancel had no effect", reason=f"the broker has it as {row.status}"
+    )
 
 
 def _state_of(record: IntentRecord, row: BrokerOrder) -> OrderState | None:

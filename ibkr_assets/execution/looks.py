@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ibkr_assets.execution.seat import Seat
     from ibkr_assets.ports import IntentRecord
 
-AT_BROKER = (OrderState.ACKED, OrderState.WORKING, OrderState.CANCEL_PENDING, OrderState.CANCEL_UNKNOWN)
+CANCELLING = (OrderState.CANCEL_PENDING, OrderState.CANCEL_UNKNOWN)
+AT_BROKER = (OrderState.ACKED, OrderState.WORKING, *CANCELLING)
 _MAY_VANISH = frozenset({OrderState.ACKED, OrderState.WORKING})
 
 

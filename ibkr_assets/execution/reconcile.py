@@ -13,7 +13,8 @@ from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.domain.ledger import Blocks
 from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.evidence import conclude, decline_open_questions
-from ibkr_assets.execution.looks import Looks
+from ibkr_assets.execution.follow import reopen_cancel
+from ibkr_assets.execution.looks import CANCELLING, Looks
 from ibkr_assets.execution.reads import BrokerReads
 from ibkr_assets.execution.seat import log
 
@@ -43,6 +44,8 @@ def reconcile(seat: Seat, pause: Callable[[float], None]) -> Looks:
     _await_orders(looks, pause)
     _await_trades(looks, pause)
     reach("start.booked")
+    for record in seat.ledger.sends.records(CANCELLING):
+        reopen_cancel(seat, record, reads.row_of(record.client_order_id))
     decline_open_questions(seat)
     conclude(seat)
     reach("start.followed")

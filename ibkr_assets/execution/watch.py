@@ -16,7 +16,9 @@ from ibkr_assets.domain.ledger import CallOutcome
 from ibkr_assets.domain.order import Mode, OrderState
 from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.evidence import conclude, observe, wanted
+from ibkr_assets.execution.follow import reopen_cancel
 from ibkr_assets.execution.kill import killed_by_file
+from ibkr_assets.execution.looks import CANCELLING
 from ibkr_assets.execution.seat import log
 from ibkr_assets.execution.submit import cancel, submit
 
@@ -152,11 +154,16 @@ class Watch:
         )
 
     def _cancel_killed(self) -> None:
+        now = self._seat.monotonic()
         for record in self._seat.ledger.sends.to_cancel():
-            asked_at = self._cancelled.get(record.intent_id)
-            if asked_at is None or self._seat.monotonic() - asked_at > _CANCEL_AGAIN_S:
-                self._cancelled[record.intent_id] = self._seat.monotonic()
+            if now - self._cancelled.get(record.intent_id, -_CANCEL_AGAIN_S) >= _CANCEL_AGAIN_S:
+                self._cancelled[record.intent_id] = now
                 cancel(self._seat, record, "kill_cancel")
+        reads = self._looks.reads
+        for record in self._seat.ledger.sends.records(CANCELLING):
+            asked_at = self._cancelled.setdefault(record.intent_id, now)
+            if now - asked_at >= _CANCEL_AGAIN_S and (reads.orders_begun_at or 0.0) > asked_at:
+                reopen_cancel(self._seat, record, reads.row_of(record.client_order_id))
 
     def _follow_orders(self) -> None:
         working = self._looks.at_broker()

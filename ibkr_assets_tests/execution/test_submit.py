@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from ibkr_assets.domain.broker import BrokerOrderStatus
+from ibkr_assets.domain.broker import Ambiguous, BrokerOrderStatus
 from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.domain.order import Mode
 from ibkr_assets.execution.kill import remove_kill_file, write_kill_file
@@ -209,6 +209,21 @@ def test_kill_cancel_cancels_what_works(desk):
     desk.turn(3)
     assert str(desk.record(record).state) == "CANCELLED"
     assert desk.calls_of(record) == [("place", "ok"), ("cancel", "ok")]
+
+
+def test_a_cancel_that_had_no_effect_is_asked_for_again(desk):
+    desk.start()
+    record = desk.propose(an_intent())
+    desk.turn(3)
+    real = desk.broker.cancel
+    desk.broker.cancel = lambda order_id: Ambiguous("timed out", None)
+    desk.whole_ledger.control("kill_cancel", scope="global", actor="somebody", reason="stop")
+    desk.turn(1)
+    assert str(desk.record(record).state) == "CANCEL_UNKNOWN"
+    desk.broker.cancel = real
+    desk.turn(8)
+    assert str(desk.record(record).state) == "CANCELLED"
+    assert desk.calls_of(record) == [("place", "ok"), ("cancel", "ambiguous"), ("cancel", "ok")]
 
 
 def test_an_order_in_doubt_holds_its_instrument_back_and_no_other(desk):
