@@ -85,13 +85,15 @@ class Desk:
     mode: Mode = Mode.SIM
     settle_s: float = 0.0
     may_resend: bool = False
+    account: str = ACCOUNT
     broker: FakeBroker = field(default_factory=FakeBroker)
     market: FixedClock = field(default_factory=lambda: FixedClock(EVENING))
     time: HandClock = field(default_factory=HandClock)
 
     def __post_init__(self) -> None:
+        self.ref = account_ref(self.account)
         self.book = PostgresIntents(self.database, "salt")
-        self.ledger = PostgresLedger(self.database).of_account(REF)
+        self.ledger = PostgresLedger(self.database).of_account(self.ref)
         self.whole_ledger = PostgresLedger(self.database)
         self.kill_file = self.directory / "kill"
         self.seat: Seat | None = None
@@ -100,13 +102,13 @@ class Desk:
 
     def start(self) -> Desk:
         """Take the lease and reconcile, as a new process does."""
-        self.ledger.lease.register(ACCOUNT, self.mode)
+        self.ledger.lease.register(self.account, self.mode)
         epoch = self.ledger.lease.acquire("test", 20.0)
         assert epoch is not None
         self.broker.open_session()
         self.seat = Seat(
-            account=ACCOUNT,
-            account_ref=REF,
+            account=self.account,
+            account_ref=self.ref,
             mode=self.mode,
             epoch=epoch,
             gateway_session=self.broker.session_id(),
