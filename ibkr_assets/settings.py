@@ -49,6 +49,8 @@ _OTHER_VARIABLES = {"IBKR_ASSETS_CONFIG", "IBKR_ASSETS_DEBUG", "IBKR_ASSETS_ADMI
 
 #: Written by a running embedded stack into its data directory (`stack.state`); gone or stale when it is not running.
 STACK_FILE = "stack.json"
+#: Locked by a running stack for as long as it lives: a process id proves nothing, ids are given out again.
+STACK_LOCK = "stack.lock"
 
 
 class _Section(BaseModel):
@@ -245,8 +247,21 @@ def _running_stack(data_dir: Path) -> dict[str, str]:
         return {}
     except json.JSONDecodeError:
         raise ConfigurationError(f"data_dir: {data_dir / STACK_FILE} is not JSON; remove it") from None
-    try:
-        os.kill(int(state["pid"]), 0)
-    except ProcessLookupError:
+    if not is_stack_running(data_dir):
         return {}
-    return {str(k): str(v) for k, v in state["environment"].items() if k in NAMED_VARIABLES}
+    environment = state["environment"].items()
+    return {str(k): str(v) for k, v in environment if k in NAMED_VARIABLES or k.startswith(NESTED_PREFIX)}
+
+
+def is_stack_running(data_dir: Path) -> bool:
+    """Whether a live process holds the data directory, however an earlier one may have ended."""
+    import fcntl
+
+    try:
+        with (data_dir / STACK_LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False
+    except BlockingIOError:
+        return True
+    return False

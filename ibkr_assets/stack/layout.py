@@ -21,6 +21,12 @@ from ibkr_assets.stack.postgres import EmbeddedPostgres
 
 SIMULATED_ACCOUNT = "DU1000001"
 LOCATION = "ibkr_assets"
+#: Dagster opens some 180 connections a run, and most of the time of each went into hashing its password 4,096 times.
+#: That guards passwords that can be guessed; ours are 192 random bits.
+_CHEAP_CONNECTIONS = {"scram_iterations": "1"}
+#: No encryption is asked for on loopback, and Dagster's events do not wait for the disk: they are not the record of
+#: anything, and a run whose last event was lost in a crash is asked for again and changes nothing.
+_DAGSTER_OPTIONS = "?sslmode=disable&gssencmode=disable&options=-csynchronous_commit%3Doff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ def plan_layout(settings: Settings, data_dir: Path, ports: Mapping[str, int], *,
     """
     postgres = None
     if settings.database.url is None:
-        postgres = EmbeddedPostgres(data_dir, port=ports["postgres"])
+        postgres = EmbeddedPostgres(data_dir, port=ports["postgres"], settings=_CHEAP_CONNECTIONS)
         databases = _own_databases(postgres)
     else:
         url = settings.database.url.get_secret_value()
@@ -143,6 +149,6 @@ def _own_databases(postgres: EmbeddedPostgres) -> Databases:
         owner=postgres.url("platform"),
         app=postgres.url("platform", "ibkr_app"),
         submitter=postgres.url("platform", "ibkr_submitter"),
-        dagster=postgres.url("dagster"),
+        dagster=postgres.url("dagster") + _DAGSTER_OPTIONS,
         mlflow=postgres.url("mlflow"),
     )

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,12 +18,12 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from ibkr_assets.domain.errors import ConfigurationError
-from ibkr_assets.settings import STACK_FILE
+from ibkr_assets.settings import STACK_FILE, STACK_LOCK, is_stack_running
 from ibkr_assets.stack import keeper
 
-_LOCK_FILE = "stack.lock"
 _FIRST_SESSION_FILE = "first-session"
 _LEFTOVERS_GRACE_S = 8.0
+_LOCK_WAIT_S = 0.5
 
 
 class DataDirectory:
@@ -48,7 +49,7 @@ class DataDirectory:
             with tempfile.TemporaryFile(dir=self.path):
                 pass
             self.logs.mkdir(exist_ok=True)
-            self._lock = (self.path / _LOCK_FILE).open("a+", encoding="utf-8")
+            self._lock = (self.path / STACK_LOCK).open("a+", encoding="utf-8")
         except OSError as error:
             raise ConfigurationError(f"data_dir: cannot write to {self.path}: {error.strerror}") from None
         self._take_lock(self._lock)
@@ -86,16 +87,22 @@ class DataDirectory:
         return start
 
     def _take_lock(self, lock: TextIO) -> None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            lock.close()
-            raise ConfigurationError(
-                f"data_dir: {self.path} is in use by the stack of process {holder}; "
-                "stop that one, or choose another --data-dir"
-            ) from None
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() < deadline:
+                    time.sleep(0.05)  # somebody may only be looking whether it is held
+                    continue
+                lock.seek(0)
+                holder = lock.read().strip() or "unknown"
+                lock.close()
+                raise ConfigurationError(
+                    f"data_dir: {self.path} is in use by the stack of process {holder}; "
+                    "stop that one, or choose another --data-dir"
+                ) from None
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
@@ -131,11 +138,12 @@ class StackState:
 
 def read_state(data_dir: Path) -> dict[str, Any] | None:
     """What the running stack of this directory says of itself; None when none runs."""
+    if not is_stack_running(data_dir):
+        return None
     try:
         state: dict[str, Any] = json.loads((data_dir / STACK_FILE).read_text(encoding="utf-8"))
-        os.kill(int(state["pid"]), 0)
-    except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
-        return None
+    except FileNotFoundError:
+        return None  # it has only just begun
     except PermissionError:
         raise ConfigurationError(f"data_dir: {data_dir / STACK_FILE} belongs to another user") from None
     return state

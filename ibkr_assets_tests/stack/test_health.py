@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from ibkr_assets import settings
 from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.stack import health
 from ibkr_assets.stack.settings_report import list_settings, redact
-from ibkr_assets.stack.state import StackState
+from ibkr_assets.stack.state import DataDirectory, StackState
 
 GONE = 4_194_304 + 1  # above the largest process id there can be
 URL = "postgresql://ibkr_app:s3cret@127.0.0.1:15432/platform"
@@ -18,6 +19,12 @@ URL = "postgresql://ibkr_app:s3cret@127.0.0.1:15432/platform"
 
 def in_force(data_dir: Path, **variables: str) -> settings.Settings:
     return settings.load({"IBKR_ASSETS_DATA_DIR": str(data_dir), **variables})
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Path]:
+    with DataDirectory(tmp_path):
+        yield tmp_path
 
 
 def publish(data_dir: Path, *processes: dict[str, object], **environment: str) -> None:
@@ -36,9 +43,9 @@ def test_without_a_stack_nothing_runs_and_there_is_nothing_to_export(tmp_path: P
         health.env(in_force(tmp_path))
 
 
-def test_status_looks_at_each_process_instead_of_believing_the_file(tmp_path: Path) -> None:
-    publish(tmp_path, process("submitter", os.getpid()), process("mlflow", os.getpid(), 1), process("gateway", GONE))
-    report = health.status(in_force(tmp_path))
+def test_status_looks_at_each_process_instead_of_believing_the_file(running: Path) -> None:
+    publish(running, process("submitter", os.getpid()), process("mlflow", os.getpid(), 1), process("gateway", GONE))
+    report = health.status(in_force(running))
     assert report["running"]
     assert report["mode"] == "sim"
     assert {row["name"]: row["state"] for row in report["processes"]} == {
@@ -48,10 +55,10 @@ def test_status_looks_at_each_process_instead_of_believing_the_file(tmp_path: Pa
     }
 
 
-def test_env_exports_what_the_stack_published_quoted_for_a_shell(tmp_path: Path) -> None:
+def test_env_exports_what_the_stack_published_quoted_for_a_shell(running: Path) -> None:
     symbols = '["AAPL", "FB"]'
-    publish(tmp_path, DAGSTER_HOME="/x/dagster", IBKR_ASSETS__MARKET__SYMBOLS=symbols)
-    lines = health.env(in_force(tmp_path))
+    publish(running, DAGSTER_HOME="/x/dagster", IBKR_ASSETS__MARKET__SYMBOLS=symbols)
+    lines = health.env(in_force(running))
     assert [shlex.split(line) for line in lines] == [
         ["export", "DAGSTER_HOME=/x/dagster"],
         ["export", f"IBKR_ASSETS__MARKET__SYMBOLS={symbols}"],
@@ -79,15 +86,15 @@ def test_doctor_names_what_does_not_answer_and_what_to_do(tmp_path: Path) -> Non
     assert "s3cret" not in str(report)
 
 
-def test_every_setting_is_listed_with_its_source(tmp_path: Path) -> None:
-    file = tmp_path / "trading.yaml"
+def test_every_setting_is_listed_with_its_source(running: Path) -> None:
+    file = running / "trading.yaml"
     file.write_text("market:\n  warm_up_sessions: 60\nrisk:\n  may_short: true\n")
     environment = {
-        "IBKR_ASSETS_DATA_DIR": str(tmp_path),
+        "IBKR_ASSETS_DATA_DIR": str(running),
         "IBKR_ASSETS_CONFIG": str(file),
         "IBKR_ASSETS__RISK__MAY_SHORT": "false",
     }
-    publish(tmp_path, IBKR_ASSETS_ACCOUNT="DU1000001", IBKR_ASSETS_DATABASE_URL=URL)
+    publish(running, IBKR_ASSETS_ACCOUNT="DU1000001", IBKR_ASSETS_DATABASE_URL=URL)
     rows = {row["key"]: row for row in list_settings(settings.load(environment), environment)}
     assert rows["market.warm_up_sessions"] == {
         "key": "market.warm_up_sessions",

@@ -1,11 +1,14 @@
 """The data directory is held by one stack at a time, and says where its stack is."""
 
+import fcntl
 import json
 import os
 import stat
 import subprocess
 import sys
+import threading
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -91,9 +94,33 @@ def test_the_file_is_for_its_owner_only_and_replaced_whole(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == [settings.STACK_FILE]
 
 
-def test_a_stack_that_is_gone_is_not_running(tmp_path: Path) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    (tmp_path / settings.STACK_FILE).write_text(json.dumps({"pid": gone.pid, "environment": {}}))
+def test_a_stack_that_is_gone_is_not_running_whatever_has_its_process_id_now(tmp_path: Path) -> None:
+    with DataDirectory(tmp_path):
+        state(IBKR_ASSETS_ACCOUNT="DU1000001").write(tmp_path)
+        left = (tmp_path / settings.STACK_FILE).read_text()
+        assert read_state(tmp_path) is not None
+    (tmp_path / settings.STACK_FILE).write_text(left)  # as after a kill; the id in it is that of this live process
+    assert json.loads(left)["pid"] == os.getpid()
     assert read_state(tmp_path) is None
+    assert settings.load({"IBKR_ASSETS_DATA_DIR": str(tmp_path)}).account is None
     assert read_state(tmp_path / "nowhere") is None
+
+
+def test_the_first_session_is_kept_for_the_next_start(tmp_path: Path) -> None:
+    default, early, late = date(2012, 10, 1), date(2012, 9, 4), date(2012, 11, 1)
+    with DataDirectory(tmp_path) as directory:
+        assert directory.keep_first_session(None, default) == default
+        assert directory.keep_first_session(late, default) == late
+        assert directory.keep_first_session(None, late) == default
+        assert directory.keep_first_session(early, default) == early
+        assert directory.keep_first_session(None, default) == early
+
+
+def test_somebody_who_only_looks_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    with DataDirectory(tmp_path):
+        pass
+    with (tmp_path / settings.STACK_LOCK).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        threading.Timer(0.1, lock.close).start()
+        with DataDirectory(tmp_path):
+            pass
