@@ -102,7 +102,7 @@ def doctor(as_json: AsJson = False) -> None:
         emit(table(report["settings"], ["key", "value", "source"]))
         emit("")
         emit(table(report["checks"], ["name", "ok", "detail", "advice"]))
-    if not all(check["ok"] for check in report["checks"]):
+    if any(check["ok"] is False for check in report["checks"]):
         raise typer.Exit(75)
 
 
