@@ -27,10 +27,19 @@ DAGSTER_RUN_TAG = "dagster_run_id"
 #: The tag that says which metrics could not be logged.
 LEFT_OUT_TAG = "metrics_left_out"
 
+#: Set unless somebody has: MLflow's own retries keep a caller for minutes, it reports its use to its makers, and it
+#: prints an address whenever a run ends.
+SWITCHES = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
 _PROBE_TIMEOUT_S = 3.0
 _LONGEST_PARAM = 6000
-_METRICS_A_BATCH = 1000
-_PARAMS_A_BATCH = 100
+_METRICS_A_BATCH = 800
+_PARAMS_A_BATCH = 100  # of 1,000 things in a call
 
 
 class RunEnd(StrEnum):
@@ -60,9 +69,10 @@ class MlflowTracker:
         self._lock = lock
         self._client: Any = None
         self._experiment_id: str | None = None
+        self._open: dict[str, str] = {}
 
-    def open_run(self, name: str, *, dagster_run_id: str, tags: Mapping[str, str], params: Mapping[str, str]) -> str:
-        """The id of the one MLflow run of this Dagster run, opened and described when there is none yet."""
+    def open_run(self, name: str, *, dagster_run_id: str, tags: Mapping[str, str]) -> str:
+        """The id of the one MLflow run of this Dagster run, opened when there is none yet."""
         with self._answering() as client, self._lock(f"mlflow:{dagster_run_id}"):
             experiment_id = self._find_experiment(client)
             found = self._find_runs(client, experiment_id, dagster_run_id)
@@ -70,30 +80,29 @@ class MlflowTracker:
                 return str(found[0].info.run_id)
             all_tags = {**tags, DAGSTER_RUN_TAG: dagster_run_id}
             run_id = str(client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id)
-        self.log_params(run_id, params)
+        self._open[dagster_run_id] = run_id
         return run_id
 
-    def log_params(self, run_id: str, params: Mapping[str, str]) -> None:
-        """Log parameters; MLflow refuses another value for one that is there. Values are cut at 6,000 characters."""
-        with self._answering() as client:
-            from mlflow.entities import Param
+    def log(
+        self, run_id: str, *, metrics: Mapping[str, float] | None = None, params: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """Log metrics and parameters, together where they fit. Returns the metrics that were left out.
 
-            items = [Param(_key(key), str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
-            for start in range(0, len(items), _PARAMS_A_BATCH):
-                client.log_batch(run_id, params=items[start : start + _PARAMS_A_BATCH])
-
-    def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int = 0) -> list[str]:
-        """Log metrics. Those that are not finite are left out, named in a tag of the run, and returned."""
+        Those are the ones that are not finite, which MLflow cannot carry; a tag of the run names them. A parameter
+        is cut at 6,000 characters; MLflow refuses another value for one that is there.
+        """
+        metrics = metrics or {}
         left_out = sorted(key for key, value in metrics.items() if not math.isfinite(value))
         with self._answering() as client:
-            from mlflow.entities import Metric, RunTag
+            from mlflow.entities import Metric, Param, RunTag
 
             now_ms = int(time.time() * 1000)
-            items = [Metric(_key(k), float(v), now_ms, step) for k, v in metrics.items() if math.isfinite(v)]
+            numbers = [Metric(_key(k), float(v), now_ms, 0) for k, v in metrics.items() if math.isfinite(v)]
+            words = [Param(_key(key), str(value)[:_LONGEST_PARAM]) for key, value in (params or {}).items()]
             tags = [RunTag(LEFT_OUT_TAG, f"{len(left_out)} not finite: {', '.join(left_out)}")] if left_out else []
-            for start in range(0, max(1, len(items)), _METRICS_A_BATCH):
-                client.log_batch(run_id, metrics=items[start : start + _METRICS_A_BATCH], tags=tags)
-                tags = []
+            while numbers or words or tags:
+                client.log_batch(run_id, numbers[:_METRICS_A_BATCH], words[:_PARAMS_A_BATCH], tags)
+                numbers, words, tags = numbers[_METRICS_A_BATCH:], words[_PARAMS_A_BATCH:], []
         return left_out
 
     def log_file(self, run_id: str, name: str, content: bytes) -> None:
@@ -106,6 +115,9 @@ class MlflowTracker:
     def close_run(self, dagster_run_id: str, end: RunEnd) -> bool:
         """End the run of this Dagster run, or correct how it ended. False when there was nothing to change."""
         with self._answering() as client:
+            if (run_id := self._open.pop(dagster_run_id, None)) is not None:  # opened here, and still going
+                client.set_terminated(run_id, status=str(end))
+                return True
             experiment_id = self._find_experiment(client)
             runs = [r for r in self._find_runs(client, experiment_id, dagster_run_id) if r.info.status != end]
             for run in runs:
@@ -115,9 +127,10 @@ class MlflowTracker:
     @contextmanager
     def run(self, name: str, *, dagster_run_id: str, tags: dict[str, str], params: dict[str, str]) -> Iterator[str]:
         """A run that ends with the true status. Yields its id, a plain string that stays valid afterwards."""
-        run_id = self.open_run(name, dagster_run_id=dagster_run_id, tags=tags, params=params)
+        run_id = self.open_run(name, dagster_run_id=dagster_run_id, tags=tags)
         end = RunEnd.KILLED  # what is neither an end nor an error is an interrupt
         try:
+            self.log(run_id, params=params)
             yield run_id
             end = RunEnd.FINISHED
         except Exception:
@@ -164,9 +177,8 @@ class MlflowTracker:
         """The client, its failures as Unavailable. The first use asks first whether anybody is there at all."""
         if self._client is None:
             self._probe()
-            # Asked for by somebody who waits: MLflow's own defaults keep a caller for minutes.
-            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+            for name, value in SWITCHES.items():
+                os.environ.setdefault(name, value)
             from mlflow import MlflowClient
 
             self._client = MlflowClient(tracking_uri=self.tracking_uri)

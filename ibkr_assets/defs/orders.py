@@ -62,7 +62,7 @@ def orders(
     )
     new = Counter(_outcome(record) for record in proposals.records if record.is_new)
     existing = sum(not record.is_new for record in proposals.records)
-    mlflow.log(context.run, {**{f"orders_{k}": new[k] for k in OUTCOMES}, "orders_existing": existing})
+    mlflow.log(context.run, metrics={**{f"orders_{k}": new[k] for k in OUTCOMES}, "orders_existing": existing})
     stand = [record for day in days for record in book.intents(session_date=day) if record.intent.mode is mode]
     held_back = [
         {"session": signal.session_date, "strategy": signal.strategy_id, "symbol": signal.symbol, "why": why}

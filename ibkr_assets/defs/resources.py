@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import PrivateAttr
 
 from ibkr_assets import bootstrap
 from ibkr_assets.settings import Settings
@@ -62,10 +63,14 @@ class Clock(dg.ConfigurableResource[Any]):
     """The market's time."""
 
     settings: dg.ResourceDependency[SettingsInForce]
+    _clock: Any = PrivateAttr(default=None)
 
     def now(self) -> datetime:
         """The present instant, aware UTC. Raises Unavailable when a market clock is named and does not answer."""
-        return bootstrap.clock(self.settings.get()).now()
+        if self._clock is None:
+            self._clock = bootstrap.clock(self.settings.get())
+        moment: datetime = self._clock.now()
+        return moment
 
 
 class Calendar(dg.ConfigurableResource[Any]):

@@ -58,17 +58,14 @@ def signals(
         window_sessions=in_force.market.warm_up_sessions,
     )
     found = decided.signals
-    tracked = mlflow.open_run(
-        context.run,
-        tags={"mode": config.mode(in_force).value, "sessions": show.date_range(days)},
-        params=_params(strategies, instruments, sessions),
-    )
+    tracked = mlflow.open_run(context.run, {"mode": config.mode(in_force).value, "sessions": show.date_range(days)})
     written = book.save_signals(found, dagster_run_id=context.run.run_id, mlflow_run_id=tracked.run_id)
     chart = _chart(store, calendar.load(), instruments, sessions[-1], found)
     counts = Counter(signal.direction.value for signal in found)
     tracked = mlflow.log(
         context.run,
-        {"signals": len(found), **{f"signals_{name}": count for name, count in counts.items()}},
+        metrics={"signals": len(found), **{f"signals_{name}": count for name, count in counts.items()}},
+        params=_params(strategies, instruments, sessions),
         files={"chart.png": chart},
     )
     return dg.MaterializeResult(

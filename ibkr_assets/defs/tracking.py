@@ -48,25 +48,28 @@ class Mlflow(dg.ConfigurableResource[Any]):
         tracker: MlflowTracker | None = self._tracker
         return tracker
 
-    def open_run(
-        self, run: dg.DagsterRun, *, tags: Mapping[str, str] | None = None, params: Mapping[str, str] | None = None
-    ) -> Tracked:
-        """The one MLflow run of this Dagster run; opened, with tags and parameters, where there is none yet."""
+    def open_run(self, run: dg.DagsterRun, tags: Mapping[str, str] | None = None) -> Tracked:
+        """The one MLflow run of this Dagster run, opened where there is none yet."""
         if self._tracked is None:
-            self._tracked = self._open(run, tags or {}, params or {})
+            self._tracked = self._open(run, tags or {})
         tracked: Tracked = self._tracked
         return tracked
 
     def log(
-        self, run: dg.DagsterRun, metrics: Mapping[str, float], files: Mapping[str, bytes] | None = None
+        self,
+        run: dg.DagsterRun,
+        *,
+        metrics: Mapping[str, float],
+        params: Mapping[str, str] | None = None,
+        files: Mapping[str, bytes] | None = None,
     ) -> Tracked:
-        """Add metrics and files to the run's MLflow run; when the server has gone since, the word says so."""
+        """Add to the run's MLflow run; when the server has gone since it was opened, the word says so."""
         tracked = self.open_run(run)
         tracker = self.tracker()
         if tracker is None or tracked.run_id is None:
             return tracked
         try:
-            left_out = tracker.log_metrics(tracked.run_id, metrics)
+            left_out = tracker.log(tracked.run_id, metrics=metrics, params=params)
             for name, content in (files or {}).items():
                 tracker.log_file(tracked.run_id, name, content)
         except Unavailable as error:
@@ -74,14 +77,13 @@ class Mlflow(dg.ConfigurableResource[Any]):
             return Tracked(tracked.run_id, f"{tracked.word}, but not everything is there: {error}")
         return Tracked(tracked.run_id, tracked.word + (f", without {', '.join(left_out)}" if left_out else ""))
 
-    def _open(self, run: dg.DagsterRun, tags: Mapping[str, str], params: Mapping[str, str]) -> Tracked:
+    def _open(self, run: dg.DagsterRun, tags: Mapping[str, str]) -> Tracked:
         tracker = self.tracker()
         if tracker is None:
             return Tracked(None, "no tracking server is named (mlflow.tracking_uri)")
         day = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start", "")
         try:
-            name = f"{run.job_name} {day}".strip()
-            run_id = tracker.open_run(name, dagster_run_id=run.run_id, tags=tags, params=params)
+            run_id = tracker.open_run(f"{run.job_name} {day}".strip(), dagster_run_id=run.run_id, tags=tags)
         except Unavailable as error:
             return Tracked(None, f"not reachable: {error}")
         return Tracked(run_id, tracker.url_of(run_id) or f"run {run_id}")

@@ -45,6 +45,9 @@ PRELOADED = (
 #: Run tag that says where the run's process is: host, process id and when that process was started.
 WORKER_TAG = "ibkr_assets/run_worker"
 
+#: How long a statement on Dagster's own database may take.
+STATEMENT_TIMEOUT_MS = 60_000
+
 #: How long a run may take to end after the process that launched it has gone.
 GRACE_S = 10.0
 
@@ -182,6 +185,9 @@ def execute_run(run_id: str, instance_ref: InstanceRef) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_launcher, name="end with launcher", daemon=True).start()
     with capture_interrupts(), DagsterInstance.from_ref(instance_ref) as instance:
+        # Dagster's Postgres storage opens a connection for each statement, 180 in a run of five assets, but for its
+        # webserver; this is the webserver's way.
+        instance.optimize_for_webserver(statement_timeout=STATEMENT_TIMEOUT_MS, pool_recycle=3600, max_overflow=20)
         try:
             _execute_run_command_body(run_id, instance, lambda _event: None, set_exit_code_on_failure=False)
         except Exception:

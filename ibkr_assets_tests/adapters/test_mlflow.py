@@ -57,12 +57,13 @@ def _runs(tracker: MlflowTracker) -> list[Any]:
 
 
 def _open(tracker: MlflowTracker, dagster_run_id: str = "d1") -> str:
-    return tracker.open_run("a run", dagster_run_id=dagster_run_id, tags={"mode": "sim"}, params={"fast": "10"})
+    return tracker.open_run("a run", dagster_run_id=dagster_run_id, tags={"mode": "sim"})
 
 
 def test_a_run_is_opened_once_and_described(tracker: MlflowTracker) -> None:
     run_id = _open(tracker)
     assert _open(tracker) == run_id
+    tracker.log(run_id, params={"fast": "10"})
     (run,) = _runs(tracker)
     assert run.info.status == "RUNNING"
     assert run.data.params == {"fast": "10"}
@@ -94,25 +95,25 @@ def test_under_a_lock_runs_opened_at_once_are_one(tracker: MlflowTracker) -> Non
 def test_metrics_that_are_not_finite_are_left_out_and_named(tracker: MlflowTracker) -> None:
     run_id = _open(tracker)
     numbers = {"signals": 5, "sharpe": float("nan"), "ratio": float("inf")}
-    assert tracker.log_metrics(run_id, numbers) == ["ratio", "sharpe"]
+    assert tracker.log(run_id, metrics=numbers) == ["ratio", "sharpe"]
     (run,) = _runs(tracker)
     assert run.data.metrics == {"signals": 5.0}
     assert run.data.tags[LEFT_OUT_TAG] == "2 not finite: ratio, sharpe"
 
 
 def test_only_metrics_that_are_not_finite_are_no_error(tracker: MlflowTracker) -> None:
-    assert tracker.log_metrics(_open(tracker), {"sharpe": float("nan")}) == ["sharpe"]
+    assert tracker.log(_open(tracker), metrics={"sharpe": float("nan")}) == ["sharpe"]
 
 
-def test_more_metrics_than_a_batch_holds_are_all_there(tracker: MlflowTracker) -> None:
+def test_more_than_a_batch_holds_is_all_there(tracker: MlflowTracker) -> None:
     run_id = _open(tracker)
-    tracker.log_metrics(run_id, {f"m{n}": n for n in range(1001)})
+    tracker.log(run_id, metrics={f"m{n}": n for n in range(1001)}, params={f"p{n}": str(n) for n in range(150)})
     (run,) = _runs(tracker)
-    assert len(run.data.metrics) == 1001
+    assert (len(run.data.metrics), len(run.data.params)) == (1001, 150)
 
 
 def test_names_and_values_are_made_to_fit(tracker: MlflowTracker) -> None:
-    tracker.log_params(_open(tracker), {"strategy#1 (a)": "x" * 7000})
+    tracker.log(_open(tracker), params={"strategy#1 (a)": "x" * 7000})
     (run,) = _runs(tracker)
     assert run.data.params["strategy_1 _a_"] == "x" * 6000
 
@@ -132,6 +133,14 @@ def test_a_run_is_closed_with_its_end_and_again_without_effect(tracker: MlflowTr
     assert not tracker.close_run("d1", end)
     (run,) = _runs(tracker)
     assert (run.info.status, run.info.end_time) == (end, ended_at)
+
+
+def test_a_run_that_another_process_opened_is_closed(tracker: MlflowTracker) -> None:
+    _open(tracker)
+    elsewhere = MlflowTracker(tracker.tracking_uri, "tests")
+    assert elsewhere.close_run("d1", RunEnd.KILLED)
+    assert _runs(tracker)[0].info.status == "KILLED"
+    _forget(elsewhere._client)
 
 
 def test_an_end_is_corrected_when_the_truth_comes_later(tracker: MlflowTracker) -> None:

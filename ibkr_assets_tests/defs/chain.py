@@ -23,6 +23,7 @@ from ibkr_assets.settings import Settings
 from ibkr_assets_tests.fakes.clock import FixedClock
 from ibkr_assets_tests.fakes.source import TapeSource
 from ibkr_assets_tests.fakes.tape import CONIDS, real_bars
+from ibkr_assets_tests.gateway import RunningGateway
 
 ACCOUNT = "DU1000001"
 FIVE = ("raw_bars", "validated_bars", "enriched_features", "signals", "orders")
@@ -66,6 +67,8 @@ class Chain:
     mlflow_uri: str | None = None
     first_session: str = "2012-05-18"
     strategies: tuple[StrategyRecord, ...] = (STRATEGY,)
+    gateway: RunningGateway | None = None
+    is_reconciled: bool = True
     clock: FixedClock = field(default_factory=lambda: FixedClock(datetime(2012, 11, 21, 21, 30, tzinfo=UTC)))
 
     def __post_init__(self) -> None:
@@ -76,17 +79,25 @@ class Chain:
                 "database": {"url": self.database_url},
                 "market": {"first_session": self.first_session},
                 "risk": {"allowed_symbols": tuple(CONIDS)},
+                **(
+                    {"gateway": {"url": self.gateway.api_url}, "clock_url": self.gateway.clock_url}
+                    if self.gateway
+                    else {}
+                ),
                 "mlflow": {"tracking_uri": self.mlflow_uri, "experiment": "tests"},
             }
         )
         in_force = FromSource(self.settings, TapeSource(self.bars), self.clock)
         self.definitions = build(lambda: self.settings)
-        self.resources: dict[str, Any] = {
-            **(self.definitions.resources or {}),
-            "ibkr": TapeIbkr(settings=in_force),
-            "clock": FixedTime(settings=in_force),
-        }
+        self.resources: dict[str, Any] = dict(self.definitions.resources or {})
+        if self.gateway is None:
+            self.resources |= {"ibkr": TapeIbkr(settings=in_force), "clock": FixedTime(settings=in_force)}
         PostgresStrategies(self.database).save_strategies(self.strategies, actor="test")
+        if self.is_reconciled:
+            self._reconcile()
+
+    def _reconcile(self) -> None:
+        """A net asset value on record, as the submitter leaves it."""
         with self.database.connect() as connection:
             ref = account_ref(ACCOUNT)
             connection.execute("insert into oms.account (account_ref) values (%s) on conflict do nothing", [ref])

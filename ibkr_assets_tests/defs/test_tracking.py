@@ -1,0 +1,117 @@
+"""One MLflow run for each Dagster run, which ends as that one did, and a run that goes on without MLflow."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from ibkr_assets.adapters.mlflow import MlflowTracker
+from ibkr_assets.definitions import defs
+from ibkr_assets.defs.resources import SettingsInForce
+from ibkr_assets.defs.tracking import ENDS, Mlflow, closers
+from ibkr_assets.settings import Settings
+from ibkr_assets_tests.defs.chain import FIVE, Chain, checks_of, metadata_of
+
+DAY = date(2012, 11, 21)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),  # of MLflow's own database code
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """MLflow over a database in a file; artifacts go to the working directory."""
+    directory = tmp_path_factory.mktemp("mlflow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        yield f"sqlite:///{directory / 'mlflow.db'}"
+
+
+@pytest.fixture
+def make_chain(database, database_url) -> Iterator[Callable[..., Chain]]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield lambda **options: Chain(database, database_url, instance, **options)
+
+
+def _runs(uri: str, dagster_run_id: str) -> list[Any]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("tests")
+    return list(client.search_runs([experiment.experiment_id], f"tags.dagster_run_id = '{dagster_run_id}'"))
+
+
+def test_a_run_is_tracked_with_what_decided_and_what_came_of_it(
+    make_chain: Callable[..., Chain], mlflow_uri: str, tmp_path: Path
+) -> None:
+    chain = make_chain(mlflow_uri=mlflow_uri)
+    result = chain.run(DAY)
+    (run,) = _runs(mlflow_uri, result.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["cross.fast"] == "10"
+    assert run.data.params["symbols"] == "AAPL,FB,GOOG,IBM,MSFT"
+    assert run.data.metrics["signals"] == 5
+    assert run.data.metrics["orders_approved"] == metadata_of(result, "orders")["approved"]
+    assert checks_of(result)["run_is_tracked"]
+    with chain.database.connect() as connection:
+        stored = connection.execute("select distinct mlflow_run_id from research.signal").fetchall()
+    assert [row[0] for row in stored] == [run.info.run_id]
+
+
+def test_a_run_whose_orders_fail_is_tracked_as_failed(make_chain: Callable[..., Chain], mlflow_uri: str) -> None:
+    chain = make_chain(mlflow_uri=mlflow_uri, is_reconciled=False)
+    result = chain.run(DAY, is_raising=False)
+    assert not result.success
+    assert [run.info.status for run in _runs(mlflow_uri, result.run_id)] == ["FAILED"]
+
+
+def test_each_run_of_a_session_has_its_own(make_chain: Callable[..., Chain], mlflow_uri: str) -> None:
+    chain = make_chain(mlflow_uri=mlflow_uri)
+    result = chain.run(DAY, select=FIVE[:4])
+    assert [run.info.status for run in _runs(mlflow_uri, result.run_id)] == ["FINISHED"]
+    again = chain.run(DAY, select=("orders",))
+    (run,) = _runs(mlflow_uri, again.run_id)
+    assert run.info.status == "FINISHED"
+    assert "orders_approved" in run.data.metrics
+
+
+def test_a_tracking_server_that_is_away_is_said_and_stops_nothing(make_chain: Callable[..., Chain]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        chain = make_chain(mlflow_uri=f"http://127.0.0.1:{taken.getsockname()[1]}")
+        result = chain.run(DAY)
+    assert result.success
+    assert "not reachable" in metadata_of(result, "signals")["mlflow"]
+    tracking = next(e for e in result.get_asset_check_evaluations() if e.check_name == "run_is_tracked")
+    assert not tracking.passed
+    assert tracking.severity is dg.AssetCheckSeverity.WARN
+    assert chain.book.intents()
+
+
+@pytest.mark.parametrize(("sensor", "status", "end"), list(zip(closers, ENDS, ENDS.values(), strict=True)))
+def test_a_run_that_could_not_close_itself_is_closed_by_a_sensor(
+    mlflow_uri: str, sensor: dg.SensorDefinition, status: dg.DagsterRunStatus, end: str
+) -> None:
+    settings = Settings.model_validate({"mlflow": {"tracking_uri": mlflow_uri, "experiment": "tests"}})
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(defs.resolve_job_def("trading_strategy"), status=status)
+        killed = MlflowTracker(mlflow_uri, "tests")
+        killed.open_run("a run", dagster_run_id=run.run_id, tags={})
+        event = dg.DagsterEvent(event_type_value="PIPELINE_SUCCESS", job_name=run.job_name)
+        context = dg.build_run_status_sensor_context(
+            sensor_name=sensor.name,
+            dagster_event=event,
+            dagster_instance=instance,
+            dagster_run=run,
+            resources={"mlflow": Mlflow(settings=SettingsInForce(lambda: settings))},
+        )
+        with context:
+            sensor(context)
+    assert [r.info.status for r in _runs(mlflow_uri, run.run_id)] == [end]
