@@ -90,8 +90,9 @@ class Watch:
         approved = self._seat.ledger.sends.records([OrderState.APPROVED])
         if not approved:
             return
+        stopped_by = self._stopped_by()
         for record in approved:
-            reason = self._held_back_by(record)
+            reason = stopped_by or self._held_back_by(record)
             if reason is None and not self._has_quote(record, now, approved):
                 reason = "waits for a quote"
             if reason is not None:
@@ -103,21 +104,23 @@ class Watch:
             self._brisk_until = self._seat.monotonic() + _BRISK_S
             if sent.state is OrderState.APPROVED:
                 raise Unavailable(f"{sent.client_order_id} could not be sent: {sent.reason}")
-            if sent.state is OrderState.UNKNOWN and not self._seat.broker.session().is_ready:
-                raise Unavailable("the brokerage session is gone")
+            if sent.state is OrderState.UNKNOWN:
+                stopped_by = self._stopped_by()
+                if not self._seat.broker.session().is_ready:
+                    raise Unavailable("the brokerage session is gone")
 
-    def _held_back_by(self, record: IntentRecord) -> str | None:
-        if record.intent.mode not in (Mode.DRY_RUN, self._seat.mode):
-            return f"its mode is {record.intent.mode}, the platform's {self._seat.mode}"
-        killed = killed_by_file(self._seat.options.kill_file)
-        if killed is not None:
-            return killed
+    def _stopped_by(self) -> str | None:
+        """Why no order at all may leave now."""
         if self._seat.monotonic() - self._reconciled_at > RECONCILED_AGE_S:
             return "the account was not compared for five minutes"
         unproven = [e for _, e in self._seat.ledger.doubts.doubts() if e.last_outcome is CallOutcome.AMBIGUOUS]
-        if len(unproven) >= MOST_DOUBTS:
-            return f"{len(unproven)} orders are in doubt"
-        return self._seat.ledger.sends.held_back_by(record)
+        return f"{len(unproven)} orders are in doubt" if len(unproven) >= MOST_DOUBTS else None
+
+    def _held_back_by(self, record: IntentRecord) -> str | None:
+        """Why this order must wait."""
+        if record.intent.mode not in (Mode.DRY_RUN, self._seat.mode):
+            return f"its mode is {record.intent.mode}, the platform's {self._seat.mode}"
+        return killed_by_file(self._seat.options.kill_file) or self._seat.ledger.sends.held_back_by(record)
 
     def _has_quote(self, record: IntentRecord, now: datetime, approved: list[IntentRecord]) -> bool:
         """True when the order's quote is fresh, or was waited for long enough."""
