@@ -125,6 +125,7 @@ class Submitter:
         if epoch is None:
             raise Unavailable(f"another submitter holds the lease of {self._account_ref}")
         self._epoch = epoch
+        self._ledger.lease.beat("starting", detail="", epoch=epoch, market_at=None)
         reach("start.leased")
         status = self._broker.open_session()
         if not status.is_ready:

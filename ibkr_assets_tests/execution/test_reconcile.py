@@ -159,6 +159,7 @@ def test_a_gateway_that_is_away_is_waited_for_and_everything_starts_over(desk, d
         assert str(desk.record(record).state) == "APPROVED"
         desk.broker.is_down = False
         running.wait(lambda: str(desk.record(record).state) in ("ACKED", "WORKING"))
+        running.wait(lambda: heartbeat(database)[0] == "working")
         desk.broker.is_down = True
         running.wait(lambda: heartbeat(database)[0] == "away")
         desk.broker.is_down = False
