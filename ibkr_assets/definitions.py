@@ -29,8 +29,7 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
     in_force = SettingsInForce(load)
     return dg.Definitions(
         assets=[
-            asset.map_asset_specs(lambda spec: spec.replace_attributes(partitions_def=partitions))
-            for asset in (raw_bars, validated_bars, enriched_features, signals, orders)
+            _by_session(asset, partitions) for asset in (raw_bars, validated_bars, enriched_features, signals, orders)
         ],
         jobs=[market_data, trading_strategy],
         schedules=[trading_strategy_evening, trading_strategy_before_open],
@@ -46,6 +45,12 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
         },
         executor=dg.in_process_executor,
     )
+
+
+def _by_session(asset: dg.AssetsDefinition, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """The asset, one partition a session; a backfill over many of them is one run."""
+    partitioned = asset.map_asset_specs(lambda spec: spec.replace_attributes(partitions_def=partitions))
+    return partitioned.with_attributes(backfill_policy=dg.BackfillPolicy.single_run())
 
 
 defs = build()

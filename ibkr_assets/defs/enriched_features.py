@@ -15,7 +15,6 @@ from ibkr_assets.features.definition import FEATURES, WARM_UP_BARS, feature_dige
     group_name="market_data",
     kinds={"postgres"},
     check_specs=[features_are_numbers],
-    backfill_policy=dg.BackfillPolicy.single_run(),
     description="Averages, oscillators, bands, ranges and returns of each accepted bar, stored by feature digest.",
 )
 def enriched_features(

@@ -29,7 +29,6 @@ COLUMNS = ("session", "strategy", "symbol", "side", "quantity", "limit", "state"
     group_name="trading",
     kinds={"postgres"},
     pool="orders",
-    backfill_policy=dg.BackfillPolicy.single_run(),
     description="Order intents with their risk decision (oms.order_intent). The submitter sends what was approved.",
 )
 def orders(

@@ -13,7 +13,6 @@ from ibkr_assets.domain.bar import BAR_COLUMNS
     group_name="market_data",
     kinds={"postgres"},
     check_specs=[bars_are_complete],
-    backfill_policy=dg.BackfillPolicy.single_run(),
     description="Daily bars from the broker, unadjusted, in append-only versions (md.bar).",
 )
 def raw_bars(

@@ -32,7 +32,6 @@ CHART_SESSIONS = 90
     group_name="trading",
     kinds={"postgres", "mlflow"},
     check_specs=[signals_are_whole, run_is_tracked],
-    backfill_policy=dg.BackfillPolicy.single_run(),
     description="Direction and strength by strategy and instrument, with the digests of what was read.",
 )
 def signals(

@@ -14,7 +14,6 @@ from ibkr_assets.domain.bar import BAR_COLUMNS
     group_name="market_data",
     kinds={"postgres"},
     check_specs=[bars_are_sound],
-    backfill_policy=dg.BackfillPolicy.single_run(),
     description="The verdict on each bar: accepted, or quarantined for one of a closed list of reasons.",
 )
 def validated_bars(
