@@ -163,11 +163,15 @@ def submitter_run() -> None:
 
     Example: IBKR_ASSETS_MODE=sim ibkr-assets submitter run
     """
+    import logging
     import signal
     import threading
+    import time
 
     from ibkr_assets import bootstrap
 
+    logging.basicConfig(level=logging.INFO, format="%(asctime)sZ %(levelname)s %(name)s %(message)s")
+    logging.Formatter.converter = time.gmtime
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
