@@ -39,6 +39,24 @@ def run_checks(settings: Settings, state: dict[str, Any] | None) -> list[dict[st
     ]
 
 
+def require_gateway(settings: Settings) -> None:
+    """Raise unless somebody is logged in to the gateway of the settings; the rest the submitter can mend.
+
+    Unavailable when it does not answer, LoginRequired when a person has to log in, ConfigurationError when its
+    certificate is not the one that was named.
+    """
+    url = settings.gateway.url
+    try:
+        session = bootstrap.bar_source(settings).session()
+    except LoginRequired:
+        raise
+    except Unavailable as error:
+        raise Unavailable(f"gateway.url: {url} does not answer ({error}); start that gateway, or unset it") from None
+    if not session.is_logged_in:
+        page = (url or "").removesuffix("/v1/api")
+        raise LoginRequired(f"gateway.url: {url} is logged out; open {page} in a browser and log in, then start again")
+
+
 def _row(name: str, look: Callable[[], str], advice: str) -> dict[str, Any]:
     try:
         return {"name": name, "ok": True, "detail": look(), "advice": None}

@@ -48,7 +48,7 @@ class DataDirectory:
                 self.path.chmod(0o711 if os.geteuid() == 0 else 0o700)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
-            self.logs.mkdir(exist_ok=True)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
             self._lock = (self.path / STACK_LOCK).open("a+", encoding="utf-8")
         except OSError as error:
             raise ConfigurationError(f"data_dir: cannot write to {self.path}: {error.strerror}") from None

@@ -157,7 +157,7 @@ class Supervisor:
                 "name": child.service.name,
                 "pid": child.process.pid if child.process else None,
                 "state": child.state,
-                "since": child.since.isoformat() if child.since else None,
+                "since": child.since.isoformat(timespec="seconds") if child.since else None,
                 "port": child.service.port,
                 "url": child.service.url,
                 "log": str(child.service.log_path),

@@ -20,7 +20,8 @@ from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.order import account_ref
-from ibkr_assets.settings import Settings
+from ibkr_assets.settings import Settings, is_stack_running
+from ibkr_assets.stack.checks import require_gateway
 from ibkr_assets.stack.layout import LOCATION, Layout, plan_layout
 from ibkr_assets.stack.market_time import MarketTime
 from ibkr_assets.stack.ports import Ports
@@ -69,6 +70,8 @@ def up(options: UpOptions) -> int:
     began = time.monotonic()
     settings = options.settings
     strategies = read_known_strategies(options.strategies)
+    if settings.gateway.url is not None and not is_stack_running(settings.data_dir):
+        require_gateway(settings)
     with Interruptible() as interruptible:
         try:
             with DataDirectory(settings.data_dir, say=say) as directory, Ports(options.ports) as ports:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from ibkr_assets import settings
-from ibkr_assets.domain.errors import Unavailable
+from ibkr_assets.domain.errors import ConfigurationError, Unavailable
 from ibkr_assets.stack import health
 from ibkr_assets.stack.settings_report import list_settings, redact
 from ibkr_assets.stack.state import DataDirectory, StackState
+from ibkr_assets.stack.up import UpOptions, up
 
 GONE = 4_194_304 + 1  # above the largest process id there can be
 URL = "postgresql://ibkr_app:s3cret@127.0.0.1:15432/platform"
@@ -118,3 +119,18 @@ def test_every_setting_is_listed_with_its_source(running: Path) -> None:
 )
 def test_what_is_shown_hides_what_must_not_be_seen(key: str, value: str, shown: str) -> None:
     assert redact(key, value) == shown
+
+
+def test_a_gateway_that_does_not_answer_is_named_before_anything_starts(tmp_path: Path) -> None:
+    variables = {"IBKR_ASSETS_GATEWAY_URL": "http://127.0.0.1:1/v1/api", "IBKR_ASSETS_MODE": "sim"}
+    with pytest.raises(Unavailable, match=r"gateway\.url: http://127\.0\.0\.1:1/v1/api does not answer"):
+        up(UpOptions(settings=in_force(tmp_path / "data", **variables), once=True))
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_unknown_kind_of_strategy_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    file = tmp_path / "strategies.yaml"
+    file.write_text("- {id: x, kind: crystal_ball, symbols: [AAPL], sizing: 'percent:5'}\n")
+    with pytest.raises(ConfigurationError, match="crystal_ball"):
+        up(UpOptions(settings=in_force(tmp_path / "data"), strategies=file, once=True))
+    assert not (tmp_path / "data").exists()
