@@ -21,8 +21,8 @@ from ibkr_assets.stack.postgres import EmbeddedPostgres
 
 SIMULATED_ACCOUNT = "DU1000001"
 LOCATION = "ibkr_assets"
-#: Dagster opens some 180 connections a run, and most of the time of each went into hashing its password 4,096 times.
-#: That guards passwords that can be guessed; ours are 192 random bits.
+#: Dagster's processes open a connection for nearly every question, and most of the time of each went into hashing
+#: its password 4,096 times. That guards passwords that can be guessed; ours are 192 random bits.
 _CHEAP_CONNECTIONS = {"scram_iterations": "1"}
 #: No encryption is asked for on loopback, and Dagster's events do not wait for the disk: they are not the record of
 #: anything, and a run whose last event was lost in a crash is asked for again and changes nothing.

@@ -91,7 +91,7 @@ class Replay:
 
         Raises StackFailure when orders do not go out or do not settle in time.
         """
-        runs = {run.tags.get(RUN_KEY_TAG, ""): run for run in reversed(self._dagster.runs(JOB, {REPLAY_TAG: "1"}))}
+        runs = {run.tags[RUN_KEY_TAG]: run for run in reversed(session_runs(self._dagster))}
         self._wait("the first account snapshot", lambda: [] if self._record.snapshot() else ["there is none"])
         done = Replayed()
         for number, session in enumerate(sessions, start=1):
@@ -173,6 +173,11 @@ class Replay:
                     f"waited {_SUBMITTER_LIMIT_S:.0f} s for {what}: {'; '.join(left[:5])}; see the submitter's log"
                 )
             time.sleep(_POLL_S)
+
+
+def session_runs(dagster: DagsterApi) -> list[Run]:
+    """Runs that were asked for on behalf of a session, by whomever: a replay, a schedule, a sensor. Newest first."""
+    return [run for run in dagster.runs(JOB, {}) if RUN_KEY_TAG in run.tags]
 
 
 def run_key(session: TradingSession) -> str:

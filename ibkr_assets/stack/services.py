@@ -15,10 +15,10 @@ from pathlib import Path
 
 import yaml
 
+from ibkr_assets.stack.child import Service
 from ibkr_assets.stack.instance import write_instance
 from ibkr_assets.stack.layout import LOCATION, Layout
 from ibkr_assets.stack.probes import SaysLine, accepts_tcp, answers_http
-from ibkr_assets.stack.supervisor import Service
 
 _ALLOWED_HOSTS = "localhost,localhost:*,127.0.0.1,127.0.0.1:*,mlflow,mlflow:*"
 #: How often the daemon looks for runs to start: most of what a run waits for.

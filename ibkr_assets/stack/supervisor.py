@@ -15,17 +15,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ibkr_assets.domain.errors import StackFailure
 from ibkr_assets.stack import keeper, leash
+from ibkr_assets.stack.child import Child, Service
 from ibkr_assets.stack.logs import last_lines, rotate
-from ibkr_assets.stack.probes import Probe, is_always_ready
 
 _TICK_S = 0.05
 _RESTART_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
@@ -33,62 +31,6 @@ _RESTART_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 _PROVEN_S = 60.0
 #: A crash that was asked for (`execution.crashpoints`) happens once, not again after the restart.
 _ONCE_ONLY = ("IBKR_ASSETS_CRASH",)
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """One process, or with an empty `command` one step that is over when `prepare` returns.
-
-    `prepare` runs in this process right before each start, `environment` is the whole environment, `directory` the
-    working directory (None: ours), `after` names services that must be ready first. With `may_restart` a death is
-    answered by a new start after a pause, otherwise it ends the stack. `user` is the account to run as, None for
-    ours; `port` and `url` are for people.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    log_path: Path
-    probe: Probe = is_always_ready
-    environment: Mapping[str, str] = field(default_factory=dict)
-    directory: Path | None = None
-    prepare: Callable[[], None] | None = None
-    after: tuple[str, ...] = ()
-    may_restart: bool = False
-    stop_signal: signal.Signals = signal.SIGTERM
-    user: str | None = None
-    ready_timeout_s: float = 120.0
-    port: int | None = None
-    url: str | None = None
-
-
-class _Child:
-    """A service with what is known of its process."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-        self.process: subprocess.Popen[bytes] | None = None
-        self.state = "waiting"  # waiting, starting, ready, pausing, stopping, stopped
-        self.since: datetime | None = None
-        self.started_s = 0.0
-        self.restarts = 0
-        self.resume_s = 0.0
-        self.stopping_s = 0.0
-        self.is_group_asked = False
-
-    def is_group_alive(self) -> bool:
-        if self.process is None:
-            return False
-        self.process.poll()
-        try:
-            os.killpg(self.process.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
-
-    def signal_group(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            if self.process is not None:
-                os.killpg(self.process.pid, number)
 
 
 class Supervisor:
@@ -107,7 +49,7 @@ class Supervisor:
         on_change: Callable[[list[dict[str, Any]]], None] = lambda _processes: None,
         grace_s: float = 10.0,
     ) -> None:
-        self._children = {service.name: _Child(service) for service in services}
+        self._children = {service.name: Child(service) for service in services}
         self._marker = marker
         self._say = say
         self._on_change = on_change
@@ -180,7 +122,7 @@ class Supervisor:
         finally:
             self._stop_all()
 
-    def _advance(self, child: _Child) -> None:
+    def _advance(self, child: Child) -> None:
         now = time.monotonic()
         service = child.service
         if child.state == "waiting":
@@ -201,7 +143,7 @@ class Supervisor:
                     f"{service.name}: not ready after {service.ready_timeout_s:.0f} s{self._log_of(service)}"
                 )
 
-    def _start(self, child: _Child) -> None:
+    def _start(self, child: Child) -> None:
         service = child.service
         child.started_s = time.monotonic()
         child.since = datetime.now(UTC)
@@ -224,7 +166,7 @@ class Supervisor:
             self._tell_keeper(f"+{child.process.pid}")
         child.state = "starting"
 
-    def _died(self, child: _Child, code: int) -> None:
+    def _died(self, child: Child, code: int) -> None:
         service = child.service
         child.signal_group(signal.SIGKILL)  # what the leader left behind
         text = f"{service.name}: {_ending(code)}"
@@ -263,7 +205,7 @@ class Supervisor:
         after = self._children[name].service.after
         return set(after).union(*(self._needs(other) for other in after))
 
-    def _stop_step(self, child: _Child) -> bool:
+    def _stop_step(self, child: Child) -> bool:
         """Move one child towards its end. Returns whether nothing of it is left."""
         now = time.monotonic()
         process = child.process

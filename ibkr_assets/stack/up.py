@@ -210,7 +210,7 @@ class Session:
     def _close(self, dagster: DagsterApi, replayed: Replayed) -> None:
         """The closing words, after all that was replayed is settled."""
         from ibkr_assets.stack.dagster_api import count_ends
-        from ibkr_assets.stack.replay import JOB, REPLAY_TAG
+        from ibkr_assets.stack.replay import session_runs
         from ibkr_assets.stack.report import count_mlflow_runs, session_table, summary
 
         layout = self._layout
@@ -219,7 +219,7 @@ class Session:
                 layout,
                 self._record,
                 replayed,
-                dagster_runs=count_ends(dagster.runs(JOB, {REPLAY_TAG: "1"})),
+                dagster_runs=count_ends(session_runs(dagster)),
                 mlflow_runs=count_mlflow_runs(layout.mlflow_url, self._options.settings.mlflow.experiment),
                 set_up_s=self._set_up_s,
             )

@@ -10,9 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+from ibkr_assets.stack.child import Service
 from ibkr_assets.stack.probes import SaysLine
 from ibkr_assets.stack.signals import Interruptible
-from ibkr_assets.stack.supervisor import Service, Supervisor
+from ibkr_assets.stack.supervisor import Supervisor
 
 
 def say(line: str) -> None:

@@ -9,10 +9,10 @@ import pytest
 from ibkr_assets import settings
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.domain.order import Mode
+from ibkr_assets.stack.child import Service
 from ibkr_assets.stack.layout import Layout, plan_layout
 from ibkr_assets.stack.ports import PREFERRED_PORTS
 from ibkr_assets.stack.services import list_services
-from ibkr_assets.stack.supervisor import Service
 
 CLOCK = datetime(2012, 10, 1, 13, 0, tzinfo=UTC)
 

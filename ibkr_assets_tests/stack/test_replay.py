@@ -14,7 +14,7 @@ from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.stack import replay as module
 from ibkr_assets.stack.dagster_api import Run, count_ends
 from ibkr_assets.stack.record import UNSENT, SessionRecord, Snapshot
-from ibkr_assets.stack.replay import AFTER_CLOSE, AFTER_OPEN, REPLAY_TAG, RUN_KEY_TAG, Replay, Replayed, run_key
+from ibkr_assets.stack.replay import AFTER_CLOSE, AFTER_OPEN, RUN_KEY_TAG, Replay, Replayed, run_key
 
 CALENDAR = exchange_calendar("XNYS")
 #: Friday before the storm, then Wednesday: the exchange was closed in between.
@@ -90,7 +90,7 @@ def replay(world: World, sessions: list[TradingSession], mode: Mode = Mode.SIM) 
 
 
 def run_of(session: TradingSession, status: str) -> Run:
-    return Run(f"earlier-{session.day}", status, {RUN_KEY_TAG: run_key(session), REPLAY_TAG: "1"})
+    return Run(f"earlier-{session.day}", status, {RUN_KEY_TAG: run_key(session)})
 
 
 def test_each_session_is_decided_after_its_close_and_settled_after_the_next_opening() -> None:
@@ -158,6 +158,13 @@ def test_a_run_that_failed_before_is_tried_once_more() -> None:
 def test_the_newest_run_of_a_session_counts() -> None:
     world = World(WEDNESDAY.opens_at + AFTER_OPEN, known=[run_of(FRIDAY, "SUCCESS"), run_of(FRIDAY, "FAILURE")])
     assert replay(world, [FRIDAY])[0].timings == []
+
+
+def test_what_a_sensor_or_a_schedule_did_counts_and_what_a_person_tried_does_not() -> None:
+    by_hand = Run("by-hand", "FAILURE", {"dagster/partition": "2012-10-26"})
+    world = World(WEDNESDAY.opens_at + AFTER_OPEN, known=[by_hand, run_of(FRIDAY, "SUCCESS")])
+    done, _ = replay(world, [FRIDAY])
+    assert (done.sessions, done.timings, world.log) == ([FRIDAY], [], [])
 
 
 def test_the_clock_never_goes_back_for_a_session_that_it_has_passed() -> None:

@@ -12,9 +12,10 @@ import psutil
 import pytest
 
 from ibkr_assets.domain.errors import StackFailure
+from ibkr_assets.stack.child import Service
 from ibkr_assets.stack.keeper import MARK_VARIABLE, marked
 from ibkr_assets.stack.probes import SaysLine
-from ibkr_assets.stack.supervisor import Service, Supervisor
+from ibkr_assets.stack.supervisor import Supervisor
 
 SLEEPERS = Path(__file__).with_name("sleepers.py")
 
