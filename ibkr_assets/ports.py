@@ -178,7 +178,8 @@ class StrategyStore(Protocol):
     def save_signals(self, signals: Sequence[Signal], *, dagster_run_id: str, mlflow_run_id: str | None) -> int:
         """Store signals; the same decision again with the same content writes nothing. Returns rows written."""
 
-    def signals(self, session_date: date, strategy_id: str | None = None) -> list[Signal]: ...
+    def signals(self, session_date: date, strategy_id: str | None = None, *, since: date | None = None) -> list[Signal]:
+        """Signals of one session, or of all sessions from `since` to it."""
 
 
 @dataclass(frozen=True, slots=True)

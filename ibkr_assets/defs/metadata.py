@@ -65,6 +65,11 @@ def date_range(days: Sequence[date]) -> str:
     return days[0].isoformat() if len(days) == 1 else f"{days[0]} to {days[-1]} ({len(days)} sessions)"
 
 
+def link(text: str) -> dg.MetadataValue[Any]:
+    """An address as something to click on; other text as it is."""
+    return dg.MetadataValue.url(text) if text.startswith("http") else dg.MetadataValue.text(text)
+
+
 def picture(png: bytes) -> dg.MetadataValue[Any]:
     """A PNG that is shown in the page itself, so that it lives as long as the event."""
     return dg.MetadataValue.md(f"![chart](data:image/png;base64,{base64.b64encode(png).decode()})")

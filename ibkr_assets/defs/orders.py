@@ -21,7 +21,7 @@ from ibkr_assets.execution.proposals import propose_sessions
 if TYPE_CHECKING:
     from ibkr_assets.ports import IntentRecord
 
-COLUMNS = ("session", "strategy", "symbol", "side", "quantity", "limit", "state", "filled", "reason")
+COLUMNS = ("session", "mode", "strategy", "symbol", "side", "quantity", "limit", "state", "filled", "reason")
 
 
 @dg.asset(
@@ -62,7 +62,7 @@ def orders(
     new = Counter(_outcome(record) for record in proposals.records if record.is_new)
     existing = sum(not record.is_new for record in proposals.records)
     mlflow.log(context.run, metrics={**{f"orders_{k}": new[k] for k in OUTCOMES}, "orders_existing": existing})
-    stand = [record for day in days for record in book.intents(session_date=day) if record.intent.mode is mode]
+    stand = [record for day in days for record in book.intents(session_date=day)]
     held_back = [
         {"session": signal.session_date, "strategy": signal.strategy_id, "symbol": signal.symbol, "why": why}
         for signal, why in proposals.held_back
@@ -94,6 +94,7 @@ def _row(record: "IntentRecord") -> dict[str, object]:
     return {
         "session": intent.session_date,
         "strategy": intent.strategy_id,
+        "mode": intent.mode.value,
         "symbol": intent.symbol,
         "side": intent.side.value,
         "quantity": intent.quantity,

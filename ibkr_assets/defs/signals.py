@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.session import TradingSession
     from ibkr_assets.domain.signal import Signal
     from ibkr_assets.market.calendar import ExchangeCalendar
-    from ibkr_assets.ports import BarStore, StrategyRecord
+    from ibkr_assets.ports import BarStore, StrategyRecord, StrategyStore
 
 COLUMNS = ("session", "strategy", "symbol", "direction", "strength", "price", "reason")
 SKIPPED = ("strategy", "symbol", "session", "why")
@@ -59,7 +59,7 @@ def signals(
     found = decided.signals
     tracked = mlflow.open_run(context.run, {"mode": config.mode(in_force).value, "sessions": show.date_range(days)})
     written = book.save_signals(found, dagster_run_id=context.run.run_id, mlflow_run_id=tracked.run_id)
-    chart = _chart(store, calendar.load(), instruments, sessions[-1], found)
+    chart = _chart(store, book, calendar.load(), instruments, sessions[-1])
     counts = Counter(signal.direction.value for signal in found)
     tracked = mlflow.log(
         context.run,
@@ -74,7 +74,7 @@ def signals(
             "sessions": show.date_range(days),
             "strategies": ", ".join(record.id for record in strategies) or "none is enabled",
             "directions": ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "none",
-            "mlflow": tracked.word,
+            "mlflow": show.link(tracked.word),
             "signals": show.table([_row(signal) for signal in reversed(found)], COLUMNS),
             "without_signal": show.table([dict(zip(SKIPPED, row, strict=True)) for row in decided.skipped], SKIPPED),
             # Dagster repeats what is shown for each partition of a run, and a chart is large.
@@ -117,17 +117,21 @@ def _params(
 
 def _chart(
     store: "BarStore",
+    book: "StrategyStore",
     calendar: "ExchangeCalendar",
     instruments: "Sequence[Instrument]",
     session: "TradingSession",
-    found: "Sequence[Signal]",
 ) -> bytes:
-    """Prices with indicators and this run's signals, up to the last session of the run."""
+    """Prices with indicators and all signals there are, up to the last session of the run.
+
+    Features are stored for the sessions that were asked for; the chart shows what was before them too.
+    """
     from ibkr_assets.features.chart import draw_chart
-    from ibkr_assets.features.definition import feature_digest
+    from ibkr_assets.features.compute import compute_features
+    from ibkr_assets.features.definition import WARM_UP_BARS
 
     conids = [instrument.conid for instrument in instruments]
-    start = calendar.sessions_before(session.day, CHART_SESSIONS)[0].opens_at
-    bars = store.load_bars(conids, BarSize.DAY, start, session.closes_at, is_validated=True)
-    features = store.load_features(conids, BarSize.DAY, start, session.closes_at, feature_digest=feature_digest())
-    return draw_chart(bars, features, found, sessions=CHART_SESSIONS)
+    window = calendar.sessions_before(session.day, CHART_SESSIONS + WARM_UP_BARS)
+    bars = store.load_bars(conids, BarSize.DAY, window[0].opens_at, session.closes_at, is_validated=True)
+    signals = book.signals(session.day, since=window[WARM_UP_BARS].day)
+    return draw_chart(bars, compute_features(bars), signals, sessions=CHART_SESSIONS)

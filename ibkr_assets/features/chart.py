@@ -55,7 +55,7 @@ def draw_chart(
     shown = conids[:MOST_PANELS]
     columns = 1 if len(shown) < 2 else 2
     rows = max(1, math.ceil(len(shown) / columns))
-    width, height = (9.0 if columns == 1 else 12.8), 2.9 * rows + 0.9
+    width, height = (9.0 if columns == 1 else 11.4), 2.9 * rows + 0.9
     figure = Figure(figsize=(width, height), dpi=100, facecolor=_BACKGROUND)
     # Margins in inches, set by hand: a layout engine draws everything twice, and the chart is a run's largest part.
     figure.subplots_adjust(

@@ -35,6 +35,8 @@ def instance_config(*, postgres_url: str | None = None, dequeue_interval_s: floa
         storage = {"storage": {"postgres": {"postgres_url": with_driver(postgres_url)}}}
     return {
         "telemetry": {"enabled": False},
+        # The welcome dialog asks for a mail address and covers the page.
+        "nux": {"enabled": False},
         **storage,
         # A forked child of a warm process instead of a new interpreter: the first step starts after 0.3 s, not 2 to 3.
         "run_launcher": {"module": "ibkr_assets.stack.launcher", "class": "ForkServerRunLauncher"},

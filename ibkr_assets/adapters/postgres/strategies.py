@@ -55,8 +55,8 @@ LOAD_SIGNALS = """
 select strategy_id, strategy_version, conid, symbol, session_date, as_of, direction, strength, reference_price,
   feature_digest, input_digest, reason
 from research.current_signal
-where session_date = %s and (%s::text is null or strategy_id = %s)
-order by strategy_id, symbol
+where session_date between %s and %s and (%s::text is null or strategy_id = %s)
+order by session_date, strategy_id, symbol
 """
 
 
@@ -115,10 +115,12 @@ class PostgresStrategies:
             raise InputError(f"signals: {error.diag.message_detail}") from None
         return written
 
-    def signals(self, session_date: date, strategy_id: str | None = None) -> list[Signal]:
-        """The newest revision of each signal of a session, by strategy and symbol."""
+    def signals(self, session_date: date, strategy_id: str | None = None, *, since: date | None = None) -> list[Signal]:
+        """The newest revision of each signal of a session, or of all from `since` to it, by day, strategy, symbol."""
         with self._database.connect() as connection:
-            rows = connection.execute(LOAD_SIGNALS, (session_date, strategy_id, strategy_id)).fetchall()
+            rows = connection.execute(
+                LOAD_SIGNALS, (since or session_date, session_date, strategy_id, strategy_id)
+            ).fetchall()
         ordered: list[tuple[Any, ...]] = [(*row[:6], Direction(row[6]), *row[7:]) for row in rows]
         return [Signal(*values) for values in ordered]
 
