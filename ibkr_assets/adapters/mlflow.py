@@ -3,7 +3,7 @@
 What goes here: what is said to MLflow and how. What does not: what is worth tracking (`defs`), and when a run has
 ended (`defs.tracking`). Nothing that trades depends on it: when the server is away, `Unavailable` says so within
 seconds and the caller goes on. MLflow's fluent interface is not used: it keeps the "active run" in the process and
-marks it finished when the process ends, whatever happened (docs/decisions/0007-mlflow-runs.md).
+marks it finished when the process ends, whatever happened (docs/decisions/0006-tracking.md).
 """
 
 from __future__ import annotations

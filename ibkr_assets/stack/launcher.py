@@ -5,7 +5,7 @@ What goes here: how a run process starts, is watched, is ended and is found agai
 platform's own code is read from disk by each run, so an edited strategy counts from the next run on.
 
 Dagster's own launcher starts a new interpreter for each run, which imports for two to three seconds first
-(docs/decisions/0006-warm-run-launcher.md).
+(docs/decisions/0007-warm-runs.md).
 """
 
 from __future__ import annotations
@@ -35,15 +35,19 @@ if TYPE_CHECKING:
     from dagster._core.instance.ref import InstanceRef
     from dagster._serdes.config_class import ConfigurableClassData
 
-#: Loaded once, in the fork server. None of them starts a thread or opens a connection when it is imported.
+#: Loaded once, in the fork server, with what they load late. None starts a Python thread or opens a connection.
 PRELOADED = (
-    "dagster", "dagster._cli.api", "dagster._daemon.cli", "dagster_postgres", "psycopg", "psycopg2",
-    "pydantic_settings", "yaml", "httpx", "numpy", "pandas", "exchange_calendars", "talib", "mlflow",
-    "mlflow.tracking", "matplotlib.figure", "matplotlib.backends.backend_agg", "ibkr_assets.stack.warm",
+    "dagster", "dagster._cli.api", "dagster._daemon.cli", "dagster._core.executor.in_process",
+    "dagster._core.instance.factory", "dagster._core.instance.runs.run_domain", "dagster._core.storage.root",
+    "dagster._core.storage.local_compute_log_manager", "dagster_postgres", "upath.implementations.local",
+    "psycopg", "psycopg2.extras", "pydantic_settings", "yaml", "httpx", "httpcore", "stamina",
+    "numpy", "pandas", "pandas.core.methods.to_dict", "exchange_calendars", "talib",
+    "mlflow", "mlflow.tracking.request_header.registry", "matplotlib.figure", "matplotlib.backends.backend_agg",
+    "ibkr_assets.stack.warm",
 )  # fmt: skip
 
-#: Run tag that says where the run's process is: host, process id and when that process was started.
-WORKER_TAG = "ibkr_assets/run_worker"
+#: Hidden run tag that says where the run's process is: host, process id and when that process was started.
+WORKER_TAG = ".dagster/ibkr_assets_run_worker"
 
 #: How long a statement on Dagster's own database may take.
 STATEMENT_TIMEOUT_MS = 60_000
