@@ -45,6 +45,7 @@ def signals(
     """Decide on validated bars and their features, store the signals, and track the run."""
     in_force, store, book = settings.get(), postgres.bars(), postgres.strategies()
     days = session_days(context)
+    mlflow.begin(context.run, {"mode": config.mode(in_force).value, "sessions": show.date_range(days)})
     sessions = [calendar.load().session(day) for day in days]
     instruments = store.instruments(config.wanted_symbols(in_force))
     strategies = wanted_strategies(book, config.strategy_id, config.mode(in_force))
@@ -57,11 +58,11 @@ def signals(
         window_sessions=in_force.market.warm_up_sessions,
     )
     found = decided.signals
-    tracked = mlflow.open_run(context.run, {"mode": config.mode(in_force).value, "sessions": show.date_range(days)})
+    tracked = mlflow.tracked(context.run)
     written = book.save_signals(found, dagster_run_id=context.run.run_id, mlflow_run_id=tracked.run_id)
     chart = _chart(store, book, calendar.load(), instruments, sessions[-1])
     counts = Counter(signal.direction.value for signal in found)
-    tracked = mlflow.log(
+    mlflow.log(
         context.run,
         metrics={"signals": len(found), **{f"signals_{name}": count for name, count in counts.items()}},
         params=_params(strategies, instruments, sessions),

@@ -6,6 +6,7 @@ What does not: how MLflow is spoken to (`adapters.mlflow`). An MLflow that is aw
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from pydantic import PrivateAttr
 
 from ibkr_assets import bootstrap
 from ibkr_assets.defs.resources import SettingsInForce
-from ibkr_assets.domain.errors import Unavailable
+from ibkr_assets.domain.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.mlflow import MlflowTracker
@@ -35,11 +36,17 @@ class Tracked:
 
 
 class Mlflow(dg.ConfigurableResource[Any]):
-    """Experiment tracking; without a server in the settings there is none, and runs say so."""
+    """Experiment tracking; without a server in the settings there is none, and runs say so.
+
+    MLflow is spoken to in a thread of its own, one call after the other, while the run goes on: most of such a call
+    is waiting. What went wrong there is a warning in the run's log when the run winds up.
+    """
 
     settings: dg.ResourceDependency[SettingsInForce]
     _tracker: Any = PrivateAttr(default=None)
-    _tracked: Any = PrivateAttr(default=None)
+    _worker: Any = PrivateAttr(default=None)
+    _opening: Any = PrivateAttr(default=None)
+    _logging: list[Any] = PrivateAttr(default_factory=list)
 
     def tracker(self) -> "MlflowTracker | None":
         """The tracker, or None where no server is named."""
@@ -48,11 +55,16 @@ class Mlflow(dg.ConfigurableResource[Any]):
         tracker: MlflowTracker | None = self._tracker
         return tracker
 
-    def open_run(self, run: dg.DagsterRun, tags: Mapping[str, str] | None = None) -> Tracked:
-        """The one MLflow run of this Dagster run, opened where there is none yet."""
-        if self._tracked is None:
-            self._tracked = self._open(run, tags or {})
-        tracked: Tracked = self._tracked
+    def begin(self, run: dg.DagsterRun, tags: Mapping[str, str] | None = None) -> None:
+        """Begin to open the one MLflow run of this Dagster run, if that has not begun."""
+        if self._opening is None:
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="mlflow")
+            self._opening = self._worker.submit(self._open, run, dict(tags or {}))
+
+    def tracked(self, run: dg.DagsterRun) -> Tracked:
+        """The MLflow run, once it is open, or why there is none."""
+        self.begin(run)
+        tracked: Tracked = self._opening.result()
         return tracked
 
     def log(
@@ -62,22 +74,32 @@ class Mlflow(dg.ConfigurableResource[Any]):
         metrics: Mapping[str, float],
         params: Mapping[str, str] | None = None,
         files: Mapping[str, bytes] | None = None,
-    ) -> Tracked:
-        """Add to the run's MLflow run; when the server has gone since it was opened, the word says so."""
-        tracked = self.open_run(run)
-        tracker = self.tracker()
-        if tracker is None or tracked.run_id is None:
-            return tracked
-        try:
-            left_out = tracker.log(tracked.run_id, metrics=metrics, params=params)
-            for name, content in (files or {}).items():
-                tracker.log_file(tracked.run_id, name, content)
-        except Unavailable as error:
-            self._tracked = Tracked(None, f"not reachable: {error}")
-            return Tracked(tracked.run_id, f"{tracked.word}, but not everything is there: {error}")
-        return Tracked(tracked.run_id, tracked.word + (f", without {', '.join(left_out)}" if left_out else ""))
+    ) -> None:
+        """Add to the run's MLflow run, in the background."""
+        self.begin(run)
+        self._logging.append(self._worker.submit(self._log, dict(metrics), dict(params or {}), dict(files or {})))
 
-    def _open(self, run: dg.DagsterRun, tags: Mapping[str, str]) -> Tracked:
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Wait for what is under way, then close the run as far as this process knows how it ended."""
+        if self._opening is None:
+            return
+        self._worker.shutdown(wait=True)
+        problems = [problem for logged in self._logging if (problem := logged.result()) is not None]
+        tracked: Tracked = self._opening.result()
+        run, instance = context.run, context.instance
+        end = None if run is None or instance is None or tracked.run_id is None else _end_so_far(instance, run)
+        if run is not None and end is not None:
+            from ibkr_assets.adapters.mlflow import RunEnd
+
+            try:
+                self._tracker.close_run(run.run_id, RunEnd(end))
+            except Unavailable as error:
+                problems.append(f"the MLflow run stays open: {error}")
+        if context.log is not None:
+            for problem in problems:
+                context.log.warning("tracking: %s", problem)
+
+    def _open(self, run: dg.DagsterRun, tags: dict[str, str]) -> Tracked:
         tracker = self.tracker()
         if tracker is None:
             return Tracked(None, "no tracking server is named (mlflow.tracking_uri)")
@@ -86,23 +108,22 @@ class Mlflow(dg.ConfigurableResource[Any]):
             run_id = tracker.open_run(f"{run.job_name} {day}".strip(), dagster_run_id=run.run_id, tags=tags)
         except Unavailable as error:
             return Tracked(None, f"not reachable: {error}")
+        except ConfigurationError as error:
+            return Tracked(None, str(error))
         return Tracked(run_id, tracker.url_of(run_id) or f"run {run_id}")
 
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Close the run as far as this process knows how it ended; what is still going stays open."""
-        run, instance = context.run, context.instance
-        if self._tracked is None or self._tracked.run_id is None or run is None or instance is None:
-            return
-        end = _end_so_far(instance, run)
-        if end is None:
-            return
-        from ibkr_assets.adapters.mlflow import RunEnd
-
+    def _log(self, metrics: dict[str, float], params: dict[str, str], files: dict[str, bytes]) -> str | None:
+        """Runs after the opening. Returns what is not there now, in words."""
+        tracked, tracker = self._opening.result(), self._tracker
+        if tracker is None or tracked.run_id is None:
+            return None  # said already, by the check `run_is_tracked`
         try:
-            self._tracker.close_run(run.run_id, RunEnd(end))
+            left_out = tracker.log(tracked.run_id, metrics=metrics, params=params)
+            for name, content in files.items():
+                tracker.log_file(tracked.run_id, name, content)
         except Unavailable as error:
-            if context.log is not None:
-                context.log.warning("The MLflow run stays open: %s", error)
+            return str(error)
+        return f"metrics that are not finite are left out: {', '.join(left_out)}" if left_out else None
 
 
 def _end_so_far(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:

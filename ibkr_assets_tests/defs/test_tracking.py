@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -15,6 +17,7 @@ from ibkr_assets.adapters.mlflow import MlflowTracker
 from ibkr_assets.definitions import defs
 from ibkr_assets.defs.resources import SettingsInForce
 from ibkr_assets.defs.tracking import ENDS, Mlflow, closers
+from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.settings import Settings
 from ibkr_assets_tests.defs.chain import FIVE, Chain, checks_of, metadata_of
 
@@ -93,6 +96,37 @@ def test_a_tracking_server_that_is_away_is_said_and_stops_nothing(make_chain: Ca
     assert not tracking.passed
     assert tracking.severity is dg.AssetCheckSeverity.WARN
     assert chain.book.intents()
+
+
+class LostTracker:
+    """Opens a run, and then the server is gone."""
+
+    def open_run(self, name: str, *, dagster_run_id: str, tags: dict[str, str]) -> str:
+        return "m1"
+
+    def url_of(self, run_id: str) -> None:
+        return None
+
+    def log(self, run_id: str, **what: object) -> list[str]:
+        raise Unavailable("MLflow went away")
+
+    def close_run(self, dagster_run_id: str, end: str) -> bool:
+        raise Unavailable("MLflow is still away")
+
+
+def test_a_tracking_server_that_goes_away_in_between_leaves_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    mlflow = Mlflow(settings=SettingsInForce(Settings))
+    mlflow._tracker = LostTracker()
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(defs.resolve_job_def("trading_strategy"), status=dg.DagsterRunStatus.CANCELED)
+        assert mlflow.tracked(run).run_id == "m1"
+        mlflow.log(run, metrics={"signals": 5})
+        context = SimpleNamespace(run=run, instance=instance, log=logging.getLogger("a run"))
+        mlflow.teardown_after_execution(context)
+    assert [record.message for record in caplog.records if record.name == "a run"] == [
+        "tracking: MLflow went away",
+        "tracking: the MLflow run stays open: MLflow is still away",
+    ]
 
 
 @pytest.mark.parametrize(("sensor", "status", "end"), list(zip(closers, ENDS, ENDS.values(), strict=True)))
