@@ -1,13 +1,13 @@
-"""What the database itself refuses in the order ledger, whoever asks, and who may do what.
+"""What the database itself refuses in the order ledger, whoever asks.
 
 Every rule here is also kept by the code; the triggers are the belt for a second writer, a bug, or a person with a
-prompt. The role grants apply where the roles exist, so that a single-user database works too.
+prompt. Who may do what at all is in 0006.
 """
 
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
@@ -288,30 +288,10 @@ end $$;
 create trigger tell after insert on oms.control for each row execute function oms.tell_control();
 """
 
-GRANTS = """
-do $$
-begin
-  if exists (select from pg_roles where rolname = 'ibkr_app') then
-    grant usage on schema oms to ibkr_app;
-    grant select on all tables in schema oms to ibkr_app;
-    revoke select on oms.account from ibkr_app;
-    grant select (account_ref, mode, registered_at) on oms.account to ibkr_app;
-    grant insert (account_ref) on oms.account to ibkr_app;
-    grant update (registered_at) on oms.account to ibkr_app;
-    grant insert on oms.plan, oms.order_intent, oms.risk_decision, oms.reservation, oms.control to ibkr_app;
-    grant update (state, version, reason, cause, cause_detail) on oms.order_intent to ibkr_app;
-  end if;
-  if exists (select from pg_roles where rolname = 'ibkr_submitter') then
-    grant usage on schema oms to ibkr_submitter;
-    grant select, insert, update on all tables in schema oms to ibkr_submitter;
-  end if;
-end $$;
-"""
-
 
 def upgrade() -> None:
-    """Create the guards, the hash chain and the grants."""
-    for script in (APPEND_ONLY, PERMISSION, INTENTS, CONSEQUENCES, GRANTS):
+    """Create the guards and the hash chain."""
+    for script in (APPEND_ONLY, PERMISSION, INTENTS, CONSEQUENCES):
         op.execute(script)
 
 
