@@ -160,11 +160,15 @@ def inspect(settings: Settings, what: str, **arguments: Any) -> Any:
 
 
 def tracker(settings: Settings) -> MlflowTracker | None:
-    """Experiment tracking, or None where no server is named."""
+    """Experiment tracking, or None where no server is named. Its lock is the database's, where there is one."""
     from ibkr_assets.adapters.mlflow import MlflowTracker
 
     uri = settings.mlflow.tracking_uri
-    return MlflowTracker(uri, settings.mlflow.experiment) if uri else None
+    if not uri:
+        return None
+    if settings.database.url is None:
+        return MlflowTracker(uri, settings.mlflow.experiment)
+    return MlflowTracker(uri, settings.mlflow.experiment, database(settings).lock)
 
 
 def limits(settings: Settings) -> Limits:

@@ -91,7 +91,8 @@ def net_liquidation(layout: Layout) -> Decimal:
     verify = ssl.create_default_context(cafile=str(Path(pem))) if pem else True
     try:
         with httpx.Client(base_url=base, timeout=30, trust_env=False, verify=verify) as client:
-            client.get("/portfolio/accounts").raise_for_status()  # IBKR answers the rest only after this
+            # IBKR answers this once /portfolio/accounts was asked in the session. The submitter has; asking again
+            # within five seconds of it would be refused, and shut all of us out.
             answer = client.get(f"/portfolio/{layout.account}/summary")
             answer.raise_for_status()
             return Decimal(str(answer.json()["netliquidation"]["amount"]))

@@ -81,6 +81,13 @@ class Database:
         finally:
             self._give_back(connection)
 
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold a lock of this name among all processes of the database. Raises as `connect` does."""
+        with self.connect() as connection:
+            connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
+            yield
+
     def open(self, *, is_autocommit: bool = True) -> Connection:
         """A new connection that the caller closes: for notifications, session locks and the like.
 
