@@ -161,10 +161,15 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def _first_problem(error: ValidationError) -> str:
+    """The first problem as one line with key and value; a database URL holds a password and is not shown."""
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"]) or "settings"
     more = "" if error.error_count() == 1 else f" (and {error.error_count() - 1} more)"
-    return f"{key}: {first['msg']}{more}"
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown setting{more}"
+    is_shown = not key.startswith("database") and isinstance(first["input"], str | int | float | list)
+    value = f", got {first['input']!r}" if is_shown else ""
+    return f"{key}: {first['msg']}{value}{more}"
 
 
 def _from_yaml(name: str | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from ibkr_assets import bootstrap
-from ibkr_assets.domain.errors import LoginRequired, PlatformError, Unavailable
+from ibkr_assets.domain.errors import ConfigurationError, LoginRequired, PlatformError, Unavailable
 from ibkr_assets.domain.order import account_ref
 from ibkr_assets.settings import Settings
 
@@ -43,7 +43,7 @@ def require_gateway(settings: Settings) -> None:
     """Raise unless somebody is logged in to the gateway of the settings; the rest the submitter can mend.
 
     Unavailable when it does not answer, LoginRequired when a person has to log in, ConfigurationError when its
-    certificate is not the one that was named.
+    certificate is not the one that gateway.ca names.
     """
     url = settings.gateway.url
     try:
@@ -51,6 +51,8 @@ def require_gateway(settings: Settings) -> None:
     except LoginRequired:
         raise
     except Unavailable as error:
+        if error.exit_code == ConfigurationError.exit_code:
+            raise ConfigurationError(f"gateway.ca: {url} is not trusted ({error})") from None
         raise Unavailable(f"gateway.url: {url} does not answer ({error}); start that gateway, or unset it") from None
     if not session.is_logged_in:
         page = (url or "").removesuffix("/v1/api")

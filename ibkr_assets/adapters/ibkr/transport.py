@@ -41,6 +41,12 @@ class NothingSent(Unavailable):
     """The call failed before the first byte of the request left this process."""
 
 
+class GatewayNotTrusted(NothingSent):
+    """The gateway's certificate is not the one that was named; trying again does not help."""
+
+    exit_code = 78
+
+
 class NoAnswer(Unavailable):
     """Bytes left, and no whole answer came back."""
 
@@ -178,7 +184,9 @@ class Transport:
                 reason = redact(str(error)) or type(error).__name__
                 if call.has_sent:
                     raise NoAnswer(f"{name}: no whole answer: {reason}") from None
-                raise NothingSent(f"{name}: not sent: {reason}") from None
+                # TLS libraries tell this case apart by their words only.
+                kind = GatewayNotTrusted if "certificate" in reason.lower() else NothingSent
+                raise kind(f"{name}: not sent: {reason}") from None
             finally:
                 current_call.reset(before)
         if answer.status == httpx.codes.TOO_MANY_REQUESTS:

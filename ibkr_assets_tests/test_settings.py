@@ -1,0 +1,83 @@
+"""Settings: where a value may come from, and what is refused before anything starts."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.domain.order import Mode
+from ibkr_assets.settings import STACK_FILE, load
+
+
+def test_a_fresh_checkout_rehearses_and_allows_nothing(tmp_path: Path) -> None:
+    settings = load({"IBKR_ASSETS_DATA_DIR": str(tmp_path)})
+    assert settings.mode is Mode.DRY_RUN
+    assert settings.risk.allowed_symbols == ()
+    assert settings.database.url is None
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "platform.yaml"
+    file.write_text("risk: {max_order_value_usd: 4000, may_short: true}\nmode: sim\n")
+    settings = load(
+        {
+            "IBKR_ASSETS_CONFIG": str(file),
+            "IBKR_ASSETS_DATA_DIR": str(tmp_path),
+            "IBKR_ASSETS__RISK__MAX_ORDER_VALUE_USD": "2500",
+            "IBKR_ASSETS__RISK__ALLOWED_SYMBOLS": '["AAPL"]',
+        }
+    )
+    assert settings.risk.max_order_value_usd == Decimal(2500)
+    assert settings.risk.may_short
+    assert settings.risk.allowed_symbols == ("AAPL",)
+    assert settings.mode is Mode.SIM
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"IBKR_ASSETS_DRY_RUN": "false"}, "IBKR_ASSETS_DRY_RUN: unknown variable"),
+        ({"IBKR_ASSETS__RISK__MAX_ORDR_VALUE": "1"}, "unknown setting risk.max_ordr_value"),
+        ({"IBKR_ASSETS_MODE": "life"}, "mode: .*got 'life'"),
+        ({"IBKR_ASSETS__RISK__MAX_ORDER_VALUE_USD": "-5"}, "risk.max_order_value_usd: .*got '-5'"),
+        ({"IBKR_ASSETS_CONFIG": "/nowhere/at/all.yaml"}, "no such file"),
+        ({"IBKR_ASSETS_MODE": "live", "IBKR_ASSETS_CLOCK_URL": "http://127.0.0.1:1/clock"}, "clock_url is refused"),
+        ({"IBKR_ASSETS_MODE": "paper", "IBKR_ASSETS_GATEWAY_URL": "http://127.0.0.1:1/v1/api"}, "must be https"),
+        ({"IBKR_ASSETS_MODE": "paper", "IBKR_ASSETS_CRASH": "send.begun:1"}, "crash is refused"),
+        ({"IBKR_ASSETS_CRASH": "send.begun:1"}, "mode sim only"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(environment: dict[str, str], words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=words) as refused:
+        load({"IBKR_ASSETS_DATA_DIR": str(tmp_path), **environment})
+    assert "\n" not in str(refused.value)
+    assert refused.value.exit_code == 78
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("mode: [sim\n", "line 2"), ("- sim\n", "expected a mapping"), ("mod: sim\n", "mod: unknown setting")],
+)
+def test_a_file_that_cannot_be_read_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "platform.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=words):
+        load({"IBKR_ASSETS_CONFIG": str(file), "IBKR_ASSETS_DATA_DIR": str(tmp_path)})
+
+
+def test_a_password_in_a_wrong_database_url_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "platform.yaml"
+    file.write_text("database: {url: {password: hunter2}}\n")
+    with pytest.raises(ConfigurationError) as refused:
+        load({"IBKR_ASSETS_CONFIG": str(file), "IBKR_ASSETS_DATA_DIR": str(tmp_path)})
+    assert "hunter2" not in str(refused.value)
+
+
+def test_what_a_stack_left_behind_counts_no_more(tmp_path: Path) -> None:
+    left = {"pid": 1, "environment": {"IBKR_ASSETS_MODE": "sim", "IBKR_ASSETS_ACCOUNT": "DU1"}}
+    (tmp_path / STACK_FILE).write_text(json.dumps(left))
+    assert load({"IBKR_ASSETS_DATA_DIR": str(tmp_path)}).mode is Mode.DRY_RUN
