@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from ibkr_assets.adapters.ibkr.client import shared_limiter
 from ibkr_assets.domain.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -91,9 +92,12 @@ def net_liquidation(layout: Layout) -> Decimal:
     verify = ssl.create_default_context(cafile=str(Path(pem))) if pem else True
     try:
         with httpx.Client(base_url=base, timeout=30, trust_env=False, verify=verify) as client:
-            # IBKR answers this once /portfolio/accounts was asked in the session. The submitter has; asking again
-            # within five seconds of it would be refused, and shut all of us out.
-            answer = client.get(f"/portfolio/{layout.account}/summary")
+            # The limits are those of the login, so this read takes its turn among the submitter's. IBKR answers it
+            # once /portfolio/accounts was asked in the session, which the submitter has done.
+            path = f"/portfolio/{layout.account}/summary"
+            with shared_limiter(base).permit("GET", path.lstrip("/"), max_wait_s=30) as permit:
+                permit.sent()
+                answer = client.get(path)
             answer.raise_for_status()
             return Decimal(str(answer.json()["netliquidation"]["amount"]))
     except (httpx.HTTPError, KeyError, ValueError, ArithmeticError) as error:

@@ -54,7 +54,7 @@ def market_data(
     429. `pace` above 1 is for a simulated gateway that keeps IBKR's limits at that pace. Raises ConfigurationError for
     a URL, file or pin that cannot be used.
     """
-    limiter = _limiter(url, first_penalty_s, pace)
+    limiter = shared_limiter(url, first_penalty_s=first_penalty_s, pace=pace)
     transport = Transport(
         url, ca=ca, limiter=limiter, connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s
     )
@@ -73,14 +73,15 @@ def broker(
     pace: float = 1.0,
 ) -> IbkrBroker:
     """The order side of the gateway, for the one pinned account; nothing is sent yet. Otherwise as `market_data`."""
-    limiter = _limiter(url, first_penalty_s, pace)
+    limiter = shared_limiter(url, first_penalty_s=first_penalty_s, pace=pace)
     transport = Transport(
         url, ca=ca, limiter=limiter, connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s
     )
     return IbkrBroker(Session(transport, account=account), account, order_timeout_s)
 
 
-def _limiter(url: str, first_penalty_s: float, pace: float) -> Limiter:
+def shared_limiter(url: str, *, first_penalty_s: float = FIRST_PENALTY_S, pace: float = 1.0) -> Limiter:
+    """The limiter of the gateway at `url`, shared by all processes of this user on the machine."""
     return Limiter(FileState(url.rstrip("/")), first_penalty_s=first_penalty_s, pace=pace)
 
 
