@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from ibkr_assets import bootstrap
+from ibkr_assets.adapters.ibkr.transport import GatewayNotTrusted
 from ibkr_assets.domain.errors import ConfigurationError, LoginRequired, PlatformError, Unavailable
 from ibkr_assets.domain.order import account_ref
 from ibkr_assets.settings import Settings
@@ -50,9 +51,9 @@ def require_gateway(settings: Settings) -> None:
         session = bootstrap.bar_source(settings).session()
     except LoginRequired:
         raise
+    except GatewayNotTrusted as error:
+        raise ConfigurationError(f"gateway.ca: {url} is not trusted ({error})") from None
     except Unavailable as error:
-        if error.exit_code == ConfigurationError.exit_code:
-            raise ConfigurationError(f"gateway.ca: {url} is not trusted ({error})") from None
         raise Unavailable(f"gateway.url: {url} does not answer ({error}); start that gateway, or unset it") from None
     if not session.is_logged_in:
         page = (url or "").removesuffix("/v1/api")
