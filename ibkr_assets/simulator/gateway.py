@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.simulator.clock import RunningClock
-from ibkr_assets.simulator.faults import FaultBoard
+from ibkr_assets.simulator.faults.board import FaultBoard
 from ibkr_assets.simulator.ledger import Ledger
 from ibkr_assets.simulator.options import GatewayOptions
 from ibkr_assets.simulator.pacing import Pacer

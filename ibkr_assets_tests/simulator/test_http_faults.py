@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -94,3 +95,35 @@ def test_a_fault_can_be_aimed_at_other_routes_and_taken_away(gateway_process: Ru
 def test_a_fault_that_cannot_be_is_refused(gateway_process: RunningGateway, spec: dict[str, object]) -> None:
     with pytest.raises(httpx.HTTPStatusError, match="400"):
         gateway_process.admin("POST", "/admin/fault", spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        ({"id": "F5", "delay": 1}, "delay"),
+        ({"id": "F5", "delay_s": "soon"}, "delay_s"),
+        ({"id": "F5", "routes": ["sumbit"]}, "sumbit"),
+        ({"id": "F5", "from": "2012-10-01T13:00:00"}, "from"),
+        ({"id": "F5", "from": "2012-10-01T13:00:00Z", "to": "2012-10-01T13:00:00Z"}, "to"),
+    ],
+)
+def test_what_is_wrong_with_an_order_to_arm_is_named(
+    gateway_process: RunningGateway, spec: dict[str, object], named: str
+) -> None:
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        gateway_process.admin("POST", "/admin/fault", spec)
+    assert refused.value.response.json()["error"].startswith((f"{named}:", f"routes: no route '{named}'"))
+
+
+def test_a_fault_strikes_in_its_window_of_market_time_and_at_no_other(
+    gateway_process: RunningGateway, api: Api
+) -> None:
+    now = gateway_process.now()
+    begins, ends = (now + timedelta(seconds=s) for s in (10, 20))
+    window = {"from": begins.isoformat(), "to": ends.isoformat()}
+    gateway_process.arm_fault("F21", routes=["tickle"], **window)
+    seen = []
+    for _ in range(3):
+        seen += [api.get("/tickle").status_code, api.get("/tickle").status_code]
+        gateway_process.step_clock(10)
+    assert seen == [200, 200, 401, 401, 200, 200]

@@ -17,7 +17,9 @@ from starlette.types import Receive, Scope, Send
 from ibkr_assets.simulator.book import VenueOrder
 from ibkr_assets.simulator.clock import BackwardsInTime
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, Needs, Routes
-from ibkr_assets.simulator.faults import ArmedFault, UnknownFault
+from ibkr_assets.simulator.face.routes import API_ROUTES
+from ibkr_assets.simulator.faults.board import ArmedFault
+from ibkr_assets.simulator.faults.fault import UnknownFault
 from ibkr_assets.simulator.gateway import Gateway
 from ibkr_assets.simulator.sessions import Brokerage
 
@@ -177,8 +179,13 @@ def move_position(call: Call) -> Answer:
 
 
 def arm_fault(call: Call) -> Answer:
-    """Arms a fault of the table; see `faults.FaultBoard.arm` for the fields."""
-    return Answer(_describe_fault(call.gateway.faults.arm(call.json_object())))
+    """Arms a fault of the table; see `FaultBoard.arm` for the fields."""
+    body = call.json_object()
+    routes = body.get("routes")
+    for name in routes if isinstance(routes, list) else ():
+        if name not in API_ROUTES.names:
+            raise BadRequest(f"routes: no route {name!r}; known are {', '.join(sorted(API_ROUTES.names))}")
+    return Answer(_describe_fault(call.gateway.faults.arm(body)))
 
 
 def read_faults(call: Call) -> Answer:
@@ -195,8 +202,11 @@ def disarm_fault(call: Call) -> Answer:
 
 def _describe_fault(armed: ArmedFault) -> dict[str, Any]:
     return {
-        "id": armed.fault.id, "effect": armed.fault.effect.value, "nth": armed.nth, "probability": armed.probability,
-        "times": armed.times, "booked": armed.is_booked, "delay_s": armed.delay_s, "struck": armed.struck,
+        "id": armed.fault.id, "title": armed.fault.title, "kind": armed.fault.kind.value, "nth": armed.nth,
+        "probability": armed.probability, "times": armed.times, "booked": armed.is_booked, "delay_s": armed.delay_s,
+        "from": None if armed.begins is None else armed.begins.isoformat(),
+        "to": None if armed.ends is None else armed.ends.isoformat(), "parameters": armed.options,
+        "chances": armed.chances, "struck": armed.struck,
     }  # fmt: skip
 
 

@@ -8,40 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from starlette.routing import compile_path
 
+from ibkr_assets.simulator.answers import Answer, refusal
 from ibkr_assets.simulator.gateway import Gateway
+
+__all__ = ["Answer", "BadRequest", "Call", "Handler", "Needs", "Routes", "refusal"]
 
 
 class BadRequest(Exception):
     """The request cannot be understood: a 400 with this text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """`body` becomes JSON unless it is bytes already. `delay_s` is how long the answer is held back."""
-
-    body: Any = None
-    status: int = 200
-    media: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    delay_s: float = 0.0
-
-    @property
-    def content(self) -> bytes:
-        """The body's bytes. A number that is no JSON number raises ValueError."""
-        if isinstance(self.body, bytes):
-            return self.body
-        return json.dumps(self.body, allow_nan=False, separators=(",", ":")).encode()
-
-
-def refusal(status: int, text: str) -> Answer:
-    """An error as IBKR's gateway writes it."""
-    return Answer({"error": text, "statusCode": status}, status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +82,11 @@ class Routes:
             (methods.split(), compile_path(path)[0], name, handler, needs)
             for methods, path, name, handler, needs in table
         ]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all routes."""
+        return frozenset(name for _, _, name, _, _ in self._routes)
 
     def find(self, method: str, path: str) -> tuple[str, Handler, Needs, dict[str, str]] | int:
         """Name, handler, needs and path parts; or the status 404 or 405."""

@@ -7,8 +7,7 @@ a request means is the handlers' work.
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,46 +15,41 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, Handler, Needs, Routes, refusal
-from ibkr_assets.simulator.face.strikes import answer_of
-from ibkr_assets.simulator.faults import Effect
+from ibkr_assets.simulator.face.strikes import Line
+from ibkr_assets.simulator.faults.fault import Situation
 from ibkr_assets.simulator.gateway import Gateway
 from ibkr_assets.simulator.pacing import HISTORY_CONCURRENT
 
 PREFIX = "/v1/api"
-_RESET_BOUND_S = 5.0
 _TOO_MANY_CHARTS = "Too many history charts requests, please try again later."
 
 
 class Connections:
-    """Open connections by peer, so that one can be reset in the middle of a request."""
+    """Open connections by peer, so that one can be written to, or ended, past the HTTP server."""
 
     def __init__(self) -> None:
-        self._transports: dict[tuple[str, int], tuple[asyncio.Transport, asyncio.Event]] = {}
+        self._lines: dict[tuple[str, int], Line] = {}
 
     def protocol(self) -> type[HttpToolsProtocol]:
         """A protocol class that keeps this list."""
-        transports = self._transports
+        lines = self._lines
 
         class ListedProtocol(HttpToolsProtocol):
             def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
                 super().connection_made(transport)
                 if self.client is not None:
-                    transports[self.client] = transport, asyncio.Event()
+                    lines[self.client] = Line(transport)
 
             def connection_lost(self, exc: Exception | None) -> None:
                 super().connection_lost(exc)
-                if self.client in transports:
-                    transports.pop(self.client)[1].set()
+                if self.client in lines:
+                    lines.pop(self.client).lost.set()
 
         return ListedProtocol
 
-    async def reset(self, peer: tuple[str, int]) -> None:
-        """End a connection with a TCP reset: no byte of an answer, and no orderly end."""
-        transport, lost = self._transports[peer]
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-        # The server must know that the connection is gone before the request ends, or it would answer a 500 itself.
-        await asyncio.wait_for(lost.wait(), _RESET_BOUND_S)
+    def line(self, peer: tuple[str, int]) -> Line | None:
+        """The connection of a client, or None when it has ended."""
+        return self._lines.get(peer)
 
 
 class ApiShell:
@@ -85,9 +79,15 @@ class ApiShell:
         answer = await self._answer(request, found, body, port)
         if answer.delay_s:
             await asyncio.sleep(answer.delay_s)
-        if answer.body is Effect.RESET:
-            gateway.wirelog.answer(row, "reset", b"")
-            await self._connections.reset((host, port))
+        if answer.delivery is not None:
+            has_status = not answer.delivery.is_headless
+            gateway.wirelog.answer(
+                row, answer.status if has_status else "reset" if answer.delivery.is_reset else "silence",
+                answer.content if has_status else b"",
+            )  # fmt: skip
+            line = self._connections.line((host, port))
+            if line is not None:
+                await line.deliver(answer)
             return
         content = answer.content
         gateway.wirelog.answer(row, answer.status, content)
@@ -104,46 +104,49 @@ class ApiShell:
         if not gateway.pacer.admits(route, gateway.mono()):
             return refusal(429, "Too Many Requests")
         gateway.tick()
-        struck = gateway.faults.strikes(route, is_after=False)
+        params = {} if isinstance(found, int) else found[3]
+        situation = Situation(gateway, route, request.method, params, dict(request.query_params), body)
+        struck = gateway.faults.strike_instead(situation)
         if struck is not None:
-            return answer_of(struck)
+            gateway.ledger.flush()
+            return struck
         if isinstance(found, int):
             return refusal(found, "Not Found" if found == 404 else "Method Not Allowed")
-        call = Call(gateway, route, found[3], dict(request.query_params), body, port)
+        call = Call(gateway, route, params, situation.query, body, port)
         if route == "history":
-            return await self._answer_history(call, found[1], found[2])
-        return self._handle(call, found[1], found[2])
+            return await self._answer_history(call, found[1], found[2], situation)
+        return self._handle(call, found[1], found[2], situation)
 
-    async def _answer_history(self, call: Call, handler: Handler, needs: Needs) -> Answer:
+    async def _answer_history(self, call: Call, handler: Handler, needs: Needs, situation: Situation) -> Answer:
         gateway = self._gateway
         if gateway.history_running >= HISTORY_CONCURRENT:
             return Answer({"error": _TOO_MANY_CHARTS}, 429)
         gateway.history_running += 1
         try:
             await asyncio.sleep(gateway.options.history_latency_s)
-            return self._handle(call, handler, needs)
+            return self._handle(call, handler, needs, situation)
         finally:
             gateway.history_running -= 1
 
-    def _handle(self, call: Call, handler: Handler, needs: Needs) -> Answer:
+    def _handle(self, call: Call, handler: Handler, needs: Needs, situation: Situation) -> Answer:
         gateway = self._gateway
         gateway.session.touch(gateway.mono())
         missing = _what_is_missing(gateway, needs)
         if missing is not None:
             return missing
-        accepted_before = gateway.venue.book.order_count
+        book = gateway.venue.book
+        accepted_before = book.order_count
         gateway.peer_port = call.peer_port
         try:
             answer = handler(call)
         except BadRequest as error:
             answer = refusal(400, str(error))
+        else:
+            accepted = next(reversed(book.orders.values())) if book.order_count > accepted_before else None
+            answer = gateway.faults.strike_after(replace(situation, answer=answer, accepted=accepted))
         finally:
             gateway.peer_port = None
             gateway.ledger.flush()
-        if gateway.venue.book.order_count > accepted_before:
-            struck = gateway.faults.strikes(call.route, is_after=True)
-            if struck is not None:
-                return answer_of(struck)
         return answer
 
 
