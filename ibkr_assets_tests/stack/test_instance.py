@@ -20,6 +20,18 @@ def test_the_file_at_the_top_is_the_configuration_without_storage() -> None:
     assert "storage" not in config
 
 
+def test_the_containers_differ_only_in_where_runs_start_and_where_things_are_kept() -> None:
+    containers = yaml.safe_load((ROOT / "docker" / "dagster.yaml").read_text())
+    of_their_own = {"storage", "local_artifact_storage", "compute_logs"}
+    config = instance_config()
+    assert set(containers) - set(config) == of_their_own
+    assert set(config) - set(containers) == {"run_launcher"}
+    assert {name: containers[name] for name in containers if name in config} == {
+        name: config[name] for name in config if name != "run_launcher"
+    }
+    assert containers["storage"] == {"postgres": {"postgres_url": {"env": "DAGSTER_PG_URL"}}}
+
+
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"])
 def test_the_driver_that_dagster_needs_is_named(scheme: str) -> None:
     config = instance_config(postgres_url=f"{scheme}://user:secret@localhost:5432/dagster")
