@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         PlaceAnswer,
         Quote,
         SessionStatus,
+        StreamNews,
     )
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
@@ -75,7 +76,7 @@ class Broker(Protocol):
     def session(self) -> SessionStatus: ...
 
     def keep_alive(self) -> SessionStatus:
-        """IBKR's tickle; wanted about once a minute."""
+        """IBKR's tickle, wanted about once a minute; the status names the session. Called from another thread."""
 
     def session_id(self) -> str:
         """The gateway's session identity; another one means that lists of the old session are gone."""
@@ -85,6 +86,9 @@ class Broker(Protocol):
 
     def reply(self, reply_id: str, *, is_confirmed: bool) -> PlaceAnswer:
         """Answer a question, once."""
+
+    def modify(self, broker_order_id: str, ticket: OrderTicket) -> PlaceAnswer:
+        """Replace an order by the whole ticket, once. It may be asked about and answered as a placement is."""
 
     def cancel(self, broker_order_id: str) -> CancelAnswer:
         """Ask for a cancel, once."""
@@ -103,6 +107,18 @@ class Broker(Protocol):
     def cash_ledger(self) -> CashLedger: ...
 
     def quotes(self, instruments: Sequence[Instrument]) -> dict[int, Quote]: ...
+
+
+class OrderStream(Protocol):
+    """The broker's stream of order events: reasons to read sooner, never evidence. All works without it."""
+
+    def start(self) -> None:
+        """Follow it in the background, and again whenever it ends."""
+
+    def news(self) -> StreamNews:
+        """What was told since the last call; returns at once."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

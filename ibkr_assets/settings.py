@@ -71,6 +71,10 @@ class GatewaySettings(_Section):
     connect_timeout_s: float = Field(3.0, gt=0, le=30)
     read_timeout_s: float = Field(10.0, gt=0, le=60, description="whole time of a read")
     order_timeout_s: float = Field(15.0, gt=0, le=60, description="whole time of an order call")
+    may_compete: bool = Field(
+        default=False, description="take the brokerage session from another platform of this user, at most once an hour"
+    )
+    has_stream: bool = Field(default=True, description="follow the websocket, so that fills are read as they happen")
 
 
 class MarketSettings(_Section):

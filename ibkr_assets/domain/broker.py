@@ -112,12 +112,26 @@ class BrokerOrder:
     text: str = ""
 
 
+class Presence(StrEnum):
+    """Whether the broker has an order. UNKNOWN is an answer too: an empty list proves nothing by itself."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class OrdersRead:
     """One read of the order list. Only with `is_snapshot` does the absence of an order mean anything."""
 
     orders: tuple[BrokerOrder, ...]
     is_snapshot: bool
+
+    def presence(self, client_order_id: str) -> Presence:
+        """Whether this read shows an order of ours. A row is one also where the list is not whole."""
+        if any(row.client_order_id == client_order_id for row in self.orders):
+            return Presence.YES
+        return Presence.NO if self.is_snapshot else Presence.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +144,8 @@ class SessionStatus:
     is_established: bool
     is_competing: bool
     message: str = ""
+    session_id: str | None = None  #: a name of the gateway's session, where the answer told it
+
 
     @property
     def is_ready(self) -> bool:
@@ -141,6 +157,21 @@ class SessionStatus:
             and self.is_established
             and not self.is_competing
         )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamNews:
+    """What the broker's stream told since it was last asked: reasons to read sooner, never evidence.
+
+    `has_gap`: it began anew, and what happened before was not told. `is_troubled`: it ended, or said that the
+    session is not ours any more. `changed_orders` are broker order ids. `has_fills`: there are executions to read.
+    """
+
+    is_up: bool = False
+    has_gap: bool = False
+    is_troubled: bool = False
+    changed_orders: frozenset[str] = frozenset()
+    has_fills: bool = False
 
 
 @dataclass(frozen=True, slots=True)

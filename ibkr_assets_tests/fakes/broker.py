@@ -130,7 +130,7 @@ class FakeBroker:
 
     def keep_alive(self) -> SessionStatus:
         self._call("keep_alive")
-        return self.status
+        return replace(self.status, session_id=self.gateway_session)
 
     def session_id(self) -> str:
         self._call("session_id")
@@ -174,6 +174,15 @@ class FakeBroker:
             return self._ask(asked.ticket, asked.rest)
         order_id = self._accept(asked.ticket)
         return Ambiguous("timed out", None) if word == "lost" else Acknowledged(order_id, "PreSubmitted")
+
+    def modify(self, broker_order_id: str, ticket: OrderTicket) -> PlaceAnswer:
+        self.calls.append("modify")
+        row = self.rows.get(broker_order_id)
+        if row is None or row.status in (BrokerOrderStatus.FILLED, BrokerOrderStatus.CANCELLED):
+            return Rejected("Order is inactive", 400)
+        self.rows[broker_order_id] = replace(row, quantity=ticket.quantity)
+        self.tickets[ticket.client_order_id] = ticket
+        return Acknowledged(broker_order_id, str(row.status))
 
     def cancel(self, broker_order_id: str) -> CancelAnswer:
         self.calls.append("cancel")

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ibkr_assets.adapters.ibkr import parse, payloads
-from ibkr_assets.adapters.ibkr.session import error_text
+from ibkr_assets.adapters.ibkr.answers import accept, error_text
 from ibkr_assets.adapters.ibkr.transport import segment
 from ibkr_assets.domain.errors import BrokerRefusal, Unavailable, UnreadableAnswer
 
@@ -53,7 +53,7 @@ class AccountReads:
             if not self._session.status().is_ready:
                 raise Unavailable(f"order status: the gateway answered {answer.status} and its session is not ready")
             return None
-        value = self._session.accept(answer, path)
+        value = accept(answer, path)
         order = payloads.read(payloads.OrderStatus, value, "order status")
         if order.account not in (None, self._account):
             raise UnreadableAnswer("order status: of another account")

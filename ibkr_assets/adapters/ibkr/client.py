@@ -15,6 +15,7 @@ from ibkr_assets.adapters.ibkr.orders import OrderDesk
 from ibkr_assets.adapters.ibkr.pacing import FIRST_PENALTY_S, Limiter
 from ibkr_assets.adapters.ibkr.pacing_state import FileState
 from ibkr_assets.adapters.ibkr.session import Session
+from ibkr_assets.adapters.ibkr.stream import GatewayStream
 from ibkr_assets.adapters.ibkr.transport import Transport
 
 if TYPE_CHECKING:
@@ -45,20 +46,23 @@ def market_data(
     calendar: Calendar,
     connect_timeout_s: float,
     read_timeout_s: float,
+    may_compete: bool = False,
     first_penalty_s: float = FIRST_PENALTY_S,
     pace: float = 1.0,
 ) -> IbkrMarketData:
     """Market data of the gateway at `url` (up to and including /v1/api); nothing is sent yet.
 
     `read_timeout_s` is for one try; a read that fails is tried three times. `first_penalty_s` is the silence after a
-    429. `pace` above 1 is for a simulated gateway that keeps IBKR's limits at that pace. Raises ConfigurationError for
+    429. `may_compete` allows to take the session from another platform.
+
+    `pace` above 1 is for a simulated gateway that keeps IBKR's limits at that pace. Raises ConfigurationError for
     a URL, file or pin that cannot be used.
     """
     limiter = shared_limiter(url, first_penalty_s=first_penalty_s, pace=pace)
     transport = Transport(
         url, ca=ca, limiter=limiter, connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s
     )
-    return IbkrMarketData(Session(transport, account=None), clock, calendar)
+    return IbkrMarketData(Session(transport, account=None, may_compete=may_compete), clock, calendar)
 
 
 def broker(
@@ -69,6 +73,7 @@ def broker(
     connect_timeout_s: float,
     read_timeout_s: float,
     order_timeout_s: float,
+    may_compete: bool = False,
     first_penalty_s: float = FIRST_PENALTY_S,
     pace: float = 1.0,
 ) -> IbkrBroker:
@@ -77,7 +82,16 @@ def broker(
     transport = Transport(
         url, ca=ca, limiter=limiter, connect_timeout_s=connect_timeout_s, read_timeout_s=read_timeout_s
     )
-    return IbkrBroker(Session(transport, account=account), account, order_timeout_s)
+    return IbkrBroker(Session(transport, account=account, may_compete=may_compete), account, order_timeout_s)
+
+
+def stream(
+    side: IbkrBroker, url: str, *, ca: str | None, connect_timeout_s: float, pace: float = 1.0
+) -> GatewayStream:
+    """The websocket of the same gateway and session; nothing is sent before its `start`."""
+    return GatewayStream(
+        url, ca=ca, session=side.sessions, account=side.account, connect_timeout_s=connect_timeout_s, pace=pace
+    )
 
 
 def shared_limiter(url: str, *, first_penalty_s: float = FIRST_PENALTY_S, pace: float = 1.0) -> Limiter:
@@ -90,6 +104,7 @@ class IbkrBroker:
 
     def __init__(self, session: Session, account: str, order_timeout_s: float) -> None:
         self.sessions = session
+        self.account = account
         self.reads = AccountReads(session, account)
         self._desk = OrderDesk(session, account, order_timeout_s)
 
@@ -116,6 +131,10 @@ class IbkrBroker:
     def reply(self, reply_id: str, *, is_confirmed: bool) -> PlaceAnswer:
         """See `ports.Broker.reply`."""
         return self._desk.reply(reply_id, is_confirmed=is_confirmed)
+
+    def modify(self, broker_order_id: str, ticket: OrderTicket) -> PlaceAnswer:
+        """See `ports.Broker.modify`."""
+        return self._desk.modify(broker_order_id, ticket)
 
     def cancel(self, broker_order_id: str) -> CancelAnswer:
         """See `ports.Broker.cancel`."""

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from ibkr_assets.adapters.ibkr import payloads
+from ibkr_assets.adapters.ibkr.answers import error_text, is_transient
 from ibkr_assets.adapters.ibkr.forms import utc_text
-from ibkr_assets.adapters.ibkr.session import error_text, is_transient
 from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
 from ibkr_assets.domain.errors import BrokerRefusal, InputError, UnreadableAnswer
 

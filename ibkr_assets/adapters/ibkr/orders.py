@@ -1,6 +1,6 @@
 """Orders out, and every shape of answer told apart. Nothing here is ever sent twice.
 
-What goes here: place, reply, cancel, and what their answers prove. What to do about an answer goes to
+What goes here: place, modify, reply, cancel, and what their answers prove. What to do about an answer goes to
 `execution`. An answer that does not prove one of the known outcomes is `Ambiguous`; silence is, too.
 """
 
@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 import httpx
 
 from ibkr_assets.adapters.ibkr import parse
+from ibkr_assets.adapters.ibkr.answers import is_about_session
 from ibkr_assets.adapters.ibkr.forms import whole
 from ibkr_assets.adapters.ibkr.pacing import PacedOut
-from ibkr_assets.adapters.ibkr.session import Session, is_about_session
+from ibkr_assets.adapters.ibkr.session import Session
 from ibkr_assets.adapters.ibkr.transport import Answer, NoAnswer, NothingSent, redact, segment
 from ibkr_assets.domain.broker import (
     Acknowledged,
@@ -69,12 +70,28 @@ class OrderDesk:
         path = f"iserver/reply/{segment(reply_id)}"
         return self._send("POST", path, {"confirmed": is_confirmed}, lambda a: judge_placing(a, self._account, None))
 
+    def modify(self, broker_order_id: str, ticket: OrderTicket) -> PlaceAnswer:
+        """See `ports.Broker.modify`. Raises ValueError as `place` and `cancel`.
+
+        The bare order with every field, as IBKR wants it: no list, no difference, and no client order id, which
+        belongs to the order already and must not be registered twice.
+        """
+        if ticket.account != self._account:
+            raise ValueError("account: the ticket's is not the pinned one")
+        body = parse.order_body(ticket)
+        del body["cOID"]
+        path = self._order_path(broker_order_id)
+        return self._send("POST", path, body, lambda a: judge_modifying(a, self._account, broker_order_id))
+
     def cancel(self, broker_order_id: str) -> CancelAnswer:
         """See `ports.Broker.cancel`. Raises ValueError for anything but a positive number: -1 would cancel all."""
+        path = self._order_path(broker_order_id)
+        return self._send("DELETE", path, None, lambda answer: judge_cancel(answer, self._account, broker_order_id))
+
+    def _order_path(self, broker_order_id: str) -> str:
         if not re.fullmatch(r"[1-9][0-9]{0,18}", broker_order_id):
             raise ValueError(f"broker_order_id: a positive number, got {broker_order_id!r}")
-        path = f"iserver/account/{segment(self._account)}/order/{broker_order_id}"
-        return self._send("DELETE", path, None, lambda answer: judge_cancel(answer, self._account, broker_order_id))
+        return f"iserver/account/{segment(self._account)}/order/{broker_order_id}"
 
     def _send(self, method: str, path: str, body: Any, judge: Callable[[Answer], T]) -> T | NotSent | Ambiguous:
         try:
@@ -109,6 +126,14 @@ def judge_placing(answer: Answer, account: str, client_order_id: str | None) -> 
     if "order_id" in row:
         return _order_row(row, answer, account, client_order_id)
     return _question(row) or _unknown_shape(answer)
+
+
+def judge_modifying(answer: Answer, account: str, broker_order_id: str) -> PlaceAnswer:
+    """What an answer to a modification proves. The order it names must be the one that was meant."""
+    judged = judge_placing(answer, account, None)
+    if isinstance(judged, Acknowledged) and judged.broker_order_id != broker_order_id:
+        return Ambiguous("a modification of another order was answered", answer.status)
+    return judged
 
 
 def judge_cancel(answer: Answer, account: str, broker_order_id: str) -> CancelAnswer:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ibkr_assets.adapters.ibkr.logins import Logins
 from ibkr_assets.adapters.ibkr.pacing_state import MemoryState, Sent, State
 from ibkr_assets.domain.errors import Unavailable
 
@@ -57,10 +58,8 @@ def _rule(name: str, pattern: str, limit: int, window_s: float) -> Rule:
     return Rule(name, re.compile(pattern), limit, window_s)
 
 
-LOGIN_RULE = "login"
-
-#: IBKR's published limits ("Pacing Limitations" of the Web API v1 documentation). The last one is ours: a login that
-#: does not work is not tried more often than this, so that a dead session never hammers IBKR's login.
+#: IBKR's published limits ("Pacing Limitations" of the Web API v1 documentation). The last one is ours: a login is
+#: not tried more often than this, whether it works or not, so that a session that comes and goes never hammers IBKR.
 RULES = (
     _rule("all", r".", 10, 1.0),
     _rule("orders", r"^GET iserver/account/orders$", 1, 5.0),
@@ -76,7 +75,7 @@ RULES = (
     _rule("performance summary", r" pa/summary$", 1, 900.0),
     _rule("transactions", r" pa/transactions$", 1, 900.0),
     _rule("notifications", r" fyi/", 1, 1.0),
-    _rule(LOGIN_RULE, r"^POST iserver/auth/ssodh/init$", 6, 3600.0),
+    _rule("login", r"^POST iserver/auth/ssodh/init$", 6, 3600.0),
 )
 _HISTORY = re.compile(r" (iserver/marketdata|hmds)/history$")
 _tokens = itertools.count()
@@ -109,6 +108,7 @@ class Limiter:
         self._sleep = sleep
         self._first_penalty_s = first_penalty_s / pace
         self._pace = pace
+        self.logins = Logins(self._state, clock, pace)
         self._round_trips: dict[str, deque[float]] = {}
         self._round_trips_lock = threading.Lock()
 
@@ -203,12 +203,16 @@ class Limiter:
             last.append(round_trip_s)
             return round_trip_s - min(last)
 
-    def refund_login(self) -> None:
-        """Take the newest login off the log: it worked, and the limit is against logins that do not."""
+    def note_alive(self) -> None:
+        """A keep-alive of this login was answered well, by whichever process."""
         with self._state.locked() as sent:
-            stamps = sent.stamps.get(LOGIN_RULE, {})
-            if stamps:
-                del stamps[max(stamps, key=stamps.__getitem__)]
+            sent.alive_at = self._clock()
+
+    def alive_age_s(self) -> float | None:
+        """Seconds since the last keep-alive of any process that was answered well; None where none is known."""
+        with self._state.locked() as sent:
+            age_s = None if sent.alive_at is None else self._clock() - sent.alive_at
+        return age_s if age_s is not None and age_s >= 0 else None  # a later one is of before the machine's start
 
     def penalise(self) -> None:
         """A 429 came: nothing at all leaves for a while. Further 429s of requests already under way do not add."""

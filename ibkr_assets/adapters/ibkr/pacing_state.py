@@ -12,13 +12,17 @@ import json
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.domain.errors import ConfigurationError, Unavailable
+
+_STILL_LOGGING_IN = "another process is still opening the brokerage session of this login"
+_LOOK_S = 0.1
 
 
 @dataclass(slots=True)
@@ -26,7 +30,8 @@ class Sent:
     """What was sent, by the name of the rule it counts for, and who waits; everything by the token of a request.
 
     `stamps` are the latest times at which the gateway can have seen a request; `queues` hold who waits, in order of
-    arrival, with the time each was last seen waiting; `slots` the times until which a concurrent slot is held.
+    arrival, with the time each was last seen waiting; `slots` the times until which a concurrent slot is held. The
+    last four are the login's (`logins`) and its keep-alive's.
     """
 
     stamps: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -34,6 +39,10 @@ class Sent:
     slots: dict[str, float] = field(default_factory=dict)
     shut_until: float = 0.0
     strikes: int = 0
+    login_failures: int = 0
+    login_at: float = 0.0
+    competed_at: float | None = None
+    alive_at: float | None = None
 
 
 class State(Protocol):
@@ -42,6 +51,9 @@ class State(Protocol):
     def locked(self) -> AbstractContextManager[Sent]:
         """What was sent, held until the block ends."""
 
+    def login_turn(self, bound_s: float) -> AbstractContextManager[bool]:
+        """One login at a time; yields True when another one was at it. Raises Unavailable after `bound_s`."""
+
 
 class MemoryState:
     """For one process alone."""
@@ -49,12 +61,24 @@ class MemoryState:
     def __init__(self) -> None:
         self._sent = Sent()
         self._lock = threading.Lock()
+        self._login_lock = threading.Lock()
 
     @contextmanager
     def locked(self) -> Iterator[Sent]:
         """Hold the lock of this object."""
         with self._lock:
             yield self._sent
+
+    @contextmanager
+    def login_turn(self, bound_s: float) -> Iterator[bool]:
+        """Hold the login's lock of this object."""
+        was_free = self._login_lock.acquire(blocking=False)
+        if not was_free and not self._login_lock.acquire(timeout=bound_s):
+            raise Unavailable(_STILL_LOGGING_IN)
+        try:
+            yield not was_free
+        finally:
+            self._login_lock.release()
 
 
 class FileState:
@@ -88,6 +112,30 @@ class FileState:
         finally:
             os.close(handle)
 
+    @contextmanager
+    def login_turn(self, bound_s: float) -> Iterator[bool]:
+        """Hold a lock beside the file, over threads and processes alike; it ends with its holder."""
+        give_up = time.monotonic() + bound_s
+        had_to_wait = False
+        handle = os.open(self._path.with_suffix(".login"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            while not _try_lock(handle):
+                had_to_wait = True
+                if time.monotonic() > give_up:
+                    raise Unavailable(_STILL_LOGGING_IN)
+                time.sleep(_LOOK_S)
+            yield had_to_wait
+        finally:
+            os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
 
 def _read(text: bytes) -> Sent:
     """A file cut short by a kill tells nothing that matters for longer than one window: start afresh."""
@@ -99,6 +147,10 @@ def _read(text: bytes) -> Sent:
             _times(values["slots"]),
             float(values["shut_until"]),
             int(values["strikes"]),
+            int(values["login_failures"]),
+            float(values["login_at"]),
+            _time(values["competed_at"]),
+            _time(values["alive_at"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return Sent()
@@ -106,3 +158,7 @@ def _read(text: bytes) -> Sent:
 
 def _times(values: dict[str, float]) -> dict[str, float]:
     return {str(token): float(at) for token, at in values.items()}
+
+
+def _time(value: float | None) -> float | None:
+    return None if value is None else float(value)

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -87,6 +88,35 @@ def trust_of(url: httpx.URL, ca: str | None) -> Trust:
         raise ConfigurationError(f"gateway.ca: cannot read certificates from {ca}: {error}") from None
 
 
+def open_socket(url: httpx.URL, trust: Trust, timeout_s: float) -> socket.socket:
+    """A connection to the host of `url`, its certificate checked, over which nothing has been sent yet.
+
+    For what is not HTTP calls (`stream`). Raises OSError, ssl.SSLError among them, and TimeoutError.
+    """
+    port = url.port or (80 if trust.context is None else 443)
+    plain = socket.create_connection((url.host, port), timeout_s)
+    if trust.context is None:
+        return plain
+    try:
+        secure = trust.context.wrap_socket(plain, server_hostname=url.host)
+    except OSError:
+        plain.close()
+        raise
+    try:
+        _check_pin(secure.getpeercert(binary_form=True), trust.pin)
+    except httpcore.ConnectError as error:
+        secure.close()
+        raise ssl.SSLError(str(error)) from None
+    return secure
+
+
+def _check_pin(shown: bytes | None, pin: bytes | None) -> None:
+    if pin is None:
+        return
+    if shown is None or not hmac.compare_digest(hashlib.sha256(shown).digest(), pin):
+        raise httpcore.ConnectError("the gateway's certificate is not the pinned one")
+
+
 def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -123,11 +153,11 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         secure = self._inner.start_tls(ssl_context, server_hostname, _left(timeout, httpcore.ConnectTimeout))
-        if self._pin is not None:
-            shown = secure.get_extra_info("socket").getpeercert(binary_form=True)
-            if shown is None or not hmac.compare_digest(hashlib.sha256(shown).digest(), self._pin):
-                secure.close()
-                raise httpcore.ConnectError("the gateway's certificate is not the pinned one")
+        try:
+            _check_pin(secure.get_extra_info("socket").getpeercert(binary_form=True), self._pin)
+        except httpcore.ConnectError:
+            secure.close()
+            raise
         return _Stream(secure, self._pin)
 
     def get_extra_info(self, info: str) -> Any:

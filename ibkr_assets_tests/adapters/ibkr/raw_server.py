@@ -35,9 +35,9 @@ class HandClock:
         self.now += seconds
 
 
-def hand_limiter() -> Limiter:
+def hand_limiter(clock: HandClock | None = None) -> Limiter:
     """The real limits, in time that passes by hand: nothing waits."""
-    clock = HandClock()
+    clock = clock or HandClock()
     return Limiter(MemoryState(), clock=clock, sleep=clock.sleep)
 
 

@@ -63,32 +63,6 @@ def test_a_session_held_elsewhere_is_not_fought_for(server: RawServer, session: 
     assert server.count(INIT) == 1
 
 
-@pytest.mark.parametrize(
-    "init",
-    [http(AWAY), http({"error": "failed to generate sso dh token"}, status=500), http(status=503), NO_BRIDGE],
-    ids=["not authenticated", "no token", "maintenance", "no bridge"],
-)
-def test_a_login_that_does_not_work_is_tried_six_times_an_hour_at_most(
-    server: RawServer, session: Session, init: bytes
-) -> None:
-    server.replies[STATUS] = http(AWAY)
-    server.replies[INIT] = init
-    for _ in range(9):
-        with pytest.raises(Unavailable) as caught:
-            session.open()
-        assert not isinstance(caught.value, LoginRequired)
-    assert server.count(INIT) == 6
-    assert "too many logins failed" in str(caught.value)
-
-
-def test_logins_that_work_are_not_counted(server: RawServer, session: Session) -> None:
-    server.replies[INIT] = http(READY)
-    for _ in range(8):
-        server.replies[STATUS] = [http(AWAY), http(READY)]
-        assert session.open().is_ready
-    assert server.count(INIT) == 8
-
-
 def test_an_old_gateway_s_status_of_four_keys_is_read(server: RawServer, session: Session) -> None:
     server.replies[STATUS] = http({"authenticated": True, "competing": False, "connected": True, "message": ""})
     assert session.status().is_ready
@@ -137,6 +111,20 @@ def test_a_session_s_identity_is_stable_and_not_the_session_itself(server: RawSe
     names = [session.identity() for _ in range(3)]
     assert names[0] == names[1] != names[2]
     assert "canary" not in names[0]
+
+
+def test_a_tickle_names_the_session_and_its_age_is_kept(server: RawServer, session: Session) -> None:
+    server.replies["POST tickle"] = [
+        http({"session": "canary", "iserver": {"authStatus": READY}}),
+        http({"session": "canary", "iserver": {"authStatus": AWAY}}),
+    ]
+    limiter = session.transport.limiter
+    assert limiter.alive_age_s() is None
+    name = session.tickle().session_id
+    assert limiter.alive_age_s() is not None
+    limiter._sleep(60)
+    assert session.tickle().session_id == name
+    assert limiter.alive_age_s() >= 60  # a session that is not ready is not kept alive
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from ibkr_assets.adapters.ibkr.session import is_transient
+from ibkr_assets.adapters.ibkr.answers import is_transient
 from ibkr_assets.adapters.ibkr.transport import (
     MAX_BODY_BYTES,
     NoAnswer,
