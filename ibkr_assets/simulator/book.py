@@ -240,6 +240,9 @@ class Book:
             order.commission -= execution.commission
             order.updated_at = record.at
 
+    def _apply_forget(self, _record: Record) -> None:
+        self.coids.clear()
+
     def _apply_position(self, record: Record) -> None:
         assert record.conid is not None
         assert record.quantity is not None

@@ -13,9 +13,11 @@ from datetime import datetime, timedelta
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.simulator.clock import RunningClock
 from ibkr_assets.simulator.faults.board import FaultBoard
+from ibkr_assets.simulator.late_orders import LateOrders
 from ibkr_assets.simulator.ledger import Ledger
 from ibkr_assets.simulator.options import GatewayOptions
 from ibkr_assets.simulator.pacing import Pacer
+from ibkr_assets.simulator.questions import Question
 from ibkr_assets.simulator.records import Record
 from ibkr_assets.simulator.sessions import GatewaySession
 from ibkr_assets.simulator.tape import Tape
@@ -33,6 +35,9 @@ class Gateway:
         self.options = options
         self.tape = tape
         self.peer_port: int | None = None
+        #: Questions that a fault puts before the broker's own at the next submission.
+        self.extra_questions: tuple[Question, ...] = ()
+        self.late = LateOrders()
         self.history_running = 0
         self.ledger = Ledger(options.state_dir)
         start = options.clock_start or tape.sessions[1].opens_at - timedelta(minutes=30)
@@ -61,6 +66,7 @@ class Gateway:
         now = self.clock.now(mono)
         if now > self.venue.now:
             is_due = mono - self._clock_noted >= _NOTE_CLOCK_EVERY_S
+            self.late.arrive(self.venue, now)
             self.venue.advance(now, is_recorded=is_due)
             self._clock_noted = mono if is_due else self._clock_noted
             self.ledger.flush()
@@ -70,6 +76,7 @@ class Gateway:
         """Move the market clock forward; everything in between happens. Raises BackwardsInTime."""
         self.tick()
         self.clock.set(moment, self.mono())
+        self.late.arrive(self.venue, moment)
         self.venue.advance(moment)
         self.ledger.flush()
 

@@ -13,8 +13,9 @@ from typing import Any
 
 #: What the public ledger lists, in order and numbered without gaps.
 LEDGER_EVENTS = ("accept", "reject", "question", "reply", "fill", "cancel", "bust", "dup_refused")
-#: What else changes the state: an order begins to work or is changed, what a company or a person does, the clock.
-STATE_EVENTS = ("work", "modify", "split", "dividend", "payment", "position", "clock")
+#: What else changes the state: an order begins to work or is changed, what a company or a person does, the clock,
+#: a gateway that forgets which cOIDs it has seen.
+STATE_EVENTS = ("work", "modify", "split", "dividend", "payment", "position", "clock", "forget")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ def _consider(gateway: Gateway, ticket: Ticket, order: VenueOrder | None) -> Ans
         ticket, f"{contract.symbol} {contract.order_exchange}", gateway.venue.last_price(ticket.conid),
         has_market_data=ticket.conid in memory.streams, suppressed=memory.suppressed,
     )  # fmt: skip
+    questions, gateway.extra_questions = gateway.extra_questions + questions, ()
     return _go_on(gateway, ticket, questions, None if order is None else order.order_id)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from ibkr_assets.simulator.answers import Answer
 from ibkr_assets.simulator.faults.fault import Fault, Kind, Situation, UnknownFault
-from ibkr_assets.simulator.faults.parameters import UnfitValue, number, texts, whole
+from ibkr_assets.simulator.faults.parameters import UnfitValue, instant, number, texts, whole
 from ibkr_assets.simulator.faults.table import TABLE
 
 _WITHOUT_END = 1_000_000_000
@@ -59,10 +59,10 @@ class FaultBoard:
     def arm(self, spec: dict[str, Any]) -> ArmedFault:
         """Arm (or arm anew) the fault `id`. Raises UnknownFault naming the field.
 
-        `nth` (default 1), `probability`, `times` (default 1, or no bound with a probability or a window), `from` and
-        `to` (market time, ISO 8601 with a zone), `routes` (names of routes instead of the table's), `delay_s`,
-        `booked` (whether an order is booked first; not for a fault that alters an answer), and the fault's own
-        parameters by name.
+        `nth` (default 1), `probability`, `times` (default that of its line, or no bound with a probability or a
+        window), `from` and `to` (market time, ISO 8601 with a zone), `routes` (names of routes instead of the
+        table's), `delay_s`, `booked` (whether an order is booked first; not for a fault that alters an answer), and
+        the fault's own parameters by name.
         """
         fault = TABLE.get(str(spec.get("id")))
         if fault is None:
@@ -70,10 +70,10 @@ class FaultBoard:
         unknown = set(spec) - _COMMON - set(fault.parameters)
         if unknown:
             raise UnknownFault(f"{min(unknown)}: unknown field of fault {fault.id}")
-        if fault.kind is Kind.ALTER and "booked" in spec:
+        if fault.kind in (Kind.ALTER, Kind.BEFORE) and "booked" in spec:
             raise UnknownFault(f"booked: fault {fault.id} lets every request be handled")
         probability = _read(spec, "probability", number(None, most=1.0).read)
-        begins, ends = _read(spec, "from", _moment), _read(spec, "to", _moment)
+        begins, ends = (_read(spec, name, instant().read) for name in ("from", "to"))
         if begins is not None and ends is not None and ends <= begins:
             raise UnknownFault(f"to: must be after from, got {spec['to']}")
         is_bounded = probability is None and begins is None and ends is None
@@ -82,7 +82,7 @@ class FaultBoard:
             fault,
             nth=_read(spec, "nth", whole(1, least=1).read) or 1,
             probability=probability,
-            times=_read(spec, "times", whole(1).read) if "times" in spec else 1 if is_bounded else _WITHOUT_END,
+            times=_read(spec, "times", whole(1).read) if "times" in spec else _how_often(fault, is_bounded=is_bounded),
             routes=fault.routes if routes is None else frozenset(routes),
             is_booked=bool(spec.get("booked", fault.kind is Kind.AFTER)),
             delay_s=_read(spec, "delay_s", number(0.0).read) if "delay_s" in spec else fault.delay_s,
@@ -107,20 +107,25 @@ class FaultBoard:
     def strike_instead(self, situation: Situation) -> Answer | None:
         """The answer of the first fault that keeps this request from being handled, or None.
 
-        Each look is a chance of every fault that fits.
+        What only happens before it happens first. Each look is a chance of every fault that fits.
         """
-        waiting = [a for a in self._armed.values() if a.fault.kind is not Kind.ALTER and not a.is_booked]
+        for armed in self._hits(self._of(Kind.BEFORE), situation, most=None):
+            _strike(armed, situation)
+        waiting = [a for a in self._of(Kind.INSTEAD, Kind.AFTER) if not a.is_booked]
         return next((_strike(a, situation) for a in list(self._hits(waiting, situation, most=1))), None)
 
     def strike_after(self, situation: Situation) -> Answer:
         """The answer once the request was handled: altered by every fault that strikes, then replaced by one."""
-        altering = [a for a in self._armed.values() if a.fault.kind is Kind.ALTER]
-        for armed in self._hits(altering, situation, most=None):
+        for armed in self._hits(self._of(Kind.ALTER), situation, most=None):
             situation = replace(situation, answer=_strike(armed, situation))
         if situation.accepted is None:
             return situation.handled
-        waiting = [a for a in self._armed.values() if a.fault.kind is not Kind.ALTER and a.is_booked]
-        return next((_strike(a, situation) for a in list(self._hits(waiting, situation, most=1))), situation.handled)
+        waiting = [a for a in self._of(Kind.INSTEAD, Kind.AFTER) if a.is_booked]
+        struck = next((_strike(a, situation) for a in list(self._hits(waiting, situation, most=1))), None)
+        return situation.handled if struck is None else struck
+
+    def _of(self, *kinds: Kind) -> list[ArmedFault]:
+        return [armed for armed in self._armed.values() if armed.fault.kind in kinds]
 
     def _hits(self, waiting: list[ArmedFault], situation: Situation, *, most: int | None) -> Iterator[ArmedFault]:
         hits = 0
@@ -140,10 +145,10 @@ class FaultBoard:
                 yield armed
 
 
-def _strike(armed: ArmedFault, situation: Situation) -> Answer:
+def _strike(armed: ArmedFault, situation: Situation) -> Answer | None:
     """What the fault makes of it, held back for as long as it was armed with."""
     answer = armed.fault.effect(replace(situation, options=armed.options, memory=armed.memory, strike=armed.struck))
-    return replace(answer, delay_s=answer.delay_s + armed.delay_s)
+    return None if answer is None else replace(answer, delay_s=answer.delay_s + armed.delay_s)
 
 
 def _read(spec: dict[str, Any], name: str, read: Any) -> Any:
@@ -156,11 +161,6 @@ def _read(spec: dict[str, Any], name: str, read: Any) -> Any:
         raise UnknownFault(f"{name}: {error}, got {spec[name]!r}") from None
 
 
-def _moment(value: Any) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise UnfitValue("must be ISO 8601") from None
-    if moment.tzinfo is None:
-        raise UnfitValue("must carry a time zone")
-    return moment.astimezone(UTC)
+def _how_often(fault: Fault, *, is_bounded: bool) -> int:
+    """How often a fault strikes that was armed without a number: as its line says, in a window at every chance."""
+    return fault.times if is_bounded and fault.times is not None else _WITHOUT_END

@@ -26,10 +26,12 @@ class UnknownFault(Exception):
 class Kind(StrEnum):
     """When a fault acts.
 
+    BEFORE: something happens at the venue or the session first, and the request is then handled as it is.
     INSTEAD: the request is never handled. AFTER: it was, an order was accepted by it, and the answer is replaced.
     ALTER: it was handled, whatever came of it, and the answer's values or bytes are changed.
     """
 
+    BEFORE = "before"
     INSTEAD = "instead"
     AFTER = "after"
     ALTER = "alter"
@@ -71,17 +73,20 @@ def always(_: Situation) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`routes` None means every route of the API. `effect` makes the answer that goes back.
+    """`routes` None means every route of the API. `effect` makes the answer that goes back, or None
+    for a fault of kind BEFORE.
 
     `fits` tells whether a request is a chance at all; it is asked after the route. `delay_s` is how long the answer is
-    held back unless the fault is armed with another delay. `parameters` are the fault's own, by name.
+    held back, and `times` how often it strikes (None: without bound), unless the fault is armed with others.
+    `parameters` are the fault's own, by name.
     """
 
     id: str
     title: str
     kind: Kind
     routes: frozenset[str] | None
-    effect: Callable[[Situation], Answer]
+    effect: Callable[[Situation], Answer | None]
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     fits: Callable[[Situation], bool] = always
     delay_s: float = 0.0
+    times: int | None = 1

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 class UnfitValue(Exception):
@@ -92,3 +94,54 @@ def texts(default: tuple[str, ...]) -> Parameter:
         return tuple(value)
 
     return Parameter(default, read)
+
+
+def zone(default: str) -> Parameter:
+    """A time zone by its IANA name."""
+
+    def read(value: Any) -> str:
+        try:
+            return ZoneInfo(value).key
+        except (TypeError, ValueError, ZoneInfoNotFoundError):
+            raise UnfitValue("must be a time zone such as America/New_York") from None
+
+    return Parameter(default, read)
+
+
+def time_of_day(default: str) -> Parameter:
+    """Hours and minutes, `HH:MM`."""
+
+    def read(value: Any) -> time:
+        try:
+            return time.fromisoformat(value)
+        except (TypeError, ValueError):
+            raise UnfitValue("must be a time of day such as 01:00") from None
+
+    return Parameter(read(default), read)
+
+
+def instant() -> Parameter:
+    """A moment, ISO 8601 with a zone; read as UTC. None where it is not given."""
+
+    def read(value: Any) -> datetime:
+        try:
+            moment = datetime.fromisoformat(value)
+        except (TypeError, ValueError):
+            raise UnfitValue("must be ISO 8601") from None
+        if moment.tzinfo is None:
+            raise UnfitValue("must carry a time zone")
+        return moment.astimezone(UTC)
+
+    return Parameter(None, read)
+
+
+def day() -> Parameter:
+    """A day, `YYYY-MM-DD`. None where it is not given."""
+
+    def read(value: Any) -> date:
+        try:
+            return date.fromisoformat(value)
+        except (TypeError, ValueError):
+            raise UnfitValue("must be a day such as 2012-10-01") from None
+
+    return Parameter(None, read)

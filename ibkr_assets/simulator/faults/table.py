@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from ibkr_assets.simulator.faults import data, orders, sessions, transport
+from itertools import chain
+
+from ibkr_assets.simulator.faults import (
+    data,
+    order_events,
+    order_lists,
+    order_questions,
+    orders,
+    sessions,
+    transport,
+)
 from ibkr_assets.simulator.faults.fault import Fault
+
+_PARTS = (orders, order_questions, order_lists, order_events, sessions, data, transport)
 
 TABLE: dict[str, Fault] = {
     fault.id: fault
-    for fault in sorted(
-        (*orders.FAULTS, *sessions.FAULTS, *data.FAULTS, *transport.FAULTS), key=lambda fault: int(fault.id[1:])
-    )
+    for fault in sorted(chain.from_iterable(part.FAULTS for part in _PARTS), key=lambda fault: int(fault.id[1:]))
 }
