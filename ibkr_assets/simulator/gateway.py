@@ -7,6 +7,7 @@ face's work.
 from __future__ import annotations
 
 import secrets
+import ssl
 import time
 from datetime import datetime, timedelta
 
@@ -39,6 +40,7 @@ class Gateway:
         self.extra_questions: tuple[Question, ...] = ()
         self.late = LateOrders()
         self.history_running = 0
+        self.tls: ssl.SSLContext | None = None  #: what the API port shows who it is with; None for plain HTTP
         self.ledger = Ledger(options.state_dir)
         start = options.clock_start or tape.sessions[1].opens_at - timedelta(minutes=30)
         self.venue = Venue(

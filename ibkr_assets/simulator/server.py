@@ -76,7 +76,7 @@ async def _serve(gateway: Gateway, api_socket: socket.socket, admin_socket: sock
     api = _Server(
         uvicorn.Config(
             ApiShell(gateway, API_ROUTES, connections), http=connections.protocol(), lifespan="off", ws="none",
-            log_config=None, log_level=logging.WARNING, access_log=False, server_header=False,
+            log_config=None, log_level=logging.WARNING, access_log=False, server_header=False, date_header=False,
             timeout_graceful_shutdown=_STOP_BOUND_S, timeout_keep_alive=60,
             ssl_certfile=options.tls_cert, ssl_keyfile=options.tls_key,
         )
@@ -100,6 +100,7 @@ async def _serve(gateway: Gateway, api_socket: socket.socket, admin_socket: sock
     servers = [asyncio.create_task(api.serve([api_socket])), asyncio.create_task(admin.serve([admin_socket]))]
     pulse = asyncio.create_task(_pulse(gateway))
     await _until_started([api, admin])
+    gateway.tls = api.config.ssl
     sys.stdout.write(ready)
     sys.stdout.flush()
     await stop.wait()

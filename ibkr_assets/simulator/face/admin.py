@@ -6,7 +6,7 @@ Loopback only and with a token, never on the API port; `GET /clock` alone needs 
 from __future__ import annotations
 
 import hmac
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -205,7 +205,8 @@ def _describe_fault(armed: ArmedFault) -> dict[str, Any]:
         "id": armed.fault.id, "title": armed.fault.title, "kind": armed.fault.kind.value, "nth": armed.nth,
         "probability": armed.probability, "times": armed.times, "booked": armed.is_booked, "delay_s": armed.delay_s,
         "from": None if armed.begins is None else armed.begins.isoformat(),
-        "to": None if armed.ends is None else armed.ends.isoformat(), "parameters": armed.options,
+        "to": None if armed.ends is None else armed.ends.isoformat(),
+        "parameters": {n: v.isoformat() if isinstance(v, date | time) else v for n, v in armed.options.items()},
         "chances": armed.chances, "struck": armed.struck,
     }  # fmt: skip
 

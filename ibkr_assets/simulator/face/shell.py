@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from email.utils import formatdate
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -91,7 +92,8 @@ class ApiShell:
             return
         content = answer.content
         gateway.wirelog.answer(row, answer.status, content)
-        response = Response(content, answer.status, dict(answer.headers), answer.media)
+        headers = {"date": formatdate(usegmt=True), **answer.headers}
+        response = Response(content, answer.status, headers, answer.media)
         await response(scope, receive, send)
 
     async def _answer(
