@@ -12,6 +12,7 @@ from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.risk.engine import Limits
 
 if TYPE_CHECKING:
+    from ibkr_assets.adapters.ibkr.client import IbkrBroker
     from ibkr_assets.adapters.mlflow import MlflowTracker
     from ibkr_assets.adapters.postgres.bars import PostgresBars
     from ibkr_assets.adapters.postgres.connection import Database
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
     from ibkr_assets.execution.submitter import Submitter
     from ibkr_assets.market.calendar import ExchangeCalendar
-    from ibkr_assets.ports import BarSource, Broker, Clock
+    from ibkr_assets.ports import BarSource, Clock, OrderStream
     from ibkr_assets.settings import Settings
 
 
@@ -67,10 +68,11 @@ def bar_source(settings: Settings) -> BarSource:
         calendar=calendar(settings),
         connect_timeout_s=gateway.connect_timeout_s,
         read_timeout_s=gateway.read_timeout_s,
+        may_compete=gateway.may_compete,
     )
 
 
-def broker(settings: Settings) -> Broker:
+def broker(settings: Settings) -> IbkrBroker:
     """The gateway's order side. For the submitter and for a person at the command line."""
     from ibkr_assets.adapters.ibkr.client import broker as connect
 
@@ -82,7 +84,25 @@ def broker(settings: Settings) -> Broker:
         connect_timeout_s=gateway.connect_timeout_s,
         read_timeout_s=gateway.read_timeout_s,
         order_timeout_s=gateway.order_timeout_s,
+        may_compete=gateway.may_compete,
     )
+
+
+def _order_stream(settings: Settings, side: IbkrBroker) -> OrderStream | None:
+    """The order events of the same gateway session, where they are wanted."""
+    from ibkr_assets.adapters.ibkr.client import stream
+
+    gateway = settings.gateway
+    if not gateway.has_stream:
+        return None
+    return stream(side, _gateway_url(settings), ca=gateway.ca, connect_timeout_s=gateway.connect_timeout_s)
+
+
+def keep_alive_age_s(settings: Settings) -> float | None:
+    """Seconds since any process of this user on this machine kept the gateway's session alive; None: not known."""
+    from ibkr_assets.adapters.ibkr.client import shared_limiter
+
+    return shared_limiter(_gateway_url(settings)).alive_age_s()
 
 
 def account(settings: Settings) -> str:
@@ -134,10 +154,12 @@ def submitter(settings: Settings) -> Submitter:
         return {"orders": [order_body(ticket) | {"acctId": account_ref(ticket.account)}]}
 
     crashpoints.arm(settings.crash)
+    side = broker(settings)
     return Submitter(
         account=account(settings),
         mode=settings.mode,
-        broker=broker(settings),
+        broker=side,
+        stream=_order_stream(settings, side),
         ledger=order_ledger(settings).of_account(account_ref(account(settings))),
         clock=clock(settings),
         options=SubmitterOptions(

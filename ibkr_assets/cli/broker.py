@@ -52,9 +52,11 @@ def ledger() -> None:
 
 
 @app.command()
-def positions() -> None:
-    """Positions as the broker has them. Example: ibkr-assets broker positions."""
-    _show("positions")
+def positions(
+    check: Annotated[bool, typer.Option("--check", help="compare both of IBKR's endpoints")] = False,
+) -> None:
+    """Positions as the broker has them. Example: ibkr-assets broker positions --check."""
+    _show("position_check" if check else "positions")
 
 
 @app.command("orders")

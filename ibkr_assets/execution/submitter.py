@@ -24,6 +24,7 @@ from ibkr_assets.domain.errors import (
 )
 from ibkr_assets.domain.order import account_ref
 from ibkr_assets.execution.crashpoints import reach
+from ibkr_assets.execution.keep_alive import KeepAlive, require_session
 from ibkr_assets.execution.reconcile import reconcile
 from ibkr_assets.execution.seat import Seat, SubmitterOptions, log
 from ibkr_assets.execution.watch import Watch
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.broker import OrderTicket
     from ibkr_assets.domain.order import Mode
     from ibkr_assets.execution.ledger import AccountLedger
-    from ibkr_assets.ports import Broker, Clock
+    from ibkr_assets.ports import Broker, Clock, OrderStream
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
@@ -46,7 +47,10 @@ class StopRequested(Exception):
 
 
 class Submitter:
-    """The submitter of one account. `describe` gives the exact request of a ticket, without the account's id."""
+    """The submitter of one account. `describe` gives the exact request of a ticket, without the account's id.
+
+    With a `stream`, what it tells is read at once instead of at the next usual time.
+    """
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class Submitter:
         clock: Clock,
         options: SubmitterOptions,
         describe: Callable[[OrderTicket], dict[str, Any]],
+        stream: OrderStream | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         say: Callable[[str], None] | None = None,
     ) -> None:
@@ -69,10 +74,13 @@ class Submitter:
         self._clock = clock
         self._options = options
         self._describe = describe
+        self._stream = stream
+        self._keeper = KeepAlive(broker, every_s=options.keep_alive_every_s, monotonic=monotonic)
         self._monotonic = monotonic
         self._say = say or _say
         self._epoch: int | None = None
         self._was_ready = False
+        self._is_stream_up = False
         self._stop = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
@@ -93,6 +101,9 @@ class Submitter:
                 wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
                 log.warning("nothing is sent; trying again in %.1f s: %s", wait_s, error)
                 self._wait_after("away", str(error), wait_s)
+        if self._stream is not None:
+            self._stream.close()
+        self._keeper.stop()
         self._ledger.lease.release()
 
     def _work(self) -> None:
@@ -101,18 +112,18 @@ class Submitter:
         watch = Watch(seat, looks)
         self._was_ready = True
         self._say(f"ready submitter {self._account_ref} epoch={seat.epoch}")
-        due_renew = due_beat = due_alive = self._monotonic()
+        due_renew = due_beat = self._monotonic()
         while not self._stop.is_set():
             now = self._monotonic()
             if now >= due_renew:
                 self._ledger.lease.renew(seat.epoch)
                 due_renew = now + self._options.lease_s / 4
-            if now >= due_alive:
-                self._keep_alive(seat)
-                due_alive = now + self._options.keep_alive_every_s
+            require_session(self._keeper.supervise(), seat.gateway_session)
+            self._hear(watch)
             market_at = watch.turn()
             if now >= due_beat:
-                self._ledger.lease.beat("working", detail="", epoch=seat.epoch, market_at=market_at)
+                status = "working" if self._keeper.is_healthy else "keep-alive dead"
+                self._ledger.lease.beat(status, detail=self._describe_peers(), epoch=seat.epoch, market_at=market_at)
                 due_beat = now + _BEAT_EVERY_S
             self._ledger.lease.wait(self._options.poll_interval_s)
         self._ledger.lease.beat("stopped", detail="", epoch=seat.epoch, market_at=None)
@@ -131,6 +142,9 @@ class Submitter:
         if not status.is_ready:
             raise Unavailable(f"the brokerage session is not ready: {status.message or 'no reason given'}")
         gateway_session = self._broker.session_id()
+        self._keeper.begin()
+        if self._stream is not None:
+            self._stream.start()
         reach("start.session")
         return Seat(
             account=self._account,
@@ -146,11 +160,22 @@ class Submitter:
             monotonic=self._monotonic,
         )
 
-    def _keep_alive(self, seat: Seat) -> None:
-        if not self._broker.keep_alive().is_ready:
-            raise Unavailable("the brokerage session is gone")
-        if self._broker.session_id() != seat.gateway_session:
-            raise Unavailable("the gateway has a new session; lists of the old one are gone")
+    def _hear(self, watch: Watch) -> None:
+        if self._stream is None:
+            return
+        news = self._stream.news()
+        self._is_stream_up = news.is_up
+        if news.is_troubled:
+            self._keeper.hurry()
+        watch.hear(news)
+
+    def _describe_peers(self) -> str:
+        """What a person wants to know beside `working`."""
+        age_s = self._keeper.age_s()
+        kept = "no keep-alive yet" if age_s is None else f"keep-alive {age_s:.0f} s ago"
+        restarts = f", its thread started again {self._keeper.restarts} times" if self._keeper.restarts else ""
+        stream = "" if self._stream is None else f", order stream {'up' if self._is_stream_up else 'down'}"
+        return f"{kept}{restarts}{stream}"
 
     def _wait_after(self, status: str, detail: str, seconds: float) -> None:
         """Keep the heartbeat going while nothing is sent."""

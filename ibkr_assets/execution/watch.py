@@ -23,7 +23,7 @@ from ibkr_assets.execution.seat import log
 from ibkr_assets.execution.submit import cancel, submit
 
 if TYPE_CHECKING:
-    from ibkr_assets.domain.broker import Quote
+    from ibkr_assets.domain.broker import Quote, StreamNews
     from ibkr_assets.domain.ledger import Evidence
     from ibkr_assets.execution.looks import Looks
     from ibkr_assets.execution.seat import Seat
@@ -63,6 +63,14 @@ class Watch:
         self._held: dict[str, str] = {}
         self._cancelled: dict[str, float] = {}
         self._look: tuple[list[tuple[IntentRecord, Evidence]], float] | None = None
+        self._told_orders: set[str] = set()
+        self._wants_list = False
+
+    def hear(self, news: StreamNews) -> None:
+        """Take the stream's hints: read soon what it speaks of, and everything after a gap. Nothing else follows."""
+        self._looks.wants_trades = self._looks.wants_trades or news.has_fills or news.has_gap
+        self._wants_list = self._wants_list or news.has_gap
+        self._told_orders |= news.changed_orders
 
     def turn(self) -> datetime:
         """One pass over everything. Returns the market time it began at. Raises Unavailable, LedgerConflict."""
@@ -179,9 +187,20 @@ class Watch:
             self._look_at_status(working[self._next_status])
         if (self._looks.wants_trades and reads.may_read_trades()) or reads.trades_age_s() > _IDLE_TRADES_S:
             self._book()
+        self._follow_hints()
         every_s = max(options.list_every_s, _LOOK_EVERY_S if working else options.idle_list_every_s)
-        if reads.orders_age_s() > every_s:
+        if reads.orders_age_s() > every_s or (self._wants_list and reads.may_read_orders()):
+            self._wants_list = False
             self._looks.look_at_orders()
+
+    def _follow_hints(self) -> None:
+        """Orders that the stream spoke of and that the executions have not ended yet."""
+        if not self._told_orders:
+            return
+        for record in self._looks.at_broker():
+            if record.broker_order_id in self._told_orders:
+                self._look_at_status(record)
+        self._told_orders = set()
 
     def _look_at_status(self, record: IntentRecord) -> None:
         if record.broker_order_id is not None and self._looks.look_at_status(record):

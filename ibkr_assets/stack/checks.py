@@ -116,6 +116,8 @@ def _submitter(settings: Settings) -> str:
     text = f"{status} {detail}".strip()
     if age > _HEARTBEAT_LIMIT:
         raise Unavailable(f"last heard of {age.total_seconds():.0f} s ago: {text}")
+    if status == "keep-alive dead":  # the session behind it may have ended, whatever else still works
+        raise Unavailable(text)
     return text
 
 

@@ -9,6 +9,7 @@ import os
 import shlex
 from typing import Any
 
+from ibkr_assets import bootstrap
 from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.settings import Settings
 from ibkr_assets.stack.checks import run_checks
@@ -21,7 +22,8 @@ def status(settings: Settings) -> dict[str, Any]:
     """What runs on the data directory: `running`, `mode`, `started_at`, `ports`, `urls`, and one row a process.
 
     A process's `state` is `ready`, `starting` or `pausing` as its supervisor last said, `gone` when there is no such
-    process any more, and `deaf` when its port takes no connection.
+    process any more, and `deaf` when its port takes no connection. `keep_alive_age_s` is how long ago the gateway's
+    session was kept alive, None where that is not known.
     """
     data_dir = settings.data_dir.absolute()
     state = read_state(data_dir)
@@ -35,8 +37,16 @@ def status(settings: Settings) -> dict[str, Any]:
         "started_at": state["started_at"],
         "ports": state["ports"],
         "urls": state["urls"],
+        "keep_alive_age_s": _keep_alive_age_s(settings),
         "processes": [{**process, "state": _state_now(process)} for process in state["processes"]],
     }
+
+
+def _keep_alive_age_s(settings: Settings) -> float | None:
+    if settings.gateway.url is None:
+        return None
+    age_s = bootstrap.keep_alive_age_s(settings)
+    return None if age_s is None else round(age_s, 1)
 
 
 def doctor(settings: Settings) -> dict[str, Any]:

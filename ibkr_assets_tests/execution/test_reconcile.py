@@ -6,16 +6,17 @@ import itertools
 import logging
 import threading
 import time
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
+from ibkr_assets.domain.broker import BrokerOrderStatus, StreamNews
 from ibkr_assets.domain.errors import ConfigurationError, LedgerConflict, LoginRequired
 from ibkr_assets.domain.order import Mode, OrderState
 from ibkr_assets.execution.seat import SubmitterOptions
 from ibkr_assets.execution.submitter import Submitter
 from ibkr_assets_tests.execution.desk import ACCOUNT, REF, an_intent, describe, ticket_of
+from ibkr_assets_tests.fakes.stream import FakeStream
 
 
 def test_the_first_read_of_executions_is_not_used_and_the_list_is_read_until_it_is_whole(desk):
@@ -95,9 +96,10 @@ def test_every_start_is_a_run_with_what_it_saw(desk, database):
 class Running:
     """A submitter in a thread of its own."""
 
-    def __init__(self, desk, **changes):
+    def __init__(self, desk, *, keep_alive_every_s=55.0, **changes):
         self.lines = []
         options = SubmitterOptions(
+            keep_alive_every_s=keep_alive_every_s,
             max_order_value_usd=Decimal(10_000),
             price_collar_fraction=Decimal("0.03"),
             kill_file=desk.kill_file,
@@ -146,7 +148,7 @@ def test_a_submitter_says_when_it_is_ready_sends_and_stops_when_asked(desk, data
         running.wait(lambda: running.lines)
         record = desk.propose(an_intent())
         running.wait(lambda: str(desk.record(record).state) in ("ACKED", "WORKING"))
-        running.wait(lambda: heartbeat(database) == ("working", ""))
+        running.wait(lambda: heartbeat(database) == ("working", "keep-alive 0 s ago"))
     assert running.lines == [f"ready submitter {REF} epoch=1"]
     assert heartbeat(database)[0] == "stopped"
 
@@ -180,9 +182,7 @@ def test_a_login_that_is_over_is_said_to_a_person(desk, database, caplog):
 
 def test_a_new_session_of_the_gateway_is_a_full_start(desk):
     desk.broker.gateway_session = "session-1"
-    options = {"keep_alive_every_s": 0.05}
-    with Running(desk) as running:
-        object.__setattr__(running.submitter, "_options", replace(running.submitter._options, **options))
+    with Running(desk, keep_alive_every_s=0.05) as running:
         running.wait(lambda: running.lines)
         desk.broker.gateway_session = "session-2"
         running.wait(lambda: len(running.lines) == 2)
@@ -225,3 +225,82 @@ def test_an_order_of_mode_dry_run_is_rehearsed_on_a_platform_of_mode_dry_run(dat
     assert desk.record(real).reason == "its mode is sim, the platform's dry_run"
     assert "place" not in desk.broker.calls
     desk.stop()
+
+
+def test_hints_of_the_stream_are_read_at_the_next_turn(desk):
+    desk.start()
+    record = desk.propose(an_intent())
+    other = desk.propose(an_intent(2))
+    desk.turn(4)
+    desk.broker.fill(record.client_order_id, 10, "200.00")
+    desk.broker.calls.clear()
+    desk.watch.hear(StreamNews(is_up=True, has_fills=True))
+    desk.turn(every_s=0.0)
+    assert desk.record(record).state is OrderState.FILLED
+    assert desk.broker.calls.count("trades") == 1
+    desk.broker.set_status(other.client_order_id, BrokerOrderStatus.CANCELLED)
+    desk.time.pass_time(0.01)
+    desk.watch.hear(StreamNews(is_up=True, changed_orders=frozenset({desk.record(other).broker_order_id})))
+    desk.turn(every_s=0.0)
+    assert desk.record(other).state is OrderState.CANCELLED
+    desk.stop()
+
+
+def test_a_gap_of_the_stream_is_followed_by_both_lists_as_soon_as_they_may_be_read(desk):
+    desk.start()
+    for _ in range(2):  # the first one is read at once, and so the second one has to wait
+        desk.broker.calls.clear()
+        desk.watch.hear(StreamNews(is_up=True, has_gap=True))
+        desk.turn(every_s=0.0)
+    assert "live_orders" not in desk.broker.calls
+    desk.turn(every_s=5.2)
+    assert {"live_orders", "trades"} <= set(desk.broker.calls)
+    desk.broker.calls.clear()
+    desk.turn(every_s=5.2)
+    assert {"live_orders", "trades"}.isdisjoint(desk.broker.calls)
+    desk.stop()
+
+
+def test_a_hint_is_no_evidence(desk):
+    desk.start()
+    record = desk.propose(an_intent())
+    desk.turn(2)
+    state = desk.record(record).state
+    desk.watch.hear(StreamNews(is_up=True, has_fills=True, changed_orders=frozenset({"1", "987654"})))
+    desk.turn(every_s=6.0)
+    assert desk.record(record).state is state
+    assert desk.record(record).filled == 0
+    desk.stop()
+
+
+def test_a_stream_that_breaks_makes_the_session_be_looked_at_at_once(desk, database):
+    stream = FakeStream()
+    with Running(desk, stream=stream) as running:
+        running.wait(lambda: running.lines)
+        stream.say(StreamNews(is_up=True, has_gap=True))
+        running.wait(lambda: heartbeat(database)[1].endswith("order stream up"))
+        desk.broker.is_down = True
+        began = time.monotonic()
+        stream.say(StreamNews(is_troubled=True))
+        running.wait(lambda: heartbeat(database)[0] == "away")
+        assert time.monotonic() - began < 10  # without it, the next keep-alive is up to a minute away
+        desk.broker.is_down = False
+        running.wait(lambda: len(running.lines) == 2)
+        assert stream.is_running
+    assert not stream.is_running
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_keep_alive_that_stays_away_shows_in_the_heartbeat(desk, database):
+    answers = desk.broker.keep_alive
+
+    def die():
+        raise RuntimeError("a bug nobody foresaw")
+
+    desk.broker.keep_alive = die
+    with Running(desk, keep_alive_every_s=0.05) as running:
+        running.wait(lambda: heartbeat(database) is not None and heartbeat(database)[0] == "keep-alive dead")
+        assert "its thread started again" in heartbeat(database)[1]
+        desk.broker.keep_alive = answers
+        running.wait(lambda: heartbeat(database)[0] == "working")
+    assert len(running.lines) == 1

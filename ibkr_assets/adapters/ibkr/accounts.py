@@ -8,6 +8,8 @@ question.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ibkr_assets.adapters.ibkr import parse, payloads
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.broker import BrokerOrder, BrokerPosition, CashLedger, OrdersRead
 
 TRADE_DAYS = 7
+#: A list that is not whole is read again this often.
+MOST_ORDER_READS = 3
 #: The older positions endpoint never has more pages than this; a gateway that says so is not believed.
 MOST_PAGES = 100
 #: How a gateway refuses a call that it does not have.
@@ -28,6 +32,16 @@ _MISSING = frozenset({404, 405, 501})
 #: What the status call answers for an order it does not know; it also does so in trouble.
 _UNKNOWN_ORDER = frozenset({404, 503})
 _NO_SUCH_ORDER = re.compile(r"doesn't exist|order.{0,20}not found", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class PositionCheck:
+    """One position as both endpoints have it; None where one does not show it."""
+
+    conid: int
+    symbol: str
+    quantity: Decimal | None
+    cached_quantity: Decimal | None
 
 
 class AccountReads:
@@ -42,6 +56,17 @@ class AccountReads:
         self._session.prime()
         value = self._session.read("iserver/account/orders")
         return parse.orders_read(payloads.read(payloads.LiveOrders, value, "orders"), self._account)
+
+    def settled_orders(self) -> OrdersRead:
+        """The order list, read until it means something: a whole one, or the last of a few that are not.
+
+        The first list of a session is empty and proves nothing; `OrdersRead.presence` tells what each does.
+        """
+        for _ in range(MOST_ORDER_READS):
+            read = self.live_orders()
+            if read.is_snapshot:
+                break
+        return read
 
     def order_status(self, broker_order_id: str) -> BrokerOrder | None:
         """See `ports.Broker.order_status`. Raises Unavailable where the gateway is in trouble."""
@@ -65,6 +90,10 @@ class AccountReads:
         value = self._session.read("iserver/account/trades", {"days": TRADE_DAYS})
         return parse.fills(payloads.read(list[payloads.Trade], value, "trades"), self._account)
 
+    def settled_trades(self) -> tuple[Fill, ...]:
+        """Executions, read once more where none came: the first read of a session may be empty."""
+        return self.trades() or self.trades()
+
     def positions(self) -> tuple[BrokerPosition, ...]:
         """See `ports.Broker.positions`. The newer endpoint, which is never stale; the older where it is missing."""
         self._session.base_currency()
@@ -77,6 +106,20 @@ class AccountReads:
             return self._paged_positions(account)
         rows = payloads.read(list[payloads.Position], value, "positions")
         return tuple(parse.position(row) for row in rows)
+
+    def compare_positions(self) -> tuple[PositionCheck, ...]:
+        """Both endpoints side by side, by conid: the older one is cached, and may be behind for minutes."""
+        newer = {row.conid: row for row in self.positions()}
+        older = {row.conid: row for row in self._paged_positions(segment(self._account))}
+        return tuple(
+            PositionCheck(
+                conid,
+                (newer.get(conid) or older[conid]).symbol,
+                newer[conid].quantity if conid in newer else None,
+                older[conid].quantity if conid in older else None,
+            )
+            for conid in sorted({*newer, *older})
+        )
 
     def cash_ledger(self) -> CashLedger:
         """See `ports.Broker.cash_ledger`."""

@@ -19,12 +19,9 @@ from ibkr_assets.adapters.ibkr.session import Session
 from ibkr_assets.domain.errors import BrokerRefusal, InputError
 from ibkr_assets.ports import BarSource, Broker
 
-#: A list that is not complete is read again this often before it is shown as it is.
-READS = 3
-
 
 def inspect_broker(source: BarSource, broker: Broker, what: str, **arguments: Any) -> Any:
-    """Read one thing: status, accounts, summary, ledger, positions, orders, order (order_id), trades,
+    """Read one thing: status, accounts, summary, ledger, positions, position_check, orders, order (order_id), trades,
     search (symbol), history (conid, period, bar) or snapshot (conid).
 
     Raises BrokerRefusal, UnreadableAnswer, Unavailable, LoginRequired, and InputError for another `what`.
@@ -55,7 +52,12 @@ def plain(value: Any) -> Any:
 
 def _status(session: Session) -> Any:
     status = session.status()
-    return {**plain(status), "is_ready": status.is_ready}
+    age_s = session.transport.limiter.alive_age_s()
+    return {
+        **plain(status),
+        "is_ready": status.is_ready,
+        "keep_alive_age_s": None if age_s is None else round(age_s, 1),
+    }
 
 
 def _accounts(broker: IbkrBroker) -> Any:
@@ -71,11 +73,7 @@ def _summary(broker: IbkrBroker) -> Any:
 
 
 def _orders(broker: IbkrBroker) -> Any:
-    """The first list of a session is empty and means nothing, so it is read until it does."""
-    for _ in range(READS):
-        read = broker.live_orders()
-        if read.is_snapshot:
-            break
+    read = broker.reads.settled_orders()
     return {"orders": read.orders, "is_snapshot": read.is_snapshot}
 
 
@@ -84,11 +82,6 @@ def _order(broker: IbkrBroker, order_id: str) -> Any:
     if order is None:
         raise BrokerRefusal(f"order_id {order_id}: the broker does not know this order", status=503)
     return order
-
-
-def _trades(broker: IbkrBroker) -> Any:
-    """The first list of a session may be empty though there are trades."""
-    return broker.trades() or broker.trades()
 
 
 def _search(session: Session, symbol: str) -> Any:
@@ -140,7 +133,8 @@ _ACCOUNT_LOOKS: dict[str, Callable[..., Any]] = {
     "summary": _summary,
     "ledger": lambda broker: broker.cash_ledger(),
     "positions": lambda broker: broker.positions(),
+    "position_check": lambda broker: broker.reads.compare_positions(),
     "orders": _orders,
     "order": _order,
-    "trades": _trades,
+    "trades": lambda broker: broker.reads.settled_trades(),
 }
