@@ -9,123 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from enum import StrEnum
 
 from ibkr_assets.simulator.account import ZERO, Account, Accrual
-from ibkr_assets.simulator.records import Record
-
-#: Records that are made only when everything up to their time has happened. The others may stand in the middle of
-#: an open or a close that a crash cut short, and that must then happen again.
-_ENDS_A_MOMENT = frozenset(
-    {"clock", "accept", "modify", "reject", "question", "reply", "dup_refused", "position", "bust"}
-)
-
-
-class Status(StrEnum):
-    """Order states as IBKR spells them."""
-
-    PRE_SUBMITTED = "PreSubmitted"
-    SUBMITTED = "Submitted"
-    FILLED = "Filled"
-    CANCELLED = "Cancelled"
-
-
-@dataclass(slots=True)
-class VenueOrder:
-    """An accepted order. `price` is the limit, or the stop of a plain stop order; `aux_price` a stop-limit's stop.
-
-    `worked_since` is when it was entered or last changed. Prices in USD, quantities in shares.
-    """
-
-    order_id: int
-    coid: str | None
-    conid: int
-    side: str
-    order_type: str
-    quantity: Decimal
-    price: Decimal | None
-    aux_price: Decimal | None
-    time_in_force: str
-    accepted_at: datetime
-    worked_since: datetime
-    updated_at: datetime
-    status: Status = Status.PRE_SUBMITTED
-    is_outside_rth: bool = False
-    is_triggered: bool = False
-    filled: Decimal = ZERO
-    filled_value: Decimal = ZERO
-    commission: Decimal = ZERO
-    cancel_reason: str = ""
-
-    @property
-    def is_buy(self) -> bool:
-        """True for a buy."""
-        return self.side == "BUY"
-
-    @property
-    def sign(self) -> int:
-        """+1 for a buy, -1 for a sell."""
-        return 1 if self.is_buy else -1
-
-    @property
-    def remaining(self) -> Decimal:
-        """Shares not executed yet."""
-        return self.quantity - self.filled
-
-    @property
-    def is_live(self) -> bool:
-        """True while it may still trade."""
-        return self.status in (Status.PRE_SUBMITTED, Status.SUBMITTED)
-
-    @property
-    def is_stop(self) -> bool:
-        """True for an order that waits for a price before it works."""
-        return self.order_type in ("STP", "STOP_LIMIT")
-
-    @property
-    def limit(self) -> Decimal | None:
-        """The limit price, or None where any price will do."""
-        return self.price if self.order_type in ("LMT", "STOP_LIMIT") else None
-
-    @property
-    def stop(self) -> Decimal | None:
-        """The stop price, or None."""
-        return {"STP": self.price, "STOP_LIMIT": self.aux_price}.get(self.order_type)
-
-    @property
-    def average_price(self) -> Decimal | None:
-        """Average execution price, or None before the first execution."""
-        return self.filled_value / self.filled if self.filled else None
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """One execution. `order_id` and `coid` are None where a person traded elsewhere."""
-
-    execution_id: str
-    order_id: int | None
-    coid: str | None
-    conid: int
-    side: str
-    quantity: Decimal
-    price: Decimal
-    commission: Decimal
-    executed_at: datetime
-
-    @property
-    def signed_quantity(self) -> Decimal:
-        """Positive for a buy."""
-        return self.quantity if self.side == "BUY" else -self.quantity
+from ibkr_assets.simulator.records import ENDS_A_MOMENT, Record
+from ibkr_assets.simulator.venue_order import Execution, Status, VenueOrder
 
 
 @dataclass(slots=True)
 class Book:
-    """Everything the venue remembers. `now` is the market time up to which everything has happened."""
+    """Everything the venue remembers. `now` is the market time up to which everything has happened.
+
+    `ended` lists orders in the order in which they ended, one that changed afterwards once more. `children` are the
+    ids of a parent's orders, `groups` those of which one fill cancels the others. `taken` is, by contract, the bar
+    whose volume was traded last, by its start, and how many of its shares orders got.
+    """
 
     account: Account
     now: datetime
     orders: dict[int, VenueOrder] = field(default_factory=dict)
     live: dict[int, VenueOrder] = field(default_factory=dict)
+    ended: list[VenueOrder] = field(default_factory=list)
+    children: dict[int, list[int]] = field(default_factory=dict)
+    groups: dict[str, list[int]] = field(default_factory=dict)
+    taken: dict[int, tuple[str, Decimal]] = field(default_factory=dict)
     executions: list[Execution] = field(default_factory=list)
     coids: dict[str, datetime] = field(default_factory=dict)
     actions_done: set[tuple[str, int, str]] = field(default_factory=set)
@@ -139,42 +45,66 @@ class Book:
 
     def execution(self, execution_id: str) -> Execution | None:
         """An execution that still stands, or None."""
-        return next((e for e in self.executions if e.execution_id == execution_id), None)
+        return next((e for e in reversed(self.executions) if e.execution_id == execution_id), None)
+
+    def taken_of(self, conid: int, bar: str) -> Decimal:
+        """Shares of one bar's volume that orders got already."""
+        key, quantity = self.taken.get(conid, ("", ZERO))
+        return quantity if key == bar else ZERO
 
     def apply(self, record: Record) -> None:
         """Change the state as the record says. Events that change nothing pass."""
         change = getattr(self, f"_apply_{record.event}", None)
         if change is not None:
             change(record)
-        order = self.live.get(record.order_id) if record.order_id is not None else None
-        if order is not None and not order.is_live:
-            del self.live[order.order_id]
-        if record.event in _ENDS_A_MOMENT:
+        order = self.orders.get(record.order_id) if record.order_id is not None else None
+        if change is not None and order is not None:
+            self._file(order)
+        if record.event in ENDS_A_MOMENT:
             self.now = record.at
+
+    def _file(self, order: VenueOrder) -> None:
+        if order.is_live:
+            self.live[order.order_id] = order
+        else:
+            self.live.pop(order.order_id, None)
+            self.ended.append(order)
 
     def _apply_accept(self, record: Record) -> None:
         assert record.order_id is not None
         assert record.conid is not None
         assert record.side is not None
         assert record.quantity is not None
-        aux = record.detail["aux_price"]
-        self.orders[record.order_id] = self.live[record.order_id] = VenueOrder(
+        detail = record.detail
+        parent_id, group = detail.get("parent_id"), detail.get("group")
+        self.orders[record.order_id] = VenueOrder(
             order_id=record.order_id,
             coid=record.coid,
             conid=record.conid,
             side=record.side,
-            order_type=record.detail["order_type"],
+            order_type=detail["order_type"],
             quantity=record.quantity,
             price=record.price,
-            aux_price=None if aux is None else Decimal(aux),
-            time_in_force=record.detail["tif"],
+            aux_price=_decimal(detail["aux_price"]),
+            time_in_force=detail["tif"],
             accepted_at=record.at,
             worked_since=record.at,
             updated_at=record.at,
-            status=Status(record.detail["status"]),
-            is_outside_rth=record.detail["outside_rth"],
+            status=Status(detail["status"]),
+            is_outside_rth=detail["outside_rth"],
+            cancel_reason=detail.get("reason", ""),
+            trail=_decimal(detail.get("trail")),
+            trail_unit=detail.get("trail_unit"),
+            trail_stop=_decimal(detail.get("stop")),
+            parent_id=parent_id,
+            group=group,
+            released=ZERO if detail.get("is_held") else None,
         )
         self.order_count += 1
+        if parent_id is not None:
+            self.children.setdefault(parent_id, []).append(record.order_id)
+        if group is not None:
+            self.groups.setdefault(group, []).append(record.order_id)
         if record.coid is not None:
             self.coids[record.coid] = record.at
 
@@ -182,20 +112,37 @@ class Book:
         self.question_count += 1
 
     def _apply_work(self, record: Record) -> None:
-        order = self._order(record)
-        order.status = Status(record.detail["status"])
-        order.is_triggered = record.detail["is_triggered"]
+        # Only the status must be there: whatever else a record says of an order changes with it.
+        order, detail = self._order(record), record.detail
+        order.status = Status(detail["status"])
+        order.is_triggered = detail.get("is_triggered", order.is_triggered)
+        order.cancel_reason = detail.get("reason", order.cancel_reason)
+        if "stop" in detail:
+            order.trail_stop = _decimal(detail["stop"])
+        if "quantity" in detail:
+            order.quantity = Decimal(detail["quantity"])
+        if "released" in detail:
+            if order.is_held:
+                order.worked_since = record.at
+            order.released = Decimal(detail["released"])
+        if "cancel_due" in detail:
+            order.cancel_due = datetime.fromisoformat(detail["cancel_due"])
         order.updated_at = record.at
 
     def _apply_modify(self, record: Record) -> None:
         order = self._order(record)
+        detail = record.detail
         assert record.quantity is not None
-        aux = record.detail["aux_price"]
         order.quantity = record.quantity
         order.price = record.price
-        order.aux_price = None if aux is None else Decimal(aux)
-        order.order_type = record.detail["order_type"]
-        order.time_in_force = record.detail["tif"]
+        order.aux_price = _decimal(detail["aux_price"])
+        order.order_type = detail["order_type"]
+        order.time_in_force = detail["tif"]
+        order.is_outside_rth = detail.get("outside_rth", order.is_outside_rth)
+        order.trail = _decimal(detail.get("trail"))
+        order.trail_unit = detail.get("trail_unit")
+        order.trail_stop = _decimal(detail.get("stop"))
+        order.status = Status(detail.get("status", order.status))
         order.is_triggered = False
         order.worked_since = order.updated_at = record.at
 
@@ -218,13 +165,16 @@ class Book:
         self.executions.append(execution)
         self.execution_count += 1
         self.account.trade(execution.conid, execution.signed_quantity, execution.price, execution.commission)
+        bar = record.detail.get("bar")
+        if bar is not None:
+            self.taken[execution.conid] = bar, self.taken_of(execution.conid, bar) + execution.quantity
         order = self.orders.get(record.order_id) if record.order_id is not None else None
         if order is not None:
             order.filled += execution.quantity
             order.filled_value += execution.quantity * execution.price
             order.commission += execution.commission
             order.updated_at = record.at
-            if order.remaining <= 0:
+            if order.remaining <= 0 and order.status is not Status.CANCELLED:
                 order.status = Status.FILLED
 
     def _apply_bust(self, record: Record) -> None:
@@ -275,3 +225,7 @@ class Book:
     def _remember(self, record: Record) -> None:
         assert record.conid is not None
         self.actions_done.add((record.event, record.conid, record.detail["day"]))
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

@@ -16,6 +16,11 @@ LEDGER_EVENTS = ("accept", "reject", "question", "reply", "fill", "cancel", "bus
 #: What else changes the state: an order begins to work or is changed, what a company or a person does, the clock,
 #: a gateway that forgets which cOIDs it has seen.
 STATE_EVENTS = ("work", "modify", "split", "dividend", "payment", "position", "clock", "forget")
+#: Records that are made only when everything up to their time has happened. The others may stand in the middle of
+#: an open, a minute or a close that a crash cut short, and that must then happen again.
+ENDS_A_MOMENT = frozenset(
+    {"clock", "accept", "modify", "reject", "question", "reply", "dup_refused", "position", "bust"}
+)
 
 
 @dataclass(frozen=True, slots=True)

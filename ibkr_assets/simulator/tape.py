@@ -1,34 +1,24 @@
-"""The past that the gateway replays: sessions, daily bars and corporate actions, and what is known of them when.
+"""The past that the gateway replays: sessions, bars and corporate actions, and what is known of them when.
 
-Bars come from `tape_files` or `real_tape`; what the venue does at an open or a close is in `matching` and `venue`.
-A daily tape knows an open at the open and everything else of the day at the close, and nothing here says more.
+Bars come from `tape_files` and `minute_files`; what the venue does at an open, a minute or a close is in `matching`
+and `trading_day`. Of a day or a minute the open is known at its open and everything else when it is over: what
+`last_price` and `known_bar` say never depends on more. A contract may have minutes on some days and none on others.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.session import TradingSession
+from ibkr_assets.simulator.bars import MinuteBars, TapeBar, extended
+from ibkr_assets.simulator.hours import MINUTE, extended_close, extended_open, minute_of, time_of
 from ibkr_assets.simulator.listings import Contract
-
-_INSTANT = timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class TapeBar:
-    """One session's prices in USD, unadjusted, and its volume in shares."""
-
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: int
 
 
 class ActionKind(StrEnum):
@@ -49,10 +39,22 @@ class CorporateAction:
 
 
 class Moment(StrEnum):
-    """The two instants of a session at which a daily tape reveals something."""
+    """The instants of a session at which a tape reveals something.
+
+    MINUTE is the end of one minute and the open of the next, END the end of trading outside regular hours.
+    """
 
     OPEN = "open"
+    MINUTE = "minute"
     CLOSE = "close"
+    END = "end"
+
+
+Event = tuple[datetime, Moment, TradingSession]
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Tape:
         contracts: Sequence[Contract],
         bars: Mapping[int, Mapping[date, TapeBar]],
         actions: Sequence[CorporateAction] = (),
+        minutes: Mapping[int, MinuteBars] | None = None,
     ) -> None:
         if len(sessions) < 2:
             raise InputError(f"tape: needs at least two sessions, got {len(sessions)}")
@@ -80,6 +83,8 @@ class Tape:
         self.contracts = {contract.conid: contract for contract in contracts}
         self.by_symbol = {contract.symbol: contract for contract in contracts}
         self._bars = bars
+        self._days = {conid: sorted(by_day) for conid, by_day in bars.items()}
+        self._minutes = dict(minutes or {})
         self._actions: dict[date, list[CorporateAction]] = {}
         for action in actions:
             self._actions.setdefault(action.ex_day, []).append(action)
@@ -118,29 +123,152 @@ class Tape:
         start = bisect_left(self.sessions, first, key=lambda session: session.day)
         return self.sessions[start : bisect_right(self.sessions, last, key=lambda session: session.day)]
 
+    def has_minutes(self, conid: int) -> bool:
+        """Whether there are minute bars of a contract at all."""
+        return conid in self._minutes
+
+    def minute_bar(self, conid: int, minute: int) -> TapeBar | None:
+        """The whole bar of a minute since the epoch, or None. The caller must know that the minute is over."""
+        bars = self._minutes.get(conid)
+        return None if bars is None else bars.at(minute)
+
+    def minute_open(self, conid: int, minute: int) -> Decimal | None:
+        """The first price of a minute, or None. The caller must know that the minute began."""
+        bars = self._minutes.get(conid)
+        return None if bars is None else bars.open_at(minute)
+
+    def minutes_between(self, conid: int, first: datetime, until: datetime) -> tuple[MinuteBars, int, int]:
+        """Minute bars that start in [first, until), as positions. Raises KeyError for a contract without minutes."""
+        bars = self._minutes[conid]
+        return (bars, *bars.span(minute_of(first), minute_of(until - MINUTE) + 1))
+
+    def is_by_minute(self, conid: int, session: TradingSession) -> bool:
+        """Whether a contract has minute bars in this session's regular hours."""
+        if conid not in self._minutes:
+            return False
+        _, i, j = self.minutes_between(conid, session.opens_at, session.closes_at)
+        return i < j
+
+    def known_bar(self, conid: int, session: TradingSession, moment: datetime) -> TapeBar | None:
+        """What is known at `moment` of a session's bar: minutes that are over, the open of the one that is not."""
+        if moment >= session.closes_at:
+            return self.bar(conid, session.day)
+        if moment < session.opens_at:
+            return None
+        if not self.is_by_minute(conid, session):
+            whole = self.bar(conid, session.day)
+            return None if whole is None else TapeBar(whole.open, whole.open, whole.open, whole.open, 0)
+        minute = minute_of(moment)
+        bars, i, j = self.minutes_between(conid, session.opens_at, time_of(minute))
+        return extended(bars.merged(i, j), bars.open_at(minute))
+
     def last_price(self, conid: int, moment: datetime) -> LastPrice | None:
-        """The newest price at `moment`: the open while a session is on, its close afterwards; None before any."""
-        for index in range(self.opened_index(moment), -1, -1):
+        """The newest price of regular hours at `moment`; None before any.
+
+        It is a minute's open while that minute is on and its close afterwards; without minutes the session's open
+        while that is on. After the session it is the session's close.
+        """
+        index = self.opened_index(moment)
+        while index >= 0:
             session = self.sessions[index]
-            bar = self._bars[conid].get(session.day)
-            if bar is not None:
-                is_close = moment >= session.closes_at
-                return LastPrice(bar.close if is_close else bar.open, session, is_close)
+            if moment >= session.closes_at:
+                bar = self._bars[conid].get(session.day)
+                if bar is not None:
+                    return LastPrice(bar.close, session, is_close=True)
+                # Days without a bar may be many, so the newest day that has one is looked up.
+                days = self._days[conid]
+                found = bisect_left(days, session.day) - 1
+                if found < 0:
+                    return None
+                index = bisect_left(self.sessions, days[found], key=lambda s: s.day)
+                continue
+            price = self._price_in(conid, session, moment)
+            if price is not None:
+                return LastPrice(price, session, is_close=False)
+            index -= 1
         return None
+
+    def _price_in(self, conid: int, session: TradingSession, moment: datetime) -> Decimal | None:
+        if not self.is_by_minute(conid, session):
+            bar = self._bars[conid].get(session.day)
+            return None if bar is None else bar.open
+        minute = minute_of(moment)
+        bars, i, j = self.minutes_between(conid, session.opens_at, time_of(minute))
+        opened = bars.open_at(minute)
+        if opened is not None:
+            return opened
+        return bars[j - 1].close if i < j else None
 
     def previous_close(self, conid: int, moment: datetime) -> Decimal | None:
         """The close before the session of the newest price; None where that was the first."""
         last = self.last_price(conid, moment)
-        before = self.last_price(conid, last.session.opens_at - _INSTANT) if last else None
-        return before.price if before else None
+        index = bisect_left(self._days[conid], last.session.day) - 1 if last else -1
+        return self._bars[conid][self._days[conid][index]].close if index >= 0 else None
 
-    def moments_between(self, after: datetime, until: datetime) -> Iterator[tuple[datetime, Moment, TradingSession]]:
-        """Opens and closes in (after, until], in order."""
+    def is_extended(self, moment: datetime) -> bool:
+        """Whether `moment` is outside regular hours of a day that has minute bars there."""
+        for index in (self.opened_index(moment), self.opened_index(moment) + 1):
+            if 0 <= index < len(self.sessions):
+                session = self.sessions[index]
+                before, after = self._outside(session)
+                if before and extended_open(session) <= moment < session.opens_at:
+                    return True
+                if after and session.closes_at <= moment < extended_close(session):
+                    return True
+        return False
+
+    def moments_between(
+        self, after: datetime, until: datetime, is_watched: Callable[[], bool] = _always
+    ) -> Iterator[Event]:
+        """What happens in (after, until], in order; minutes only while `is_watched` says that somebody waits."""
         for index in range(max(self.opened_index(after), 0), len(self.sessions)):
             session = self.sessions[index]
-            if session.opens_at > until:
+            if extended_open(session) > until:
                 return
-            if after < session.opens_at:
-                yield session.opens_at, Moment.OPEN, session
-            if after < session.closes_at <= until:
-                yield session.closes_at, Moment.CLOSE, session
+            for event in self._moments_of(session, max(after, extended_open(session)), until, is_watched):
+                if event[0] > until:
+                    return
+                if event[0] > after:
+                    yield event
+
+    def _moments_of(
+        self, session: TradingSession, after: datetime, until: datetime, is_watched: Callable[[], bool]
+    ) -> Iterator[Event]:
+        before, later = self._outside(session)
+        opens_at, closes_at = session.opens_at, session.closes_at
+        if before:
+            yield from _minutes_of(session, extended_open(session), opens_at, after, until, is_watched)
+        yield opens_at, Moment.OPEN, session
+        if any(self.is_by_minute(conid, session) for conid in self._minutes):
+            yield from _minutes_of(session, opens_at + MINUTE, closes_at, after, until, is_watched)
+        yield closes_at, Moment.CLOSE, session
+        if later:
+            ends_at = extended_close(session)
+            yield from _minutes_of(session, closes_at + MINUTE, ends_at, after, until, is_watched)
+            yield ends_at, Moment.END, session
+
+    def _outside(self, session: TradingSession) -> tuple[bool, bool]:
+        """Whether there are minute bars before the open, and after the close, of a session's day."""
+        spans = [
+            [self.minutes_between(conid, first, stop) for conid in self._minutes]
+            for first, stop in (
+                (extended_open(session), session.opens_at),
+                (session.closes_at, extended_close(session)),
+            )
+        ]
+        return any(i < j for _, i, j in spans[0]), any(i < j for _, i, j in spans[1])
+
+
+def _minutes_of(
+    session: TradingSession,
+    first: datetime,
+    stop: datetime,
+    after: datetime,
+    until: datetime,
+    is_watched: Callable[[], bool],
+) -> Iterator[Event]:
+    at = first if first > after else time_of(minute_of(after) + 1)
+    last = min(stop - MINUTE, until)
+    while at <= last and is_watched():
+        yield at, Moment.MINUTE, session
+        at += MINUTE

@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 
 from ibkr_assets.domain.errors import ConfigurationError, InputError
 from ibkr_assets.domain.session import TradingSession
+from ibkr_assets.simulator.bars import TapeBar
 from ibkr_assets.simulator.corporate_actions import find_actions
 from ibkr_assets.simulator.listings import contracts_of
-from ibkr_assets.simulator.tape import CorporateAction, Tape, TapeBar
+from ibkr_assets.simulator.tape import CorporateAction, Tape
 
 EXCHANGE = "XNYS"
 _NEW_YORK = ZoneInfo("America/New_York")

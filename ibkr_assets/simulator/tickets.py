@@ -1,6 +1,6 @@
 """An order as it is asked for, before the venue took it, and the two ways it is refused.
 
-Reading a ticket out of a request body is the work of `face.tickets`; whether it can be taken is `venue`'s.
+Reading a ticket out of a request body is the work of `face.tickets`; whether it can be taken is `admission`'s.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ COID_LIFE = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a client asks for. Prices in USD, quantity in shares; `coid` is the client's own order id."""
+    """What a client asks for. Prices in USD, quantity in shares; `coid` is the client's own order id.
+
+    `trail` is a trailing stop's distance in USD or percent, `trail_unit` one of `amt` and `%`. `parent_coid` is the
+    parent as the client names it, `parent_id` as the venue does, once it is known. `cash` is the money that an order
+    was sized with.
+    """
 
     coid: str | None
     conid: int
@@ -26,6 +31,12 @@ class Ticket:
     aux_price: Decimal | None
     time_in_force: str
     is_outside_rth: bool = False
+    trail: Decimal | None = None
+    trail_unit: str | None = None
+    parent_coid: str | None = None
+    parent_id: int | None = None
+    group: str | None = None
+    cash: Decimal | None = None
 
 
 class Refused(Exception):

@@ -1,33 +1,27 @@
 """The exchange and the broker's books as a state machine: market time in, records out. No HTTP, no wall time.
 
-Orders are taken, changed and cancelled here, and opens and closes happen here when the clock passes them. Prices are
-`matching`'s decision, sums are `account`'s, state changes go through `book`, and questions are asked outside.
+Orders are taken, changed and cancelled here, and people trade here by hand. What happens at an open, a minute or a
+close is `trading_day`'s work, records are made by `desk` and change the `book`, and questions are asked outside.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import date, datetime
-from decimal import ROUND_FLOOR, Decimal
-from itertools import takewhile
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.simulator.account import ZERO, Account
-from ibkr_assets.simulator.book import Book, Execution, Status, VenueOrder
-from ibkr_assets.simulator.commissions import order_commission
-from ibkr_assets.simulator.entitlements import entitlement, payments
-from ibkr_assets.simulator.funds import available_funds, opening_cost
-from ibkr_assets.simulator.matching import Match, match_at_price, match_in_range
+from ibkr_assets.simulator.admission import Admission
+from ibkr_assets.simulator.book import Book
+from ibkr_assets.simulator.desk import Desk
 from ibkr_assets.simulator.records import Record
-from ibkr_assets.simulator.tape import ActionKind, CorporateAction, Moment, Tape, TapeBar
-from ibkr_assets.simulator.tickets import COID_LIFE, DuplicateCoid, Refused, Ticket
-
-#: The part of a bar's volume that all orders together may take.
-VOLUME_SHARE = Decimal("0.10")
-TICK = Decimal("0.01")
+from ibkr_assets.simulator.tape import Moment, Tape
+from ibkr_assets.simulator.tickets import Ticket
+from ibkr_assets.simulator.trading_day import TradingDay
+from ibkr_assets.simulator.trailing import stop_at_distance
+from ibkr_assets.simulator.venue_order import TRAILING_TYPES, Execution, Status, VenueOrder
+from ibkr_assets.simulator.venue_rules import VenueRules
 
 
 class Venue:
@@ -47,13 +41,12 @@ class Venue:
     ) -> None:
         self.tape = tape
         self.book = Book(Account(account, opening_cash), start)
-        self._can_short = can_short
-        self._initial_margin = initial_margin
-        self._sink = sink
-        chance = random.Random(seed)  # noqa: S311 - reproducible ids, not secrets
-        self._first_order_id = chance.randrange(100_000_000, 1_900_000_000)
-        self._execution_head = f"{chance.randrange(0x10000):08x}"
-        self._first_execution = chance.randrange(0x10000000, 0x6FFFFFFF)
+        self.rules = VenueRules()
+        self._desk = Desk(tape, self.book, seed, sink)
+        self._day = TradingDay(self._desk)
+        self._admission = Admission(
+            self.book, self.last_price, can_short=can_short, initial_margin=initial_margin
+        )  # fmt: skip
 
     @property
     def now(self) -> datetime:
@@ -66,12 +59,14 @@ class Venue:
         """Let everything between now and `until` happen, in order. Raises ValueError when time would run backwards."""
         if until < self.now:
             raise ValueError(f"market time cannot run backwards from {self.now.isoformat()} to {until.isoformat()}")
-        for at, moment, session in self.tape.moments_between(self.now, until):
-            if moment is Moment.OPEN:
-                self._open(at, session)
-            else:
-                self._close(at, session)
-            self.record(Record("clock", at))
+        is_watched = self.book.live.__len__
+        for at, moment, session in self.tape.moments_between(self.now, until, lambda: is_watched() > 0):
+            self._desk.settle_cancels(at, is_included=False)
+            self._desk.happen(
+                at, lambda: self._day.pass_moment(at, moment, session),  # noqa: B023 - called at once
+                is_always_noted=moment in (Moment.OPEN, Moment.CLOSE),
+            )  # fmt: skip
+        self._desk.settle_cancels(until, is_included=True)
         if is_recorded and until > self.now:
             self.record(Record("clock", until))
         self.book.now = until
@@ -82,60 +77,52 @@ class Venue:
         return last.price if last else ZERO
 
     def record(self, record: Record) -> None:
-        """Let something be so, and tell the sink."""
-        self.book.apply(record)
-        if self._sink is not None:
-            self._sink(record)
+        """Let something be so, and tell the sink; what follows for other orders of a group follows."""
+        self._desk.record(record)
 
     # ---- orders
 
     def check(self, ticket: Ticket, *, replacing: VenueOrder | None = None) -> None:
         """Raise Refused (or DuplicateCoid) when the order cannot be taken now."""
-        self._check_coid(ticket, replacing)
-        for name, price in (("price", ticket.price), ("auxPrice", ticket.aux_price)):
-            if price is not None and (price <= 0 or price % TICK):
-                raise Refused(
-                    f"We cannot accept an order at the limit price you specified ({name} {price}): the price does not "
-                    "conform to the minimum price variation for this contract."
-                )
-        self._check_funds(ticket, replacing)
+        self._admission.check(ticket, replacing=replacing)
 
     def submit(self, ticket: Ticket) -> VenueOrder:
-        """Take an order. Raises Refused."""
+        """Take an order; a child (`parent_id`) waits until its parent fills. Raises Refused."""
         self.check(ticket)
-        order_id = self._first_order_id + self.book.order_count
-        is_working = self.tape.open_session(self.now) is not None and ticket.time_in_force != "OPG"
-        self.record(
-            Record(
-                "accept", self.now, ticket.coid, order_id, self.book.account.name, ticket.conid, ticket.side,
-                ticket.quantity, ticket.price,
-                detail={
-                    **_terms(ticket),
-                    "outside_rth": ticket.is_outside_rth,
-                    "status": Status.SUBMITTED if is_working else Status.PRE_SUBMITTED,
-                },
-            )
+        return self._accept(ticket, self._standing(ticket))
+
+    def shelve(self, ticket: Ticket, reason: str) -> VenueOrder:
+        """Keep an order that is not transmitted: it is Inactive, and known by its id."""
+        return self._accept(ticket, Status.INACTIVE, reason)
+
+    def revive(self, order: VenueOrder) -> None:
+        """Transmit an Inactive order after all."""
+        status = self._desk.standing(
+            order.order_type, order.time_in_force, self.now, is_outside_rth=order.is_outside_rth,
+            is_triggered=order.is_triggered, is_held=order.is_held,
         )  # fmt: skip
-        return self.book.orders[order_id]
+        self._desk.work(order, self.now, {"status": status, "reason": ""})
 
     def modify(self, order: VenueOrder, ticket: Ticket) -> None:
-        """Change a live order; its cOID stays. Raises Refused."""
+        """Change a live order; its cOID, its parent and its group stay. Raises Refused."""
         self.check(ticket, replacing=order)
+        detail = self._terms(ticket) | {"status": self._standing(ticket, is_held=order.is_held)}
         self.record(
             Record(
                 "modify", self.now, order.coid, order.order_id, self.book.account.name, order.conid, order.side,
-                ticket.quantity, ticket.price, detail=_terms(ticket),
+                ticket.quantity, ticket.price, detail=detail,
             )
         )  # fmt: skip
 
-    def cancel(self, order: VenueOrder, reason: str, at: datetime | None = None) -> None:
-        """Take a live order out of the market."""
-        self.record(
-            Record(
-                "cancel", at or self.now, order.coid, order.order_id, self.book.account.name, order.conid, order.side,
-                order.remaining, order.price, detail={"reason": reason},
-            )
-        )  # fmt: skip
+    def cancel(self, order: VenueOrder, reason: str) -> None:
+        """Take a live order out of the market: at once, or when the time that `rules` gives a working one is over."""
+        delay = self.rules.cancel_after
+        if delay is None or order.status is not Status.SUBMITTED:
+            if order.cancel_due is None:
+                self._desk.cancel(order, reason, self.now)
+            return
+        due = (self.now + delay).isoformat()
+        self._desk.work(order, self.now, {"status": Status.PENDING_CANCEL, "reason": reason, "cancel_due": due})
 
     # ---- what people do
 
@@ -143,14 +130,13 @@ class Venue:
         self, conid: int, side: str, quantity: Decimal, price: Decimal, order: VenueOrder | None = None
     ) -> Execution:
         """An execution that the tape did not make: of a live order, or of none (a trade made elsewhere)."""
-        self._fill(order, conid, side, quantity, price, self.now)
-        return self.book.executions[-1]
+        return self._desk.fill(order, conid, side, quantity, price, self.now)
 
     def bust(
         self, execution: Execution, *, quantity: Decimal | None = None, price: Decimal | None = None
     ) -> str | None:
         """Take an execution back. With a quantity or a price a corrected one follows, and its id is returned."""
-        self._record_execution("bust", execution, {"commission": str(execution.commission)})
+        self._desk.write_execution("bust", execution, self.now, {})
         if quantity is None and price is None:
             return None
         head, _, revision = execution.execution_id.rpartition(".")
@@ -158,7 +144,7 @@ class Venue:
             f"{head}.{int(revision) + 1:02d}", execution.order_id, execution.coid, execution.conid, execution.side,
             quantity or execution.quantity, price or execution.price, execution.commission, self.now,
         )  # fmt: skip
-        self._record_execution("fill", corrected, {"commission": str(corrected.commission)})
+        self._desk.write_execution("fill", corrected, self.now, {})
         return corrected.execution_id
 
     def move_position(self, conid: int, quantity: Decimal, price: Decimal) -> None:
@@ -174,118 +160,52 @@ class Venue:
 
     def available_funds(self, without: VenueOrder | None = None) -> Decimal:
         """Funds for opening trades, in USD: cash and positions, less the margin of positions and live orders."""
-        live = [order for order in self.book.live_orders() if order is not without]
-        return available_funds(self.book.account, live, self.last_price, self._initial_margin)
+        return self._admission.available(without)
 
-    def _check_coid(self, ticket: Ticket, replacing: VenueOrder | None) -> None:
-        used_at = self.book.coids.get(ticket.coid) if ticket.coid is not None and replacing is None else None
-        if used_at is not None and self.now - used_at < COID_LIFE:
-            raise DuplicateCoid(f"Order couldn't be submitted: Local order ID={ticket.coid} is already registered.")
+    # ---- tickets
 
-    def _check_funds(self, ticket: Ticket, replacing: VenueOrder | None) -> None:
-        live = [order for order in self.book.live_orders() if order is not replacing]
-        left = ticket if replacing is None else replace(ticket, quantity=ticket.quantity - replacing.filled)
-        cost = opening_cost(self.book.account, left, live, self.last_price, self._initial_margin)
-        if ticket.side == "SELL" and cost and not self._can_short:
-            raise Refused("YOUR ORDER IS NOT ACCEPTED. SHORT SALES ARE NOT ALLOWED IN THIS ACCOUNT.")
-        available = self.available_funds(without=replacing)
-        if cost > available:
-            raise Refused(
-                "YOUR ORDER IS NOT ACCEPTED. IN ORDER TO OBTAIN THE DESIRED POSITION YOUR AVAILABLE FUNDS "
-                f"[{available:.2f} USD] MUST EXCEED THE INITIAL MARGIN [{cost:.2f} USD]"
-            )
-
-    # ---- opens and closes
-
-    def _open(self, at: datetime, session: TradingSession) -> None:
-        for payment in list(payments(self.book, at, session.day)):
-            self.record(payment)
-        for action in self.tape.actions_on(session.day):
-            self._act(at, action)
-        for order in self.book.live_orders():
-            if order.status is not Status.PRE_SUBMITTED:
-                continue
-            bar = self.tape.bar(order.conid, session.day)
-            match = Match(None, order.is_triggered) if bar is None else match_at_price(order, bar.open)
-            self._work(at, order, match)
-            if bar is not None and match.price is not None:
-                self._trade(at, session.day, order, bar, match.price)
-            if order.is_live and order.time_in_force in ("OPG", "IOC"):
-                self.cancel(order, f"not filled at the open of {session.day}", at)
-
-    def _act(self, at: datetime, action: CorporateAction) -> None:
-        if action.kind is ActionKind.SPLIT:
-            # IBKR cancels good-till-cancelled orders when a stock splits; what is entered for the day is left alone.
-            for order in self.book.live_orders():
-                if order.conid == action.conid and order.time_in_force == "GTC":
-                    self.cancel(order, f"split on {action.ex_day}", at)
-        record = entitlement(self.book, self.tape, at, action)
-        if record is not None:
-            self.record(record)
-
-    def _close(self, at: datetime, session: TradingSession) -> None:
-        for order in self.book.live_orders():
-            if order.status is not Status.SUBMITTED:
-                continue
-            bar = self.tape.bar(order.conid, session.day)
-            if bar is not None:
-                has_seen_open = order.worked_since < session.opens_at
-                match = match_in_range(order, bar) if has_seen_open else match_at_price(order, bar.close)
-                if match.price is not None:
-                    self._trade(at, session.day, order, bar, match.price)
-                if order.is_live and match.is_triggered and not order.is_triggered:
-                    self._work(at, order, match)
-            if not order.is_live:
-                continue
-            if order.time_in_force == "GTC":
-                self._work(at, order, Match(None, order.is_triggered), Status.PRE_SUBMITTED)
-            else:
-                self.cancel(order, f"not filled by the close of {session.day}", at)
-
-    def _work(self, at: datetime, order: VenueOrder, match: Match, status: Status = Status.SUBMITTED) -> None:
-        detail = {"status": status, "is_triggered": match.is_triggered and order.is_stop}
-        self.record(Record("work", at, order.coid, order.order_id, detail=detail))
-
-    def _trade(self, at: datetime, day: date, order: VenueOrder, bar: TapeBar, price: Decimal) -> None:
-        share = (bar.volume * VOLUME_SHARE).to_integral_value(ROUND_FLOOR)
-        today = takewhile(lambda e: self._day_of(e.executed_at) == day, reversed(self.book.executions))
-        taken = sum((e.quantity for e in today if e.conid == order.conid and e.order_id is not None), ZERO)
-        quantity = min(order.remaining, share - taken)
-        if quantity > 0:
-            self._fill(order, order.conid, order.side, quantity, price, at)
-
-    def _day_of(self, moment: datetime) -> date | None:
-        index = self.tape.opened_index(moment)
-        return self.tape.sessions[index].day if index >= 0 else None
-
-    def _fill(
-        self, order: VenueOrder | None, conid: int, side: str, quantity: Decimal, price: Decimal, at: datetime
-    ) -> None:
-        filled = order.filled if order else ZERO
-        value = order.filled_value if order else ZERO
-        charged = order.commission if order else ZERO
-        commission = order_commission(filled + quantity, value + quantity * price) - charged
-        number = self._first_execution + self.book.execution_count
-        execution = Execution(
-            f"{self._execution_head}.{number:08x}.01.01", order.order_id if order else None,
-            order.coid if order else None, conid, side, quantity, price, commission, at,
-        )  # fmt: skip
-        self._record_execution("fill", execution, {"commission": str(commission)}, at)
-
-    def _record_execution(
-        self, event: str, execution: Execution, detail: dict[str, Any], at: datetime | None = None
-    ) -> None:
+    def _accept(self, ticket: Ticket, status: Status, reason: str = "") -> VenueOrder:
+        order_id = self._desk.next_order_id()
+        detail = self._terms(ticket) | {"status": status}
+        group = ticket.group if ticket.parent_id is None else str(ticket.parent_id)
+        extras = {"parent_id": ticket.parent_id, "group": group, "reason": reason or None}
+        detail |= {name: value for name, value in extras.items() if value is not None}
+        if self._is_held(ticket):
+            detail["is_held"] = True
         self.record(
             Record(
-                event, at or self.now, execution.coid, execution.order_id, self.book.account.name, execution.conid,
-                execution.side, execution.quantity, execution.price, execution.execution_id, detail,
+                "accept", self.now, ticket.coid, order_id, self.book.account.name, ticket.conid, ticket.side,
+                ticket.quantity, ticket.price, detail=detail,
             )
         )  # fmt: skip
+        return self.book.orders[order_id]
+
+    def _is_held(self, ticket: Ticket) -> bool:
+        return ticket.parent_id is not None and self.book.orders[ticket.parent_id].status is not Status.FILLED
+
+    def _standing(self, ticket: Ticket, *, is_held: bool | None = None) -> Status:
+        return self._desk.standing(
+            ticket.order_type, ticket.time_in_force, self.now, is_outside_rth=ticket.is_outside_rth,
+            is_triggered=False, is_held=self._is_held(ticket) if is_held is None else is_held,
+        )  # fmt: skip
+
+    def _terms(self, ticket: Ticket) -> dict[str, Any]:
+        terms: dict[str, Any] = {
+            "order_type": ticket.order_type, "tif": ticket.time_in_force, "aux_price": _text(ticket.aux_price),
+            "outside_rth": ticket.is_outside_rth,
+        }  # fmt: skip
+        if ticket.order_type in TRAILING_TYPES:
+            terms |= {"trail": _text(ticket.trail), "trail_unit": ticket.trail_unit, "stop": self._first_stop(ticket)}
+        return terms
+
+    def _first_stop(self, ticket: Ticket) -> str | None:
+        """Where a trailing stop begins: where the ticket says, or at its distance from the newest price."""
+        given = ticket.aux_price if ticket.order_type == "TRAILLMT" else ticket.price
+        last = self.last_price(ticket.conid)
+        if given is not None or not last or self._is_held(ticket):
+            return _text(given)
+        return str(stop_at_distance(last, ticket.trail, ticket.trail_unit, is_buy=ticket.side == "BUY"))
 
 
-def _terms(ticket: Ticket) -> dict[str, Any]:
-    return {
-        "order_type": ticket.order_type,
-        "tif": ticket.time_in_force,
-        "aux_price": None if ticket.aux_price is None else str(ticket.aux_price),
-    }
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else str(value)

@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from ibkr_assets.domain.session import TradingSession
+from ibkr_assets.simulator.bars import TapeBar
 from ibkr_assets.simulator.listings import contracts_of
 from ibkr_assets.simulator.records import Record
-from ibkr_assets.simulator.tape import CorporateAction, Tape, TapeBar
+from ibkr_assets.simulator.tape import CorporateAction, Tape
 from ibkr_assets.simulator.tickets import Ticket
 from ibkr_assets.simulator.venue import Venue
 

@@ -8,9 +8,10 @@ from decimal import Decimal
 import pytest
 
 from ibkr_assets.simulator.account import Account
-from ibkr_assets.simulator.book import Book, Status
+from ibkr_assets.simulator.book import Book
 from ibkr_assets.simulator.tape import ActionKind, CorporateAction
 from ibkr_assets.simulator.tickets import DuplicateCoid, Refused
+from ibkr_assets.simulator.venue_order import Status
 from ibkr_assets_tests.simulator.tapes import CONID, FIRST, at, bar, small_tape, small_venue, ticket
 
 DAYS = [

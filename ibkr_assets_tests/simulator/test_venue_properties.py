@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibkr_assets.simulator.account import Account
-from ibkr_assets.simulator.book import Book, Status
+from ibkr_assets.simulator.bars import TapeBar
+from ibkr_assets.simulator.book import Book
 from ibkr_assets.simulator.records import Record, record_of, row_of
-from ibkr_assets.simulator.tape import TapeBar
 from ibkr_assets.simulator.tickets import Refused, Ticket
 from ibkr_assets.simulator.venue import Venue
+from ibkr_assets.simulator.venue_order import Status
 from ibkr_assets_tests.simulator.tapes import CONID, at, small_tape
 
 CASH = Decimal(1_000_000)

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ibkr_assets.simulator.book import Execution, Status, VenueOrder
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, refusal
 from ibkr_assets.simulator.face.formats import (
     average_text,
@@ -24,6 +23,7 @@ from ibkr_assets.simulator.face.formats import (
 from ibkr_assets.simulator.face.sessions import USER
 from ibkr_assets.simulator.gateway import Gateway
 from ibkr_assets.simulator.listings import Contract
+from ibkr_assets.simulator.venue_order import Execution, Status, VenueOrder
 
 _EASTERN = ZoneInfo("America/New_York")
 _MOST_ORDERS = 1000

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from ibkr_assets.simulator.book import VenueOrder
 from ibkr_assets.simulator.commissions import order_commission
 from ibkr_assets.simulator.face.accounts import check_account
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, refusal
@@ -19,6 +18,7 @@ from ibkr_assets.simulator.gateway import Gateway
 from ibkr_assets.simulator.questions import PendingQuestion, Question, questions_about, reply_id_of
 from ibkr_assets.simulator.records import Record
 from ibkr_assets.simulator.tickets import DuplicateCoid, Refused, Ticket
+from ibkr_assets.simulator.venue_order import VenueOrder
 
 T = TypeVar("T")
 _MOST_SUPPRESSED = 51

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ibkr_assets.simulator.admission import TICK
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call
 from ibkr_assets.simulator.face.formats import millis, price_text, short_volume
 from ibkr_assets.simulator.gateway import Gateway
-from ibkr_assets.simulator.venue import TICK
 
 _MOST_CONIDS = 100
 _MOST_FIELDS = 50

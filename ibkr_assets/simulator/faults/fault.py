@@ -15,8 +15,8 @@ from ibkr_assets.simulator.answers import Answer
 from ibkr_assets.simulator.faults.parameters import Parameter
 
 if TYPE_CHECKING:
-    from ibkr_assets.simulator.book import VenueOrder
     from ibkr_assets.simulator.gateway import Gateway
+    from ibkr_assets.simulator.venue_order import VenueOrder
 
 
 class UnknownFault(Exception):
