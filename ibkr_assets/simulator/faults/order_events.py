@@ -15,7 +15,7 @@ from ibkr_assets.simulator.faults.parameters import number, text, whole, word
 from ibkr_assets.simulator.tickets import Ticket
 
 if TYPE_CHECKING:
-    from ibkr_assets.simulator.book import Execution, VenueOrder
+    from ibkr_assets.simulator.venue_order import Execution, VenueOrder
 
 _SHOWN = frozenset({"orders", "order_status"})
 _TRADES, _CANCEL = frozenset({"trades"}), frozenset({"cancel"})
