@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from ibkr_assets.domain.errors import PlatformError
+from ibkr_assets.simulator.foreign_cash import ForeignCash
 from ibkr_assets.simulator.options import GatewayOptions
 from ibkr_assets.simulator.server import serve
 
@@ -27,6 +28,8 @@ def main() -> int:
     parser.add_argument("--tape", default="real")
     parser.add_argument("--account", default="DU1000001")
     parser.add_argument("--opening-cash", type=Decimal, default=Decimal(100_000))
+    parser.add_argument("--foreign-cash", type=ForeignCash.parse, nargs="*", default=(), metavar="EUR:1000:1.0925")
+    parser.add_argument("--stale-positions-s", type=float, default=0.0)
     parser.add_argument("--clock-start", type=datetime.fromisoformat)
     parser.add_argument("--clock-speed", type=float, default=0.0)
     parser.add_argument("--pace", type=float, default=1.0)

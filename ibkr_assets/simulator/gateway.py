@@ -18,6 +18,7 @@ from ibkr_assets.simulator.late_orders import LateOrders
 from ibkr_assets.simulator.ledger import Ledger
 from ibkr_assets.simulator.options import GatewayOptions
 from ibkr_assets.simulator.pacing import Pacer
+from ibkr_assets.simulator.performance import NavHistory
 from ibkr_assets.simulator.questions import Question
 from ibkr_assets.simulator.records import Record
 from ibkr_assets.simulator.sessions import GatewaySession
@@ -47,6 +48,7 @@ class Gateway:
             tape, options.account, options.opening_cash, start, seed=options.seed, can_short=options.can_short,
             initial_margin=options.initial_margin, sink=self._note,
         )  # fmt: skip
+        self.nav_history = NavHistory(tape, options.account, options.opening_cash, start)
         self._remember()
         mono = self.mono()
         self.clock = RunningClock(self.venue.now, options.clock_speed, mono)

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.simulator.foreign_cash import ForeignCash
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class GatewayOptions:
     `pace` divides every window of IBKR's pacing limits, which are in real seconds: 1 is IBKR's own pace, 100 lets a
     replay run a hundred times as fast. `fast_penalty` shortens the penalty box from 15 minutes to 2 seconds.
     `initial_margin` is the fraction of an opening trade's value that must be covered by available funds.
+    `stale_positions_s` is how long the paged positions stay as they were first read, in market seconds, unless they
+    are invalidated; IBKR's may be minutes old.
     `duplicate_status` is the HTTP status of a refused repeat of a cOID: it is not recorded anywhere, clients look
     for the text both in a 400 and in a 200.
 
@@ -39,6 +42,8 @@ class GatewayOptions:
     tape: str | Path = "real"
     account: str = "DU1000001"
     opening_cash: Decimal = Decimal(100_000)
+    foreign_cash: tuple[ForeignCash, ...] = ()
+    stale_positions_s: float = 0.0
     clock_start: datetime | None = None
     clock_speed: float = 0.0
     fast_penalty: bool = False
@@ -63,12 +68,11 @@ class GatewayOptions:
             raise ConfigurationError("account: must not be empty")
         if self.clock_start is not None and self.clock_start.tzinfo is None:
             raise ConfigurationError(f"clock_start: must carry a time zone, got {self.clock_start.isoformat()}")
-        if self.clock_speed < 0:
-            raise ConfigurationError(f"clock_speed: must not be negative, got {self.clock_speed}")
+        for name in ("clock_speed", "opening_cash", "stale_positions_s"):
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"{name}: must not be negative, got {getattr(self, name)}")
         if self.pace <= 0:
             raise ConfigurationError(f"pace: must be positive, got {self.pace}")
-        if self.opening_cash < 0:
-            raise ConfigurationError(f"opening_cash: must not be negative, got {self.opening_cash}")
         if self.initial_margin <= 0:
             raise ConfigurationError(f"initial_margin: must be positive, got {self.initial_margin}")
         if self.duplicate_status not in (200, 400):

@@ -1,7 +1,7 @@
 """IBKR's request limits and its penalty box, on monotonic seconds. What a 429 looks like is the face's work.
 
 Limits as IBKR's Web API page gives them: 10 requests a second in all; orders, trades, profit and loss and portfolio
-accounts once in 5 s each; tickle once a second; the login check once a minute.
+accounts once in 5 s each; tickle once a second; the login check once a minute; performance reports once in 15 minutes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,12 @@ ROUTE_LIMITS: dict[str, tuple[int, float]] = {
     "tickle": (1, 1.0),
     "sso_validate": (1, 60.0),
     "snapshot": (10, 1.0),
+    "portfolio_subaccounts": (1, 5.0),
+    "scanner_params": (1, 900.0),
+    "pa_performance": (1, 900.0),
+    "pa_transactions": (1, 900.0),
+    "scanner_run": (1, 1.0),
+    "unread_number": (1, 1.0),
 }
 GLOBAL_LIMIT = (10, 1.0)
 HISTORY_CONCURRENT = 5

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
+from ibkr_assets.simulator.account import Holding
 from ibkr_assets.simulator.questions import PendingQuestion
 
 
@@ -21,6 +24,14 @@ class Brokerage(StrEnum):
     COMPETING = "competing"
 
 
+@dataclass(frozen=True, slots=True)
+class PositionsRead:
+    """Positions as they were at a market time: contract, holding and price in USD."""
+
+    at: datetime
+    rows: tuple[tuple[int, Holding, Decimal], ...]
+
+
 @dataclass(slots=True)
 class SessionMemory:
     """What the gateway remembers for the time of one brokerage session."""
@@ -30,6 +41,7 @@ class SessionMemory:
     is_trades_primed: bool = False
     is_pnl_primed: bool = False
     is_positions_primed: bool = False
+    positions: PositionsRead | None = None
     streams: set[int] = field(default_factory=set)
     suppressed: set[str] = field(default_factory=set)
     pending: PendingQuestion | None = None

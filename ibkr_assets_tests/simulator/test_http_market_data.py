@@ -152,5 +152,3 @@ def test_the_schedule_tells_coming_sessions(api: Api) -> None:
     (hours,) = schedules["20121001"]["liquid_hours"]
     assert hours["opening"] == int(datetime(2012, 10, 1, 13, 30, tzinfo=UTC).timestamp())
     assert "20121006" not in schedules
-    (older,) = api.get("/trsrv/secdef/schedule", assetClass="STK", symbol="AAPL").json()
-    assert older["schedules"][0]["sessions"][0]["openingTime"] == "0930"

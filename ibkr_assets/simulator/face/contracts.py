@@ -1,20 +1,20 @@
-"""Handlers that tell what can be traded and when. Contracts and sessions come from the tape."""
+"""Handlers that tell what can be traded. Contracts come from the tape, which has stocks only: of futures and options
+there are none. When something can be traded is `schedules`' work.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, refusal
-from ibkr_assets.simulator.face.formats import money, seconds
+from ibkr_assets.simulator.face.formats import money
 from ibkr_assets.simulator.listings import Contract
 
-_EASTERN = ZoneInfo("America/New_York")
-_DAYS_AHEAD = 7
 _NO_CONTRACT = "No contract found"
+_INCREMENTS = [{"lowerEdge": 0.0, "increment": 0.01}]
+#: The round lot by price in USD (Regulation NMS as amended, in force since November 2025), from the price on.
+_ROUND_LOTS = ((Decimal("10000.01"), 1), (Decimal("1000.01"), 10), (Decimal("250.01"), 40))
 
 
 def _contract(call: Call, text: str | None) -> Contract | None:
@@ -22,23 +22,25 @@ def _contract(call: Call, text: str | None) -> Contract | None:
 
 
 def search(call: Call) -> Answer:
-    """Contracts by symbol or by part of a company's name: the US listing, and others."""
+    """Listings by symbol or by part of a company's name, in IBKR's order. Nothing found is an empty list."""
     asked = {**call.query, **call.json_object()}
-    symbol = str(asked.get("symbol") or "")
-    if not symbol:
+    symbol = asked.get("symbol")
+    if not isinstance(symbol, str) or not symbol:
         raise BadRequest("Bad Request: symbol is required")
     by_name = str(asked.get("name", "")).lower() == "true"
-    tape = call.gateway.tape
+    kind = asked.get("secType", "STK")
     found = [
         contract
-        for contract in tape.contracts.values()
+        for contract in (call.gateway.tape.contracts.values() if kind == "STK" else ())
         if (symbol.upper() in contract.company if by_name else contract.symbol == symbol.upper())
     ]
-    rows = []
-    for contract in found:
-        rows.append(_search_row(contract.conid, contract.symbol, contract.company, contract.exchange))
-        rows += [_search_row(o.conid, contract.symbol, o.company, o.exchange) for o in contract.others]
-    return Answer(rows)
+    return Answer([row for contract in found for row in _search_rows(contract)])
+
+
+def _search_rows(contract: Contract) -> list[dict[str, Any]]:
+    own = _search_row(contract.conid, contract.symbol, contract.company, contract.exchange)
+    others = [_search_row(o.conid, contract.symbol, o.company, o.exchange) for o in contract.others]
+    return [*others, own] if contract.are_others_first else [own, *others]
 
 
 def _search_row(conid: int, symbol: str, company: str, exchange: str) -> dict[str, Any]:
@@ -51,27 +53,82 @@ def _search_row(conid: int, symbol: str, company: str, exchange: str) -> dict[st
 def stocks(call: Call) -> Answer:
     """Companies and their listings by symbol, in capitals only; a symbol that is not known has an empty list."""
     answer: dict[str, list[dict[str, Any]]] = {}
-    for symbol in call.query.get("symbols", "").split(","):
+    for symbol in _symbols(call):
         contract = call.gateway.tape.by_symbol.get(symbol)
         answer[symbol] = [] if contract is None else _companies(contract)
     return Answer(answer)
 
 
 def _companies(contract: Contract) -> list[dict[str, Any]]:
-    listings = {contract.company: [{"conid": contract.conid, "exchange": contract.exchange, "isUS": True}]}
-    for other in contract.others:
-        listing = {"conid": other.conid, "exchange": other.exchange, "isUS": other.is_us}
-        listings.setdefault(other.company, []).append(listing)
-    return [
-        {"name": name, "chineseName": None, "assetClass": "STK", "contracts": contracts}
-        for name, contracts in listings.items()
-    ]
+    own = (contract.company, contract.chinese_name, contract.conid, contract.exchange, True)
+    others = [(o.company, o.chinese_name, o.conid, o.exchange, o.is_us) for o in contract.others]
+    companies: dict[str, dict[str, Any]] = {}
+    for name, chinese, conid, exchange, is_us in [*others, own] if contract.are_others_first else [own, *others]:
+        empty: dict[str, Any] = {"name": name, "chineseName": chinese, "assetClass": "STK", "contracts": []}
+        company = companies.setdefault(name, empty)
+        company["contracts"].append({"conid": conid, "exchange": exchange, "isUS": is_us})
+    return list(companies.values())
+
+
+def futures(call: Call) -> Answer:
+    """The tape has no futures: an empty list for each symbol."""
+    return Answer({symbol: [] for symbol in _symbols(call)})
+
+
+def _symbols(call: Call) -> list[str]:
+    symbols = call.query.get("symbols", "")
+    if not symbols:
+        raise BadRequest("Bad Request: symbols is required")
+    return symbols.split(",")
+
+
+def all_conids(call: Call) -> Answer:
+    """Every stock of an exchange, by its primary listing."""
+    exchange = call.query.get("exchange", "")
+    if not exchange:
+        raise BadRequest("Bad Request: exchange is required")
+    is_stocks = call.query.get("assetClass", "STK") == "STK"
+    found = [c for c in call.gateway.tape.contracts.values() if is_stocks and c.exchange == exchange]
+    return Answer([{"ticker": c.symbol, "conid": c.conid, "exchange": c.exchange} for c in found])
+
+
+def strikes(call: Call) -> Answer:
+    """The tape has no options: no strikes for any month."""
+    if not call.query.get("sectype") or not call.query.get("month"):
+        raise BadRequest("Bad Request: sectype and month are required")
+    contract = _contract(call, call.query.get("conid"))
+    return Answer({"call": [], "put": []}) if contract else refusal(500, _NO_CONTRACT)
+
+
+def secdef_info(call: Call) -> Answer:
+    """A stock by its id; derivatives of it there are none."""
+    contract = _contract(call, call.query.get("conid"))
+    if contract is None:
+        return refusal(500, _NO_CONTRACT)
+    if call.query.get("sectype", "STK") != "STK":
+        return Answer([])
+    return Answer(
+        {
+            "conid": contract.conid, "ticker": contract.symbol, "secType": "STK",
+            "listingExchange": contract.exchange, "exchange": "SMART", "companyName": contract.company,
+            "currency": "USD", "validExchanges": f"SMART,{contract.exchange}", "priceRendering": None,
+            "maturityDate": None, "right": "?", "strike": 0.0,
+        }
+    )  # fmt: skip
+
+
+def algos(call: Call) -> Answer:
+    """No algorithms are simulated."""
+    contract = _contract(call, call.params["conid"])
+    return Answer({"algos": []}) if contract else refusal(500, _NO_CONTRACT)
 
 
 def secdef(call: Call) -> Answer:
     """Definitions by contract id; unknown ids are left out."""
     rows = []
-    for text in call.query.get("conids", "").split(","):
+    if not call.query.get("conids"):
+        raise BadRequest("Bad Request: conids is required")
+    for text in call.query["conids"].split(","):
         contract = _contract(call, text)
         if contract is not None:
             rows.append(
@@ -79,9 +136,9 @@ def secdef(call: Call) -> Answer:
                     "conid": contract.conid, "currency": "USD", "name": contract.company, "assetClass": "STK",
                     "expiry": None, "lastTradingDay": None, "group": None, "putOrCall": None, "sector": None,
                     "sectorGroup": None, "strike": "0", "ticker": contract.symbol, "undConid": 0, "multiplier": 0.0,
-                    "type": "COMMON", "hasOptions": False, "fullName": contract.symbol, "isUS": True,
+                    "type": contract.kind, "hasOptions": False, "fullName": contract.symbol, "isUS": True,
                     "isEventContract": False, "listingExchange": contract.exchange, "countryCode": "US",
-                    "incrementRules": [{"lowerEdge": 0.0, "increment": 0.01}],
+                    "incrementRules": _INCREMENTS,
                 }
             )  # fmt: skip
     return Answer({"secdef": rows})
@@ -118,55 +175,14 @@ def _info(contract: Contract) -> dict[str, Any]:
 
 
 def _rules(call: Call, contract: Contract) -> dict[str, Any]:
-    price = money(call.gateway.venue.last_price(contract.conid))
+    last = call.gateway.venue.last_price(contract.conid)
+    price, round_lot = money(last), next((lot for edge, lot in _ROUND_LOTS if last >= edge), 100)
     return {
         "algoEligible": False, "allOrNoneEligible": False, "costReport": False,
         "canTradeAcctIds": [call.gateway.options.account], "error": None,
         "orderTypes": ["limit", "market", "stop", "stop_limit"],
         "tifTypes": ["IOC/MARKET,LIMIT", "GTC/o,a", "OPG/LIMIT,MARKET,a", "DAY/o,a"], "defaultSize": 100,
-        "cashSize": 0.0, "sizeIncrement": 100, "cashCcy": "USD", "limitPrice": price, "stopprice": price,
-        "increment": 0.01, "incrementDigits": 2, "incrementRules": [{"lowerEdge": 0.0, "increment": 0.01}],
+        "cashSize": 0.0, "sizeIncrement": round_lot, "cashCcy": "USD", "limitPrice": price, "stopprice": price,
+        "increment": 0.01, "incrementDigits": 2, "incrementRules": _INCREMENTS,
         "hasSecondary": True, "negativeCapable": False,
     }  # fmt: skip
-
-
-def trading_schedule(call: Call) -> Answer:
-    """Sessions of the next days in seconds since the epoch, by New York day."""
-    if _contract(call, call.query.get("conid")) is None:
-        return refusal(500, _NO_CONTRACT)
-    schedules = {}
-    for session in _coming(call):
-        opening, closing = seconds(session.opens_at), seconds(session.closes_at)
-        schedules[f"{session.day:%Y%m%d}"] = {
-            "liquid_hours": [{"opening": opening, "closing": closing}],
-            "extended_hours": [{"cancel_daily_orders": True, "opening": opening, "closing": closing}],
-        }
-    return Answer({"exchange_time_zone": "US/Eastern", "schedules": schedules})
-
-
-def schedule(call: Call) -> Answer:
-    """The older form: times of day in the exchange's zone."""
-    asked = call.query.get("conid")
-    symbol = call.query.get("symbol")
-    contract = _contract(call, asked) if asked else call.gateway.tape.by_symbol.get(symbol or "")
-    if contract is None:
-        return refusal(500, _NO_CONTRACT)
-    schedules = []
-    for session in _coming(call):
-        opens, closes = (moment.astimezone(_EASTERN) for moment in (session.opens_at, session.closes_at))
-        times = {"openingTime": f"{opens:%H%M}", "closingTime": f"{closes:%H%M}", "cancelDayOrders": "Y"}
-        schedules.append(
-            {
-                "clearingCycleEndTime": f"{closes:%H%M}", "tradingScheduleDate": f"{session.day:%Y%m%d}",
-                "sessions": [{**times, "prop": "LIQUID"}], "tradingtimes": [{**times, "prop": "LIQUID"}],
-            }
-        )  # fmt: skip
-    venue = {"id": f"p{contract.conid}", "tradeVenueId": "v1", "exchange": contract.exchange}
-    return Answer([venue | {"description": contract.exchange, "timezone": "America/New_York", "schedules": schedules}])
-
-
-def _coming(call: Call) -> Sequence[TradingSession]:
-    now = call.gateway.venue.now
-    today = now.astimezone(_EASTERN).date()
-    last = today + timedelta(days=_DAYS_AHEAD)
-    return call.gateway.tape.sessions_between(today, last)

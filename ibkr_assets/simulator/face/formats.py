@@ -60,3 +60,13 @@ def short_volume(volume: int) -> str:
 def money(value: Decimal) -> float:
     """A JSON number that reads back as the same amount."""
     return float(value)
+
+
+def grouped(value: Decimal) -> str:
+    """A rounded amount with separators: `1,006,413`."""
+    return f"{value:,.0f}"
+
+
+def usd_text(value: Decimal) -> str:
+    """The same with its currency: `1,006,413 USD`."""
+    return f"{grouped(value)} USD"

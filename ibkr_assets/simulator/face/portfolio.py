@@ -1,124 +1,74 @@
-"""Handlers of money and positions. They answer without a brokerage session.
+"""Handlers of positions and their profits. All but profit and loss answer without a brokerage session.
 
-The sums are `simulator.account`'s. Average cost is the price without commissions. First reads of a session are
-sparse, as IBKR's are.
+Average cost is the price without commissions. First reads of a session are sparse, as IBKR's are, and the paged list
+may be old. What the account is worth is `balances`'s work.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from ibkr_assets.simulator.account import ZERO, Holding
 from ibkr_assets.simulator.face.accounts import check_account
+from ibkr_assets.simulator.face.balances import foreign_cash_value
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call
-from ibkr_assets.simulator.face.formats import millis, money, seconds
+from ibkr_assets.simulator.face.formats import money, seconds
 from ibkr_assets.simulator.gateway import Gateway
+from ibkr_assets.simulator.sessions import PositionsRead
 
 _PAGE_SIZE = 100
 _NO_SECTOR = "Others"
 
 
-def _held(gateway: Gateway) -> list[tuple[int, Holding]]:
-    return sorted((c, h) for c, h in gateway.venue.book.account.holdings.items() if h.quantity)
+def _held(gateway: Gateway) -> list[tuple[int, Holding, Decimal]]:
+    """Contract, a copy of the holding, and the newest price in USD."""
+    holdings = gateway.venue.book.account.holdings
+    return [(c, replace(holdings[c]), gateway.venue.last_price(c)) for c in sorted(holdings) if holdings[c].quantity]
 
 
-def ledger(call: Call) -> Answer:
-    """Cash by currency: USD, and the same as base."""
-    check_account(call)
-    venue = call.gateway.venue
-    account = venue.book.account
-    zeros = dict.fromkeys(
-        (
-            "commoditymarketvalue", "futuremarketvalue", "corporatebondsmarketvalue", "warrantsmarketvalue",
-            "interest", "moneyfunds", "funds", "issueroptionsmarketvalue", "stockoptionmarketvalue",
-            "futuresonlypnl", "tbondsmarketvalue", "futureoptionmarketvalue", "cashbalancefxsegment",
-            "tbillsmarketvalue", "cryptocurrencyvalue",
-        ),
-        0.0,
-    )  # fmt: skip
-    realized = sum((holding.realized for holding in account.holdings.values()), ZERO)
-    entry = zeros | {
-        "cashbalance": money(account.cash),
-        "settledcash": money(account.cash),
-        "dividends": money(account.accrued_dividends),
-        "netliquidationvalue": money(venue.net_liquidation()),
-        "stockmarketvalue": money(account.stock_value(venue.last_price)),
-        "unrealizedpnl": money(account.unrealized(venue.last_price)),
-        "realizedpnl": money(realized),
-        "exchangerate": 1, "sessionid": 1, "acctcode": account.name, "key": "LedgerList", "severity": 0,
-        "timestamp": seconds(venue.now),
-    }  # fmt: skip
-    usd = entry | {"currency": "USD", "secondkey": "USD", "endofbundle": 1}
-    return Answer({"USD": usd, "BASE": entry | {"currency": "BASE", "secondkey": "BASE"}})
-
-
-def summary(call: Call) -> Answer:
-    """About a hundred keys; the ones of a stock account carry figures, the commodities segment is empty."""
-    name = check_account(call)
-    venue = call.gateway.venue
-    account = venue.book.account
-    stock, gross = account.stock_value(venue.last_price), account.gross_value(venue.last_price)
-    nav, funds = venue.net_liquidation(), venue.available_funds()
-    margin = call.gateway.options.initial_margin * gross
-    amounts: dict[str, Decimal] = {
-        "accrueddividend": account.accrued_dividends, "availablefunds": funds, "availabletotrade": funds,
-        "availabletowithdraw": funds, "buyingpower": funds, "equitywithloanvalue": account.cash + stock,
-        "excessliquidity": nav - margin, "fullavailablefunds": funds, "fullexcessliquidity": nav - margin,
-        "fullinitmarginreq": margin, "fullmaintmarginreq": margin, "grosspositionvalue": gross,
-        "initmarginreq": margin, "maintmarginreq": margin, "netliquidation": nav, "totalcashvalue": account.cash,
-        "accruedcash": ZERO, "guarantee": ZERO, "pasharesvalue": ZERO, "billable": ZERO,
-    }  # fmt: skip
-    stamp = millis(venue.now)
-    answer = {}
-    for key, amount in amounts.items():
-        for suffix, value in (("", amount), ("-s", amount), ("-c", ZERO)):
-            answer[key + suffix] = {
-                "amount": money(value), "currency": "USD", "isNull": False, "timestamp": stamp, "value": None,
-                "severity": 0,
-            }  # fmt: skip
-    cushion = (nav - margin) / nav if nav else ZERO
-    texts = {
-        "accountcode": name, "accountready": "true", "accounttype": "INDIVIDUAL", "cushion": f"{cushion:.6f}",
-        "daytradesremaining": "-1", "depositoncredithold": "null", "highestseverity": "null",
-        "nlvandmargininreview": "false", "segmenttitle-s": "US Securities", "segmenttitle-c": "US Commodities",
-        "tradingtype-s": "STKNOPT",
-    }  # fmt: skip
-    for key, text in texts.items():
-        answer[key] = {
-            "amount": 0.0, "currency": None, "isNull": False, "timestamp": stamp, "value": text, "severity": 0,
-        }  # fmt: skip
-    return Answer(answer)
+def _held_once(gateway: Gateway) -> Sequence[tuple[int, Holding, Decimal]]:
+    """The same as it was when the session first asked, until that is too old."""
+    memory, now = gateway.session.memory, gateway.venue.now
+    read = memory.positions
+    if read is None or (now - read.at).total_seconds() >= gateway.options.stale_positions_s:
+        memory.positions = read = PositionsRead(now, tuple(_held(gateway)))
+    return read.rows
 
 
 def positions(call: Call) -> Answer:
-    """A page of positions; a session's first read has fewer fields."""
+    """A page of positions, `sort`ed by a field of theirs if asked; a session's first read has fewer fields."""
     check_account(call)
     page = call.params["page"]
-    if not page.isdigit():
+    if re.fullmatch(r"[0-9]{1,9}", page) is None:
         raise BadRequest(f"Bad Request: page is no number: {page}")
-    memory = call.gateway.session.memory
-    start = int(page) * _PAGE_SIZE
-    rows = [
-        _row(call.gateway, conid, holding, is_full=memory.is_positions_primed)
-        for conid, holding in _held(call.gateway)[start : start + _PAGE_SIZE]
-    ]
+    gateway, memory = call.gateway, call.gateway.session.memory
+    rows = [_row(gateway, *held, is_full=memory.is_positions_primed) for held in _held_once(gateway)]
+    key = call.query.get("sort", "")
+    if rows and isinstance(rows[0].get(key), str | int | float):
+        rows.sort(key=lambda row: row[key], reverse=call.query.get("direction", "") in ("d", "desc"))
     memory.is_positions_primed = True
-    return Answer(rows)
+    start = int(page) * _PAGE_SIZE
+    return Answer(rows[start : start + _PAGE_SIZE])
 
 
 def position(call: Call) -> Answer:
     """The one row of a contract, or none."""
     check_account(call)
-    conid = call.conid(call.params["conid"])
-    return Answer([_row(call.gateway, c, h, is_full=True) for c, h in _held(call.gateway) if c == conid])
+    return Answer(_rows_of(call))
 
 
 def position_everywhere(call: Call) -> Answer:
     """The same by account."""
+    return Answer({call.gateway.options.account: _rows_of(call)})
+
+
+def _rows_of(call: Call) -> list[dict[str, Any]]:
     conid = call.conid(call.params["conid"])
-    rows = [_row(call.gateway, c, h, is_full=True) for c, h in _held(call.gateway) if c == conid]
-    return Answer({call.gateway.options.account: rows})
+    return [_row(call.gateway, *held, is_full=True) for held in _held(call.gateway) if held[0] == conid]
 
 
 def positions2(call: Call) -> Answer:
@@ -126,8 +76,7 @@ def positions2(call: Call) -> Answer:
     check_account(call)
     venue = call.gateway.venue
     rows = []
-    for conid, holding in _held(call.gateway):
-        price = venue.last_price(conid)
+    for conid, holding, price in _held(call.gateway):
         rows.append(
             {
                 "position": money(holding.quantity), "conid": str(conid), "avgCost": money(holding.average_price),
@@ -143,8 +92,9 @@ def positions2(call: Call) -> Answer:
 
 
 def invalidate(call: Call) -> Answer:
-    """There is no cache to drop; IBKR says success."""
+    """Drops what the paged list remembers."""
     check_account(call)
+    call.gateway.session.memory.positions = None
     return Answer({"message": "success"})
 
 
@@ -152,9 +102,9 @@ def allocation(call: Call) -> Answer:
     """Values by asset class, sector and group."""
     check_account(call)
     venue = call.gateway.venue
-    values = [h.quantity * venue.last_price(c) for c, h in _held(call.gateway)]
+    values = [holding.quantity * price for _, holding, price in _held(call.gateway)]
     long, short = sum((v for v in values if v > 0), ZERO), sum((v for v in values if v < 0), ZERO)
-    cash = venue.book.account.cash
+    cash = venue.book.account.cash + foreign_cash_value(call.gateway)
     classes = {"long": {"STK": money(long)} if long else {}, "short": {"STK": money(short)} if short else {}}
     classes["long" if cash >= 0 else "short"]["CASH"] = money(cash)
     others = {
@@ -171,8 +121,8 @@ def pnl(call: Call) -> Answer:
         return Answer({"upnl": {}})
     venue = call.gateway.venue
     account = venue.book.account
-    nav = venue.net_liquidation()
-    today = sum((h.quantity * _move(call.gateway, conid) for conid, h in _held(call.gateway)), ZERO)
+    nav = venue.net_liquidation() + foreign_cash_value(call.gateway)
+    today = sum((h.quantity * _move(call.gateway, conid, price) for conid, h, price in _held(call.gateway)), ZERO)
     row = {
         "rowType": 1,
         "dpl": money(today),
@@ -184,15 +134,14 @@ def pnl(call: Call) -> Answer:
     return Answer({"upnl": {f"{account.name}.Core": row}})
 
 
-def _move(gateway: Gateway, conid: int) -> Decimal:
+def _move(gateway: Gateway, conid: int, price: Decimal) -> Decimal:
     """What a share gained since the previous close."""
     before = gateway.tape.previous_close(conid, gateway.venue.now)
-    return gateway.venue.last_price(conid) - before if before is not None else ZERO
+    return price - before if before is not None else ZERO
 
 
-def _row(gateway: Gateway, conid: int, holding: Holding, *, is_full: bool) -> dict[str, Any]:
+def _row(gateway: Gateway, conid: int, holding: Holding, price: Decimal, *, is_full: bool) -> dict[str, Any]:
     contract = gateway.tape.contracts[conid]
-    price = gateway.venue.last_price(conid)
     row: dict[str, Any] = {
         "acctId": gateway.options.account, "conid": conid, "contractDesc": contract.symbol,
         "position": money(holding.quantity), "mktPrice": money(price), "mktValue": money(holding.quantity * price),
@@ -204,10 +153,10 @@ def _row(gateway: Gateway, conid: int, holding: Holding, *, is_full: bool) -> di
     }  # fmt: skip
     if is_full:
         row |= {
-            "multiplier": 0.0, "strike": "0", "time": 30, "chineseName": contract.company,
+            "multiplier": 0.0, "strike": "0", "time": 30, "chineseName": contract.chinese_name,
             "allExchanges": f"SMART,{contract.exchange}", "listingExchange": contract.exchange, "countryCode": "US",
             "name": contract.company, "lastTradingDay": None, "group": None, "sector": None, "sectorGroup": None,
-            "ticker": contract.symbol, "type": "COMMON", "hasOptions": False, "fullName": contract.symbol,
+            "ticker": contract.symbol, "type": contract.kind, "hasOptions": False, "fullName": contract.symbol,
             "isUS": True, "incrementRules": [{"lowerEdge": 0.0, "increment": 0.01}],
             "displayRule": {
                 "magnification": 0,

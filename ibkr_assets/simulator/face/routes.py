@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from ibkr_assets.simulator.face import (
     accounts,
+    balances,
     contracts,
     history,
     order_reads,
     orders,
+    performance,
     portfolio,
+    scanner,
+    schedules,
     sessions,
     snapshots,
 )
 from ibkr_assets.simulator.face.exchange import Needs, Routes
 
 _LOGIN, _BROKERAGE, _ACCOUNTS = Needs.LOGIN, Needs.BROKERAGE, Needs.ACCOUNTS
+_SUMMARY = "/iserver/account/{account}/summary"
 _ORDER = "/iserver/account/{account}/order/{order_id}"
 
 API_ROUTES = Routes(
@@ -31,9 +36,10 @@ API_ROUTES = Routes(
         ("GET", "/iserver/accounts", "accounts", accounts.accounts, _BROKERAGE),
         ("POST", "/iserver/account", "switch_account", accounts.switch, _BROKERAGE),
         ("GET", "/portfolio/accounts", "portfolio_accounts", accounts.portfolio_accounts, _LOGIN),
+        ("GET", "/portfolio/subaccounts", "portfolio_subaccounts", accounts.portfolio_accounts, _LOGIN),
         ("GET", "/portfolio/{account}/meta", "portfolio_meta", accounts.meta, _LOGIN),
-        ("GET", "/portfolio/{account}/summary", "summary", portfolio.summary, _LOGIN),
-        ("GET", "/portfolio/{account}/ledger", "ledger", portfolio.ledger, _LOGIN),
+        ("GET", "/portfolio/{account}/summary", "summary", balances.summary, _LOGIN),
+        ("GET", "/portfolio/{account}/ledger", "ledger", balances.ledger, _LOGIN),
         ("GET", "/portfolio/{account}/allocation", "allocation", portfolio.allocation, _LOGIN),
         ("POST", "/portfolio/{account}/positions/invalidate", "invalidate", portfolio.invalidate, _LOGIN),
         ("GET", "/portfolio/positions/{conid}", "position_everywhere", portfolio.position_everywhere, _LOGIN),
@@ -41,11 +47,27 @@ API_ROUTES = Routes(
         ("GET", "/portfolio/{account}/position/{conid}", "position", portfolio.position, _LOGIN),
         ("GET", "/portfolio2/{account}/positions", "positions2", portfolio.positions2, _LOGIN),
         ("GET", "/iserver/account/pnl/partitioned", "pnl", portfolio.pnl, _BROKERAGE),
+        ("GET", _SUMMARY, "account_summary", balances.account_summary, _ACCOUNTS),
+        ("GET", f"{_SUMMARY}/available_funds", "available_funds", balances.available_funds, _ACCOUNTS),
+        ("GET", f"{_SUMMARY}/balances", "balances", balances.balances, _ACCOUNTS),
+        ("GET", f"{_SUMMARY}/margins", "margins", balances.margins, _ACCOUNTS),
+        ("GET", f"{_SUMMARY}/market_value", "market_value", balances.market_value, _ACCOUNTS),
+        ("POST", "/pa/performance", "pa_performance", performance.performance, _LOGIN),
+        ("POST", "/pa/allperiods", "pa_allperiods", performance.all_periods, _LOGIN),
+        ("POST", "/pa/transactions", "pa_transactions", performance.transactions, _LOGIN),
+        ("GET", "/fyi/unreadnumber", "unread_number", scanner.unread, _LOGIN),
+        ("GET", "/iserver/scanner/params", "scanner_params", scanner.params, _BROKERAGE),
+        ("POST", "/iserver/scanner/run", "scanner_run", scanner.run, _BROKERAGE),
         ("GET POST", "/iserver/secdef/search", "search", contracts.search, _BROKERAGE),
         ("GET", "/trsrv/stocks", "stocks", contracts.stocks, _LOGIN),
+        ("GET", "/trsrv/futures", "futures", contracts.futures, _LOGIN),
+        ("GET", "/trsrv/all-conids", "all_conids", contracts.all_conids, _LOGIN),
+        ("GET", "/iserver/secdef/strikes", "strikes", contracts.strikes, _BROKERAGE),
+        ("GET", "/iserver/secdef/info", "secdef_info", contracts.secdef_info, _BROKERAGE),
+        ("GET", "/iserver/contract/{conid}/algos", "contract_algos", contracts.algos, _BROKERAGE),
         ("GET", "/trsrv/secdef", "secdef", contracts.secdef, _LOGIN),
-        ("GET", "/trsrv/secdef/schedule", "schedule", contracts.schedule, _LOGIN),
-        ("GET", "/contract/trading-schedule", "trading_schedule", contracts.trading_schedule, _LOGIN),
+        ("GET", "/trsrv/secdef/schedule", "schedule", schedules.schedule, _LOGIN),
+        ("GET", "/contract/trading-schedule", "trading_schedule", schedules.trading_schedule, _LOGIN),
         ("GET", "/iserver/contract/{conid}/info", "contract_info", contracts.info, _BROKERAGE),
         ("GET", "/iserver/contract/{conid}/info-and-rules", "info_rules", contracts.info_and_rules, _BROKERAGE),
         ("POST", "/iserver/contract/rules", "contract_rules", contracts.rules, _BROKERAGE),
