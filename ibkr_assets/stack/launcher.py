@@ -1,8 +1,8 @@
 """Starts every Dagster run as a forked child of a process that has the heavy libraries loaded already.
 
 What goes here: how a run process starts, is watched, is ended and is found again. What does not: what a run does
-(`defs`), and when one starts (the queue of `dagster.yaml`). Only other people's libraries are kept warm: the
-platform's own code is read from disk by each run, so an edited strategy counts from the next run on.
+(`defs`), and when one starts (the queue of `dagster.yaml`). The platform's own code is kept warm until one of its
+files changes (`stack.own_code`), so an edited strategy counts from the next run on.
 
 Dagster's own launcher starts a new interpreter for each run, which imports for two to three seconds first
 (docs/decisions/0007-warm-runs.md).
@@ -26,6 +26,8 @@ from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, 
 from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._serdes import ConfigurableClass
 from dagster._utils import get_run_crash_explanation
+
+from ibkr_assets.stack.own_code import own_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,6 +186,7 @@ def execute_run(run_id: str, instance_ref: InstanceRef) -> None:
     from dagster._utils.error import serializable_error_info_from_exc_info
     from dagster._utils.interrupts import capture_interrupts
 
+    own_code.forget_when_edited()
     # A backfill writes an event for each of its partitions: together in Postgres, 25 times as fast as one by one.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "100")
     signal.signal(signal.SIGINT, signal.default_int_handler)
