@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import ssl
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from ibkr_assets.domain.errors import ConfigurationError
@@ -16,12 +17,13 @@ from ibkr_assets.simulator.clock import RunningClock
 from ibkr_assets.simulator.faults.board import FaultBoard
 from ibkr_assets.simulator.late_orders import LateOrders
 from ibkr_assets.simulator.ledger import Ledger
+from ibkr_assets.simulator.nights import REGIONS, NightlyReset
 from ibkr_assets.simulator.options import GatewayOptions
 from ibkr_assets.simulator.pacing import Pacer
 from ibkr_assets.simulator.performance import NavHistory
 from ibkr_assets.simulator.questions import Question
 from ibkr_assets.simulator.records import Record
-from ibkr_assets.simulator.sessions import GatewaySession
+from ibkr_assets.simulator.sessions import GatewaySession, SessionRules
 from ibkr_assets.simulator.tape import Tape
 from ibkr_assets.simulator.venue import Venue
 from ibkr_assets.simulator.wirelog import WireLog
@@ -54,8 +56,12 @@ class Gateway:
         self.clock = RunningClock(self.venue.now, options.clock_speed, mono)
         self._clock_noted = mono
         # A session's identity is a secret and no choice of the venue's, so it does not come from the seed.
-        self.session = GatewaySession(lambda: secrets.token_hex(16), options.idle_limit_s, mono)
+        self.session = GatewaySession(lambda: secrets.token_hex(16), _rules_of(options), mono, self.venue.now)
         self.pacer = Pacer(options.pace, options.penalty_s)
+        #: Called with every record at once, after the state changed and before the ledger is on disk.
+        self.record_watchers: list[Callable[[Record], None]] = []
+        #: Set by the server: closes the API port for so many real seconds.
+        self.close_port: Callable[[float], None] | None = None
         self.faults = FaultBoard(options.seed)
         self.wirelog = WireLog()
 
@@ -74,6 +80,7 @@ class Gateway:
             self.venue.advance(now, is_recorded=is_due)
             self._clock_noted = mono if is_due else self._clock_noted
             self.ledger.flush()
+        self.session.advance(mono, self.venue.now)
         return self.venue.now
 
     def set_clock(self, moment: datetime) -> None:
@@ -83,9 +90,18 @@ class Gateway:
         self.late.arrive(self.venue, moment)
         self.venue.advance(moment)
         self.ledger.flush()
+        self.session.advance(self.mono(), self.venue.now)
+
+    def restart(self, down_s: float) -> None:
+        """The gateway process ends and comes up anew; its API port is closed for `down_s` real seconds, if any."""
+        self.session.restart()
+        if down_s > 0 and self.close_port is not None:
+            self.close_port(down_s)
 
     def _note(self, record: Record) -> None:
         self.ledger.append(record, t_mono=self.mono(), peer_port=self.peer_port)
+        for watch in self.record_watchers:
+            watch(record)
 
     def _remember(self) -> None:
         """Rebuild what the broker knows from the ledger of an earlier process."""
@@ -95,3 +111,19 @@ class Gateway:
                     f"state_dir: its ledger is of account {record.account}, not {self.options.account}"
                 )
             self.venue.book.apply(record)
+
+
+def _rules_of(options: GatewayOptions) -> SessionRules:
+    def span(seconds: float | None) -> timedelta | None:
+        return None if seconds is None else timedelta(seconds=seconds)
+
+    return SessionRules(
+        idle_limit_s=options.idle_limit_s,
+        zone=REGIONS[options.region],
+        reset=NightlyReset(options.nightly_reset),
+        has_maintenance=options.maintenance,
+        login_life=span(options.login_life_h * 3600 if options.login_life_h else None),
+        auto_login_after=span(options.auto_login_after_s),
+        grace_s=options.login_grace_s,
+        bridge_delay_s=options.bridge_delay_s,
+    )

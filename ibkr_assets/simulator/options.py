@@ -13,6 +13,14 @@ from pathlib import Path
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.simulator.foreign_cash import ForeignCash
+from ibkr_assets.simulator.nights import REGIONS, NightlyReset
+
+_NOT_NEGATIVE = (
+    "clock_speed", "opening_cash", "stale_positions_s", "idle_limit_s", "history_latency_s", "login_life_h",
+    "auto_login_after_s", "login_grace_s", "bridge_delay_s", "stream_ready_s",
+)  # fmt: skip
+_POSITIVE = ("pace", "initial_margin")
+_WORDS = {"region": tuple(REGIONS), "nightly_reset": tuple(reset.value for reset in NightlyReset)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,12 @@ class GatewayOptions:
     are invalidated; IBKR's may be minutes old.
     `duplicate_status` is the HTTP status of a refused repeat of a cOID: it is not recorded anywhere, clients look
     for the text both in a 400 and in a 200.
+
+    `idle_limit_s`, `login_grace_s` (401 after a login), `bridge_delay_s` (no bridge after an init) and
+    `stream_ready_s` (a websocket that hears nothing yet) are real seconds. Nights follow the market clock in the zone
+    of `region`: `nightly_reset` is off, brokerage or login, `maintenance` ten minutes of 503 from 01:00,
+    `login_life_h` hours a login lasts (0: for ever, IBKR's is 24), and `auto_login_after_s` after how much market
+    time somebody logs in again (None: nobody does). `market_data` is field 6509 of every quote; N brings no prices.
 
     Without `state_dir` the ledger is in memory and the venue forgets when the process ends.
     """
@@ -49,6 +63,15 @@ class GatewayOptions:
     fast_penalty: bool = False
     pace: float = 1.0
     idle_limit_s: float = 360.0
+    region: str = "america"
+    nightly_reset: str = "off"
+    maintenance: bool = False
+    login_life_h: float = 0.0
+    auto_login_after_s: float | None = None
+    login_grace_s: float = 0.0
+    bridge_delay_s: float = 0.0
+    stream_ready_s: float = 0.05
+    market_data: str = "RpB"
     history_latency_s: float = 0.0
     duplicate_status: int = 400
     can_short: bool = True
@@ -56,6 +79,7 @@ class GatewayOptions:
     state_dir: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_self_signed: Path | None = None
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError naming the first option that cannot be."""
@@ -68,19 +92,27 @@ class GatewayOptions:
             raise ConfigurationError("account: must not be empty")
         if self.clock_start is not None and self.clock_start.tzinfo is None:
             raise ConfigurationError(f"clock_start: must carry a time zone, got {self.clock_start.isoformat()}")
-        for name in ("clock_speed", "opening_cash", "stale_positions_s"):
-            if getattr(self, name) < 0:
-                raise ConfigurationError(f"{name}: must not be negative, got {getattr(self, name)}")
-        if self.pace <= 0:
-            raise ConfigurationError(f"pace: must be positive, got {self.pace}")
-        if self.initial_margin <= 0:
-            raise ConfigurationError(f"initial_margin: must be positive, got {self.initial_margin}")
+        self._check_numbers()
         if self.duplicate_status not in (200, 400):
             raise ConfigurationError(f"duplicate_status: must be 200 or 400, got {self.duplicate_status}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ConfigurationError("tls_cert, tls_key: give both or none")
+        if self.tls_cert is not None and self.tls_self_signed is not None:
+            raise ConfigurationError("tls_self_signed: not together with tls_cert")
+        for name, known in _WORDS.items():
+            if getattr(self, name) not in known:
+                raise ConfigurationError(f"{name}: must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+
+    def _check_numbers(self) -> None:
+        for name in _NOT_NEGATIVE:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise ConfigurationError(f"{name}: must not be negative, got {value}")
+        for name in _POSITIVE:
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ConfigurationError(f"{name}: must be positive, got {getattr(self, name)}")
 
     @property
     def penalty_s(self) -> float:
         """How long the penalty box lasts, in real seconds."""
-        return 2.0 if self.fast_penalty else 900.0
+        return 2.0 if self.fast_penalty else 900.0 / self.pace

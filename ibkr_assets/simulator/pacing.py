@@ -1,33 +1,37 @@
 """IBKR's request limits and its penalty box, on monotonic seconds. What a 429 looks like is the face's work.
 
-Limits as IBKR's Web API page gives them: 10 requests a second in all; orders, trades, profit and loss and portfolio
-accounts once in 5 s each; tickle once a second; the login check once a minute; performance reports once in 15 minutes.
+Limits as the "Pacing Limitations" of IBKR's Web API page give them. A window is exact: whatever instant it begins at,
+no more than the limit of requests fit into it.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+from collections import Counter, deque
+from dataclasses import dataclass, field
 
+_QUARTER_HOUR_S = 900.0
 #: Requests and window in seconds, by the name of the route.
 ROUTE_LIMITS: dict[str, tuple[int, float]] = {
     "orders": (1, 5.0),
     "trades": (1, 5.0),
     "pnl": (1, 5.0),
     "portfolio_accounts": (1, 5.0),
+    "portfolio_subaccounts": (1, 5.0),
     "tickle": (1, 1.0),
     "sso_validate": (1, 60.0),
     "snapshot": (10, 1.0),
-    "portfolio_subaccounts": (1, 5.0),
-    "scanner_params": (1, 900.0),
-    "pa_performance": (1, 900.0),
-    "pa_transactions": (1, 900.0),
+    "scanner_params": (1, _QUARTER_HOUR_S),
     "scanner_run": (1, 1.0),
+    "pa_performance": (1, _QUARTER_HOUR_S),
+    "pa_allperiods": (1, _QUARTER_HOUR_S),
+    "pa_summary": (1, _QUARTER_HOUR_S),
+    "pa_transactions": (1, _QUARTER_HOUR_S),
     "unread_number": (1, 1.0),
 }
 GLOBAL_LIMIT = (10, 1.0)
+GLOBAL_RULE = "all"
 HISTORY_CONCURRENT = 5
-#: A client that keeps a limit exactly may look this much too early to a server on the same machine.
+#: At a faster pace a window shrinks and a machine's jitter does not, so there it is this much shorter than divided.
 TOLERANCE_S = 0.05
 
 
@@ -35,20 +39,26 @@ TOLERANCE_S = 0.05
 class _Window:
     limit: int
     length_s: float
-    hits: deque[float]
+    hits: deque[float] = field(default_factory=deque)
 
-    def is_within(self, mono: float) -> bool:
+    def count(self, mono: float) -> int:
+        """Note a request; how many there are in the window that it ends."""
         while self.hits and mono - self.hits[0] >= self.length_s:
             self.hits.popleft()
         self.hits.append(mono)
-        return len(self.hits) <= self.limit
+        return len(self.hits)
 
 
 class Pacer:
-    """Counts requests. `pace` divides every window; `penalty_s` is how long a breach shuts everybody out."""
+    """Counts requests. `pace` divides every window; `penalty_s` is how long a breach shuts everybody out.
+
+    `breaches` and `most`, the fullest window so far, are by the name of the rule: `all`, or a route.
+    """
 
     def __init__(self, pace: float, penalty_s: float) -> None:
         self.penalty_s = penalty_s
+        self.breaches: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
         self._pace = pace
         self._penalty_until = 0.0
         self._windows: dict[str, _Window] = {}
@@ -57,21 +67,30 @@ class Pacer:
         """Count a request; False when it breaks a limit or comes while the penalty box is shut."""
         if mono < self._penalty_until:
             return False
-        is_within = self._window("", GLOBAL_LIMIT).is_within(mono)
-        if route in ROUTE_LIMITS:
-            is_within = self._window(route, ROUTE_LIMITS[route]).is_within(mono) and is_within
-        if not is_within:
+        broken = [name for name, rule in _rules_of(route) if not self._is_within(name, rule, mono)]
+        if broken:
+            self.breaches.update(broken)
             self._penalty_until = mono + self.penalty_s
             self._windows.clear()
-        return is_within
+        return not broken
 
     def set_pace(self, pace: float) -> None:
         """Another pace from now on; what was counted is forgotten."""
         self._pace = pace
         self._windows.clear()
 
-    def _window(self, name: str, rule: tuple[int, float]) -> _Window:
+    def _is_within(self, name: str, rule: tuple[int, float], mono: float) -> bool:
         limit, length_s = rule
         if name not in self._windows:
-            self._windows[name] = _Window(limit, length_s / self._pace - TOLERANCE_S, deque())
-        return self._windows[name]
+            tolerance_s = TOLERANCE_S if self._pace > 1 else 0.0
+            self._windows[name] = _Window(limit, length_s / self._pace - tolerance_s)
+        count = self._windows[name].count(mono)
+        self.most[name] = max(self.most[name], count)
+        return count <= limit
+
+
+def _rules_of(route: str) -> list[tuple[str, tuple[int, float]]]:
+    rules = [(GLOBAL_RULE, GLOBAL_LIMIT)]
+    if route in ROUTE_LIMITS:
+        rules.append((route, ROUTE_LIMITS[route]))
+    return rules

@@ -63,8 +63,9 @@ class Api:
 
 @contextlib.contextmanager
 def connect(gateway: RunningGateway) -> Iterator[Api]:
-    """A client that has read the accounts, as every session must."""
+    """A client that has read the accounts, as every session must, and those of the portfolio."""
     with httpx.Client(base_url=gateway.api_url, timeout=20, trust_env=False) as http:
         api = Api(http, gateway.account)
         api.get("/iserver/accounts")
+        api.get("/portfolio/accounts")
         yield api

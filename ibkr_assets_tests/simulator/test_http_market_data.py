@@ -114,16 +114,61 @@ def test_the_sixth_chart_at_a_time_is_refused(api: Api) -> None:
     assert "Too many history charts requests" in refused[0].json()["error"]
 
 
-def test_the_first_snapshot_is_empty_and_the_next_one_is_not(gateway: RunningGateway, api: Api) -> None:
+def snapshot(api: Api, **query: str | int) -> dict[str, Any]:
+    (row,) = api.get("/iserver/marketdata/snapshot", **query).json()
+    return dict(row)
+
+
+def test_a_snapshot_is_empty_at_first_then_partial_then_whole_and_remembers_its_fields(
+    gateway: RunningGateway, api: Api
+) -> None:
     gateway.restart_session()
     api.get("/iserver/accounts")
-    (first,) = api.get("/iserver/marketdata/snapshot", conids=AAPL, fields="31,84,86").json()
-    assert first == {"conid": AAPL, "conidEx": "265598"}
-    (row,) = api.get("/iserver/marketdata/snapshot", conids=AAPL, fields="31,84,86,6509,7741").json()
-    assert (row["31"], row["84"], row["86"], row["7741"]) == ("671.50", "671.49", "671.51", "667.105")
+    fields = "31,84,86,6509,7741,70,88"
+    assert snapshot(api, conids=AAPL, fields=fields) == {"conid": AAPL, "conidEx": "265598"}
+    second = snapshot(api, conids=AAPL, fields=fields)
+    assert (second["31"], second["84"], second["6509"]) == ("671.50", "671.49", "RpB")
+    assert not {"86", "7741", "70"} & set(second)
+    third = snapshot(api, conids=AAPL)
+    assert (third["31"], third["84"], third["86"], third["7741"]) == ("671.50", "671.49", "671.51", "667.105")
+    assert third["server_id"] == third["6119"]
+    assert third["_updated"] == datetime(2012, 10, 1, 15, tzinfo=UTC).timestamp() * 1000
+
+
+def test_a_line_can_be_closed_once_and_all_of_them_at_any_time(gateway: RunningGateway, api: Api) -> None:
+    gateway.restart_session()
+    api.get("/iserver/accounts")
+    api.get("/iserver/marketdata/snapshot", conids=AAPL, fields="31")
     assert api.post("/iserver/marketdata/unsubscribe", {"conid": AAPL}).json() == {"success": True}
-    assert api.post("/iserver/marketdata/unsubscribe", {"conid": AAPL}).status_code == 500
+    again = api.post("/iserver/marketdata/unsubscribe", {"conid": AAPL})
+    assert (again.status_code, again.json()) == (500, {"error": "unknown"})
     assert api.get("/iserver/marketdata/unsubscribeall").json() == {"unsubscribed": True}
+    assert snapshot(api, conids=AAPL, fields="31") == {"conid": AAPL, "conidEx": "265598"}
+
+
+def test_a_snapshot_takes_a_hundred_contracts_and_fifty_fields(api: Api) -> None:
+    hundred = ",".join(str(AAPL + i) for i in range(100))
+    assert api.get("/iserver/marketdata/snapshot", conids=hundred, fields="31").status_code == 200
+    assert api.get("/iserver/marketdata/snapshot", conids=f"{hundred},1", fields="31").status_code == 400
+    fifty = ",".join(str(i) for i in range(50))
+    assert api.get("/iserver/marketdata/snapshot", conids=AAPL, fields=fifty).status_code == 200
+    assert api.get("/iserver/marketdata/snapshot", conids=AAPL, fields=f"{fifty},50").status_code == 400
+
+
+def test_fields_of_position_and_past_come_when_they_are_asked_for(gateway: RunningGateway, api: Api) -> None:
+    gateway.restart_session()
+    api.get("/iserver/accounts")
+    gateway.move_position(AAPL, 10, price=600)
+    for _ in range(3):
+        row = snapshot(api, conids=AAPL, fields="73,74,76,75,7282,7284,7293,7294,7308,87")
+    assert (row["73"], row["74"], row["76"], row["75"]) == ("6715.00", "600.00", "10", "715.00")
+    # High and low of the year to 28 September 2012, as the exchange published them.
+    assert (row["7293"], row["7294"]) == ("705.07", "354.24")
+    assert row["7282"].endswith("M")
+    assert float(row["7284"].rstrip("%")) > 5
+    assert "7308" not in row
+    assert row["87"] == "0"
+    gateway.move_position(AAPL, -10, price=600)
 
 
 def test_a_symbol_is_one_us_stock_beside_others(api: Api) -> None:

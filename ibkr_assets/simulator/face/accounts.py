@@ -7,6 +7,7 @@ from typing import Any
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, refusal
 from ibkr_assets.simulator.face.formats import millis
 from ibkr_assets.simulator.face.sessions import SERVER
+from ibkr_assets.simulator.gateway import Gateway
 
 
 def check_account(call: Call) -> str:
@@ -19,8 +20,12 @@ def check_account(call: Call) -> str:
 
 def accounts(call: Call) -> Answer:
     """The first call of every brokerage session."""
-    gateway = call.gateway
-    gateway.session.memory.is_accounts_read = True
+    call.gateway.session.memory.is_accounts_read = True
+    return Answer(accounts_object(call.gateway))
+
+
+def accounts_object(gateway: Gateway) -> dict[str, Any]:
+    """The accounts of the brokerage session, with what they may do."""
     name = gateway.options.account
     properties = {
         "hasChildAccounts": False, "supportsCashQty": False, "liteUnderPro": False, "noFXConv": False, "isProp": False,
@@ -34,13 +39,11 @@ def accounts(call: Call) -> Answer:
         "allowFA": False, "allowLiteUnderPro": False, "allowedAssetTypes": "STK", "restrictTradeSubscription": False,
         "showUkUserLabels": False, "sideBySide": True,
     }  # fmt: skip
-    return Answer(
-        {
-            "accounts": [name], "acctProps": {name: properties}, "aliases": {name: name}, "allowFeatures": features,
-            "chartPeriods": {"STK": ["*"]}, "groups": [], "profiles": [], "selectedAccount": name,
-            "serverInfo": SERVER, "sessionId": gateway.session.id, "isFT": False, "isPaper": True,
-        }
-    )  # fmt: skip
+    return {
+        "accounts": [name], "acctProps": {name: properties}, "aliases": {name: name}, "allowFeatures": features,
+        "chartPeriods": {"STK": ["*"]}, "groups": [], "profiles": [], "selectedAccount": name,
+        "serverInfo": SERVER, "sessionId": gateway.session.id, "isFT": False, "isPaper": True,
+    }  # fmt: skip
 
 
 def switch(call: Call) -> Answer:
@@ -54,7 +57,8 @@ def switch(call: Call) -> Answer:
 
 
 def portfolio_accounts(call: Call) -> Answer:
-    """The accounts of the login session."""
+    """The accounts of the login session, the first call of all on the portfolio."""
+    call.gateway.session.is_portfolio_read = True
     return Answer([_describe(call)])
 
 

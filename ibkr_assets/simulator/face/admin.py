@@ -6,22 +6,22 @@ Loopback only and with a token, never on the API port; `GET /clock` alone needs 
 from __future__ import annotations
 
 import hmac
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import date, time, timedelta
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ibkr_assets.simulator.book import VenueOrder
 from ibkr_assets.simulator.clock import BackwardsInTime
+from ibkr_assets.simulator.face.admin_fields import check_fields, read_moment, read_number, read_positive
+from ibkr_assets.simulator.face.admin_sessions import SESSION_ROUTES
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, Needs, Routes
 from ibkr_assets.simulator.face.routes import API_ROUTES
 from ibkr_assets.simulator.faults.board import ArmedFault
 from ibkr_assets.simulator.faults.fault import UnknownFault
 from ibkr_assets.simulator.gateway import Gateway
-from ibkr_assets.simulator.sessions import Brokerage
+from ibkr_assets.simulator.venue_order import VenueOrder
 
 
 class AdminShell:
@@ -72,13 +72,13 @@ def read_clock(call: Call) -> Answer:
 def move_clock(call: Call) -> Answer:
     """`set` to an instant, `step_s` seconds on, or run at `speed`; what is passed happens, in order."""
     gateway, body = call.gateway, call.json_object()
-    _check_fields(body, {"set", "step_s", "speed"})
+    check_fields(body, {"set", "step_s", "speed"})
     if "set" in body:
-        gateway.set_clock(_moment(body["set"]))
+        gateway.set_clock(read_moment(body["set"]))
     if "step_s" in body:
-        gateway.set_clock(gateway.venue.now + timedelta(seconds=float(_number(body, "step_s"))))
+        gateway.set_clock(gateway.venue.now + timedelta(seconds=float(read_number(body, "step_s"))))
     if "speed" in body:
-        speed = float(_number(body, "speed"))
+        speed = float(read_number(body, "speed"))
         if speed < 0:
             raise BadRequest(f"speed: must not be negative, got {speed}")
         gateway.clock.run(speed, gateway.mono())
@@ -96,51 +96,13 @@ def read_wirelog(call: Call) -> Answer:
     return Answer(call.gateway.wirelog.rows())
 
 
-def restart(call: Call) -> Answer:
-    """A gateway restart: another session, empty lists, no suppression, no question. Orders stay."""
-    call.gateway.session.restart()
-    return Answer({"session": call.gateway.session.id})
-
-
-def set_session(call: Call) -> Answer:
-    """`state`: lost, competing, logged_out or ok; `idle_limit_s`: after how much silence a session ends."""
-    session, body = call.gateway.session, call.json_object()
-    _check_fields(body, {"state", "idle_limit_s"})
-    if "idle_limit_s" in body:
-        session.idle_limit_s = float(_number(body, "idle_limit_s"))
-    state = body.get("state")
-    if state == "logged_out":
-        session.log_out()
-    elif state == "ok":
-        session.log_in()
-    elif state in ("lost", "competing"):
-        session.lose(Brokerage(state))
-    elif state is not None:
-        raise BadRequest(f"state: must be lost, competing, logged_out or ok, got {state!r}")
-    return Answer({"logged_in": session.is_logged_in, "brokerage": session.brokerage.value})
-
-
-def set_pacing(call: Call) -> Answer:
-    """`pace` divides IBKR's windows; `penalty_s` is the length of the penalty box. Real seconds."""
-    pacer, body = call.gateway.pacer, call.json_object()
-    _check_fields(body, {"pace", "penalty_s"})
-    if "pace" in body:
-        pace = float(_number(body, "pace"))
-        if pace <= 0:
-            raise BadRequest(f"pace: must be positive, got {pace}")
-        pacer.set_pace(pace)
-    if "penalty_s" in body:
-        pacer.penalty_s = float(_number(body, "penalty_s"))
-    return Answer({"penalty_s": pacer.penalty_s})
-
-
 def fill(call: Call) -> Answer:
     """An execution by hand: of a live order (`order_id` or `coid`), or without one (`conid`, `side`).
 
     `price` defaults to the newest one; `quantity` to what is left of the order.
     """
     venue, body = call.gateway.venue, call.json_object()
-    _check_fields(body, {"order_id", "coid", "conid", "side", "quantity", "price"})
+    check_fields(body, {"order_id", "coid", "conid", "side", "quantity", "price"})
     order = _find_order(call, body)
     if order is None and ("order_id" in body or "coid" in body):
         raise BadRequest(f"order_id, coid: no such order: {body.get('order_id', body.get('coid'))}")
@@ -148,8 +110,8 @@ def fill(call: Call) -> Answer:
     side = order.side if order else body.get("side")
     if side not in ("BUY", "SELL"):
         raise BadRequest(f"side: must be BUY or SELL, got {side!r}")
-    quantity = order.remaining if order and "quantity" not in body else _positive(body, "quantity")
-    price = _positive(body, "price") if "price" in body else venue.last_price(conid)
+    quantity = order.remaining if order and "quantity" not in body else read_positive(body, "quantity")
+    price = read_positive(body, "price") if "price" in body else venue.last_price(conid)
     execution = venue.execute_by_hand(conid, side, quantity, price, order)
     return Answer({"execution_id": execution.execution_id})
 
@@ -157,24 +119,24 @@ def fill(call: Call) -> Answer:
 def bust(call: Call) -> Answer:
     """Takes the execution `execution_id` back; with `quantity` or `price` a corrected one stands in its place."""
     venue, body = call.gateway.venue, call.json_object()
-    _check_fields(body, {"execution_id", "quantity", "price"})
+    check_fields(body, {"execution_id", "quantity", "price"})
     execution = venue.book.execution(str(body.get("execution_id")))
     if execution is None:
         raise BadRequest(f"execution_id: no such execution: {body.get('execution_id')}")
-    quantity = _positive(body, "quantity") if "quantity" in body else None
-    price = _positive(body, "price") if "price" in body else None
+    quantity = read_positive(body, "quantity") if "quantity" in body else None
+    price = read_positive(body, "price") if "price" in body else None
     return Answer({"execution_id": venue.bust(execution, quantity=quantity, price=price)})
 
 
 def move_position(call: Call) -> Answer:
     """Moves `quantity` shares of `conid` in (positive) or out, without cash; `price` is their cost."""
     venue, body = call.gateway.venue, call.json_object()
-    _check_fields(body, {"conid", "quantity", "price"})
+    check_fields(body, {"conid", "quantity", "price"})
     conid = _known_conid(call, body)
-    quantity = _number(body, "quantity")
+    quantity = read_number(body, "quantity")
     if not quantity:
         raise BadRequest("quantity: must not be zero")
-    venue.move_position(conid, quantity, _positive(body, "price") if "price" in body else venue.last_price(conid))
+    venue.move_position(conid, quantity, read_positive(body, "price") if "price" in body else venue.last_price(conid))
     return Answer({"quantity": float(venue.book.account.quantity(conid))})
 
 
@@ -211,39 +173,6 @@ def _describe_fault(armed: ArmedFault) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _check_fields(body: dict[str, Any], known: set[str]) -> None:
-    unknown = set(body) - known
-    if unknown:
-        raise BadRequest(f"{min(unknown)}: unknown field; known are {', '.join(sorted(known))}")
-
-
-def _moment(value: Any) -> datetime:
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        raise BadRequest(f"set: is not ISO 8601: {value!r}") from None
-    if moment.tzinfo is None:
-        raise BadRequest(f"set: must carry a time zone, got {value!r}")
-    return moment.astimezone(UTC)
-
-
-def _number(body: dict[str, Any], name: str) -> Decimal:
-    try:
-        number = Decimal(str(body.get(name)))
-    except InvalidOperation:
-        number = Decimal("nan")
-    if not number.is_finite():
-        raise BadRequest(f"{name}: must be a number, got {body.get(name)!r}")
-    return number
-
-
-def _positive(body: dict[str, Any], name: str) -> Decimal:
-    number = _number(body, name)
-    if number <= 0:
-        raise BadRequest(f"{name}: must be positive, got {number}")
-    return number
-
-
 def _known_conid(call: Call, body: dict[str, Any]) -> int:
     conid = body.get("conid")
     if conid not in call.gateway.tape.contracts:
@@ -265,9 +194,7 @@ ADMIN_ROUTES = Routes(
         ("POST", "/admin/clock", "move_clock", move_clock, Needs.NOTHING),
         ("GET", "/admin/ledger", "ledger", read_ledger, Needs.NOTHING),
         ("GET", "/admin/wirelog", "wirelog", read_wirelog, Needs.NOTHING),
-        ("POST", "/admin/restart", "restart", restart, Needs.NOTHING),
-        ("POST", "/admin/session", "session", set_session, Needs.NOTHING),
-        ("POST", "/admin/pacing", "pacing", set_pacing, Needs.NOTHING),
+        *SESSION_ROUTES,
         ("POST", "/admin/fill", "fill", fill, Needs.NOTHING),
         ("POST", "/admin/bust", "bust", bust, Needs.NOTHING),
         ("POST", "/admin/position", "position", move_position, Needs.NOTHING),

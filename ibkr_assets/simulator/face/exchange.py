@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum
 from typing import Any
 
 from starlette.routing import compile_path
@@ -62,13 +62,17 @@ class Call:
         return int(text)
 
 
-class Needs(IntEnum):
-    """What must be there before a route answers; each includes those before it."""
+class Needs(Enum):
+    """What must be there before a route answers.
 
-    NOTHING = 0
-    LOGIN = 1
-    BROKERAGE = 2
-    ACCOUNTS = 3
+    The login; with it the portfolio's accounts read, or the brokerage session, or with that the accounts read.
+    """
+
+    NOTHING = "nothing"
+    LOGIN = "login"
+    PORTFOLIO = "portfolio"
+    BROKERAGE = "brokerage"
+    ACCOUNTS = "accounts"
 
 
 Handler = Callable[[Call], Answer]

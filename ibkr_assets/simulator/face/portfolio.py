@@ -18,7 +18,7 @@ from ibkr_assets.simulator.face.balances import foreign_cash_value
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call
 from ibkr_assets.simulator.face.formats import money, seconds
 from ibkr_assets.simulator.gateway import Gateway
-from ibkr_assets.simulator.sessions import PositionsRead
+from ibkr_assets.simulator.session_memory import PositionsRead
 
 _PAGE_SIZE = 100
 _NO_SECTOR = "Others"
@@ -119,11 +119,16 @@ def pnl(call: Call) -> Answer:
     if not memory.is_pnl_primed:
         memory.is_pnl_primed = True
         return Answer({"upnl": {}})
-    venue = call.gateway.venue
+    return Answer({"upnl": {f"{call.gateway.options.account}.Core": pnl_row(call.gateway)}})
+
+
+def pnl_row(gateway: Gateway) -> dict[str, Any]:
+    """Profit of the day and so far, and what the account is worth, in USD."""
+    venue = gateway.venue
     account = venue.book.account
-    nav = venue.net_liquidation() + foreign_cash_value(call.gateway)
-    today = sum((h.quantity * _move(call.gateway, conid, price) for conid, h, price in _held(call.gateway)), ZERO)
-    row = {
+    nav = venue.net_liquidation() + foreign_cash_value(gateway)
+    today = sum((h.quantity * _move(gateway, conid, price) for conid, h, price in _held(gateway)), ZERO)
+    return {
         "rowType": 1,
         "dpl": money(today),
         "nl": money(nav),
@@ -131,7 +136,6 @@ def pnl(call: Call) -> Answer:
         "el": money(venue.available_funds()),
         "mv": money(account.stock_value(venue.last_price)),
     }
-    return Answer({"upnl": {f"{account.name}.Core": row}})
 
 
 def _move(gateway: Gateway, conid: int, price: Decimal) -> Decimal:

@@ -14,6 +14,7 @@ from ibkr_assets.simulator.face import (
     orders,
     performance,
     portfolio,
+    preview,
     scanner,
     schedules,
     sessions,
@@ -21,7 +22,8 @@ from ibkr_assets.simulator.face import (
 )
 from ibkr_assets.simulator.face.exchange import Needs, Routes
 
-_LOGIN, _BROKERAGE, _ACCOUNTS = Needs.LOGIN, Needs.BROKERAGE, Needs.ACCOUNTS
+_LOGIN, _PORTFOLIO = Needs.LOGIN, Needs.PORTFOLIO
+_BROKERAGE, _ACCOUNTS = Needs.BROKERAGE, Needs.ACCOUNTS
 _SUMMARY = "/iserver/account/{account}/summary"
 _ORDER = "/iserver/account/{account}/order/{order_id}"
 
@@ -29,7 +31,7 @@ API_ROUTES = Routes(
     [
         ("GET POST", "/tickle", "tickle", sessions.tickle, _LOGIN),
         ("GET POST", "/iserver/auth/status", "auth_status", sessions.status, _LOGIN),
-        ("POST", "/iserver/auth/ssodh/init", "init", sessions.init, _LOGIN),
+        ("POST", "/iserver/auth/ssodh/init", "init", sessions.init, Needs.NOTHING),
         ("GET POST", "/iserver/reauthenticate", "reauthenticate", sessions.reauthenticate, _LOGIN),
         ("GET", "/sso/validate", "sso_validate", sessions.validate, _LOGIN),
         ("POST", "/logout", "logout", sessions.logout, _LOGIN),
@@ -37,15 +39,15 @@ API_ROUTES = Routes(
         ("POST", "/iserver/account", "switch_account", accounts.switch, _BROKERAGE),
         ("GET", "/portfolio/accounts", "portfolio_accounts", accounts.portfolio_accounts, _LOGIN),
         ("GET", "/portfolio/subaccounts", "portfolio_subaccounts", accounts.portfolio_accounts, _LOGIN),
-        ("GET", "/portfolio/{account}/meta", "portfolio_meta", accounts.meta, _LOGIN),
-        ("GET", "/portfolio/{account}/summary", "summary", balances.summary, _LOGIN),
-        ("GET", "/portfolio/{account}/ledger", "ledger", balances.ledger, _LOGIN),
-        ("GET", "/portfolio/{account}/allocation", "allocation", portfolio.allocation, _LOGIN),
-        ("POST", "/portfolio/{account}/positions/invalidate", "invalidate", portfolio.invalidate, _LOGIN),
-        ("GET", "/portfolio/positions/{conid}", "position_everywhere", portfolio.position_everywhere, _LOGIN),
-        ("GET", "/portfolio/{account}/positions/{page}", "positions", portfolio.positions, _LOGIN),
-        ("GET", "/portfolio/{account}/position/{conid}", "position", portfolio.position, _LOGIN),
-        ("GET", "/portfolio2/{account}/positions", "positions2", portfolio.positions2, _LOGIN),
+        ("GET", "/portfolio/{account}/meta", "portfolio_meta", accounts.meta, _PORTFOLIO),
+        ("GET", "/portfolio/{account}/summary", "summary", balances.summary, _PORTFOLIO),
+        ("GET", "/portfolio/{account}/ledger", "ledger", balances.ledger, _PORTFOLIO),
+        ("GET", "/portfolio/{account}/allocation", "allocation", portfolio.allocation, _PORTFOLIO),
+        ("POST", "/portfolio/{account}/positions/invalidate", "invalidate", portfolio.invalidate, _PORTFOLIO),
+        ("GET", "/portfolio/positions/{conid}", "position_everywhere", portfolio.position_everywhere, _PORTFOLIO),
+        ("GET", "/portfolio/{account}/positions/{page}", "positions", portfolio.positions, _PORTFOLIO),
+        ("GET", "/portfolio/{account}/position/{conid}", "position", portfolio.position, _PORTFOLIO),
+        ("GET", "/portfolio2/{account}/positions", "positions2", portfolio.positions2, _PORTFOLIO),
         ("GET", "/iserver/account/pnl/partitioned", "pnl", portfolio.pnl, _BROKERAGE),
         ("GET", _SUMMARY, "account_summary", balances.account_summary, _ACCOUNTS),
         ("GET", f"{_SUMMARY}/available_funds", "available_funds", balances.available_funds, _ACCOUNTS),
@@ -79,8 +81,9 @@ API_ROUTES = Routes(
         ("GET", "/iserver/account/trades", "trades", order_reads.trades, _BROKERAGE),
         ("GET", "/iserver/account/order/status/{order_id}", "order_status", order_reads.order_status, _ACCOUNTS),
         ("POST", "/iserver/account/{account}/orders", "submit", orders.submit, _ACCOUNTS),
-        ("POST", "/iserver/account/{account}/orders/whatif", "whatif", orders.preview, _ACCOUNTS),
+        ("POST", "/iserver/account/{account}/orders/whatif", "whatif", preview.preview, _ACCOUNTS),
         ("POST", "/iserver/reply/{reply_id}", "reply", orders.reply, _ACCOUNTS),
+        ("POST", "/iserver/notification", "notification", orders.answer_prompt, _ACCOUNTS),
         ("POST", "/iserver/questions/suppress", "suppress", orders.suppress, _BROKERAGE),
         ("POST", "/iserver/questions/suppress/reset", "suppress_reset", orders.suppress_reset, _BROKERAGE),
         ("POST", _ORDER, "modify", orders.modify, _ACCOUNTS),

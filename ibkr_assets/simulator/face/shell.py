@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, Handler, Needs, Routes, refusal
+from ibkr_assets.simulator.face.sessions import what_is_missing
 from ibkr_assets.simulator.face.strikes import Line
 from ibkr_assets.simulator.faults.fault import Situation
 from ibkr_assets.simulator.gateway import Gateway
@@ -132,8 +133,8 @@ class ApiShell:
 
     def _handle(self, call: Call, handler: Handler, needs: Needs, situation: Situation) -> Answer:
         gateway = self._gateway
-        gateway.session.touch(gateway.mono())
-        missing = _what_is_missing(gateway, needs)
+        gateway.session.touch()
+        missing = what_is_missing(gateway, needs)
         if missing is not None:
             return missing
         book = gateway.venue.book
@@ -150,14 +151,3 @@ class ApiShell:
             gateway.peer_port = None
             gateway.ledger.flush()
         return answer
-
-
-def _what_is_missing(gateway: Gateway, needs: Needs) -> Answer | None:
-    session = gateway.session
-    if needs >= Needs.LOGIN and not session.is_logged_in:
-        return refusal(401, "no session")
-    if needs >= Needs.BROKERAGE and not session.is_ready:
-        return refusal(400, "Bad Request: no bridge")
-    if needs >= Needs.ACCOUNTS and not session.memory.is_accounts_read:
-        return refusal(500, "Please query /accounts first")
-    return None
