@@ -7,6 +7,7 @@ needs one peer does not pay for the others.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.risk.engine import Limits
@@ -169,6 +170,7 @@ def submitter(settings: Settings) -> Submitter:
             settle_s=settings.submitter.settle_s,
             lease_s=settings.submitter.lease_s,
             poll_interval_s=settings.submitter.poll_interval_s,
+            reset_zone=ZoneInfo(settings.gateway.reset_zone),
         ),
         describe=describe,
     )

@@ -108,6 +108,9 @@ class Broker(Protocol):
 
     def quotes(self, instruments: Sequence[Instrument]) -> dict[int, Quote]: ...
 
+    def clock_skew_s(self) -> float | None:
+        """Seconds by which the gateway's clock was ahead of this machine's at its newest answer; None: not known."""
+
 
 class OrderStream(Protocol):
     """The broker's stream of order events: reasons to read sooner, never evidence. All works without it."""

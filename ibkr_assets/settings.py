@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
 from pydantic import (
@@ -68,6 +69,7 @@ class GatewaySettings(_Section):
 
     url: str | None = Field(None, description="base URL up to and including /v1/api")
     ca: str | None = Field(None, description="PEM file of the gateway's certificate, or sha256:<hex> to pin it")
+    reset_zone: str = Field("America/New_York", description="region in whose nights IBKR resets its gateways")
     connect_timeout_s: float = Field(3.0, gt=0, le=30)
     read_timeout_s: float = Field(10.0, gt=0, le=60, description="whole time of a read")
     order_timeout_s: float = Field(15.0, gt=0, le=60, description="whole time of an order call")
@@ -75,6 +77,14 @@ class GatewaySettings(_Section):
         default=False, description="take the brokerage session from another platform of this user, at most once an hour"
     )
     has_stream: bool = Field(default=True, description="follow the websocket, so that fills are read as they happen")
+
+    @field_validator("reset_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            return ZoneInfo(value).key
+        except (ValueError, ZoneInfoNotFoundError):
+            raise ValueError(f"not a time zone: {value!r}") from None
 
 
 class MarketSettings(_Section):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     from ibkr_assets.domain.broker import OrderTicket
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ibkr_assets.submitter")
 
+NEW_YORK = ZoneInfo("America/New_York")
+
 
 @dataclass(frozen=True, slots=True)
 class SubmitterOptions:
     """How the submitter behaves. All times are real seconds, money is in USD.
 
     `settle_s` is longer than any call that may still be on its way; `list_every_s` keeps IBKR's pacing of the order
-    list and the executions (one call in five seconds each).
+    list and the executions (one call in five seconds each). `reset_zone` is the region in whose nights IBKR resets.
     """
 
     max_order_value_usd: Decimal
@@ -43,6 +46,7 @@ class SubmitterOptions:
     keep_alive_every_s: float = 55.0
     send_within_s: float = 2.0
     may_resend: bool = False
+    reset_zone: ZoneInfo = NEW_YORK
 
 
 @dataclass(frozen=True, slots=True)

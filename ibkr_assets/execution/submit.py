@@ -26,18 +26,21 @@ from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.kill import killed_by_file
 from ibkr_assets.execution.questions import Standards, judge
 from ibkr_assets.execution.seat import log
+from ibkr_assets.risk.departure import check_clock, check_quote
 
 if TYPE_CHECKING:
     from ibkr_assets.domain.broker import PlaceAnswer, Quote
+    from ibkr_assets.domain.order import OrderIntent
+    from ibkr_assets.execution.prices import Sighting
     from ibkr_assets.execution.seat import Seat
     from ibkr_assets.ports import IntentRecord
 
 
-def submit(seat: Seat, record: IntentRecord, quote: Quote | None) -> IntentRecord:
+def submit(seat: Seat, record: IntentRecord, seen: Sighting) -> IntentRecord:
     """Send one approved order, or end or keep it when a last check speaks against. Returns where it stands."""
     reach("send.chosen")
     intent = record.intent
-    problem = collar_problem(intent, quote, seat.options.price_collar_fraction)
+    problem = _problem(seat, intent, seen)
     if problem is not None:
         log.warning("denied %s: %s", record.client_order_id, problem)
         return seat.ledger.sends.deny(record, problem)
@@ -81,7 +84,7 @@ def submit(seat: Seat, record: IntentRecord, quote: Quote | None) -> IntentRecor
         return seat.ledger.sends.move(
             record, OrderState.APPROVED, epoch=seat.epoch, cause="not sent", reason=answer.reason
         )
-    return _talk(seat, record, answer, quote)
+    return _talk(seat, record, answer, seen.quote)
 
 
 def cancel(seat: Seat, record: IntentRecord, reason: str) -> IntentRecord:
@@ -106,6 +109,17 @@ def cancel(seat: Seat, record: IntentRecord, reason: str) -> IntentRecord:
     return seat.ledger.sends.record_answer(
         record, call_id, outcome, state, epoch=seat.epoch, http_status=status, answer=text, reason=text or reason
     )
+
+
+def _problem(seat: Seat, intent: OrderIntent, seen: Sighting) -> str | None:
+    """What the clocks, the quote or the collar say against the order."""
+    findings = [check_clock(seat.broker.clock_skew_s())]
+    if seen.quote is not None:
+        findings.append(check_quote(intent, seen.quote, seen.market_at))
+    failed = next((finding for finding in findings if not finding.is_passed), None)
+    if failed is not None:
+        return f"{failed.code}: {failed.text}"
+    return collar_problem(intent, seen.quote, seat.options.price_collar_fraction)
 
 
 def _last_look(seat: Seat, record: IntentRecord, committed_at: float) -> str | None:

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ibkr_assets.domain.errors import Unavailable
-from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.ledger import CallOutcome
 from ibkr_assets.domain.order import Mode, OrderState
 from ibkr_assets.execution.crashpoints import reach
@@ -19,11 +18,13 @@ from ibkr_assets.execution.evidence import conclude, observe, wanted
 from ibkr_assets.execution.follow import reopen_cancel
 from ibkr_assets.execution.kill import killed_by_file
 from ibkr_assets.execution.looks import CANCELLING
+from ibkr_assets.execution.prices import Prices
 from ibkr_assets.execution.seat import log
 from ibkr_assets.execution.submit import cancel, submit
+from ibkr_assets.risk.departure import check_nightly_reset
 
 if TYPE_CHECKING:
-    from ibkr_assets.domain.broker import Quote, StreamNews
+    from ibkr_assets.domain.broker import StreamNews
     from ibkr_assets.domain.ledger import Evidence
     from ibkr_assets.execution.looks import Looks
     from ibkr_assets.execution.seat import Seat
@@ -33,9 +34,7 @@ if TYPE_CHECKING:
 CLOCK_JUMP = timedelta(minutes=30)
 #: Orders without proof at which nothing more leaves until one of them is resolved.
 MOST_DOUBTS = 3
-#: Seconds: how old a quote may be, how long one is waited for, how old the last comparison of the account may be.
-QUOTE_AGE_S = 20.0
-QUOTE_WAIT_S = 10.0
+#: Seconds: how old the last comparison of the account may be.
 RECONCILED_AGE_S = 300.0
 _BRISK_S = 10.0
 _SLOW_STATUS_S = 1.5
@@ -58,8 +57,7 @@ class Watch:
         self._status_due = now
         self._brisk_until = now + _BRISK_S
         self._next_status = 0
-        self._quotes: dict[int, tuple[Quote, float, datetime]] = {}
-        self._quote_asked: dict[str, float] = {}
+        self._prices = Prices(seat)
         self._held: dict[str, str] = {}
         self._cancelled: dict[str, float] = {}
         self._look: tuple[list[tuple[IntentRecord, Evidence]], float] | None = None
@@ -81,7 +79,8 @@ class Watch:
         if self._seat.ledger.sends.expire(now):
             reach("expire.done")
         self._send(now)
-        self._cancel_killed()
+        if self._resetting(now) is None:
+            self._cancel_killed()
         self._follow_orders()
         self._resolve_doubts()
         self._compare_account(now)
@@ -98,27 +97,31 @@ class Watch:
         approved = self._seat.ledger.sends.records([OrderState.APPROVED])
         if not approved:
             return
-        stopped_by = self._stopped_by()
+        stopped_by = self._stopped_by(now)
         for record in approved:
             reason = stopped_by or self._held_back_by(record)
-            if reason is None and not self._has_quote(record, now, approved):
-                reason = "waits for a quote"
-            if reason is not None:
-                self._note(record, reason)
+            seen = None if reason is not None else self._prices.sight(record, now, approved)
+            if seen is None:
+                self._note(record, reason or "waits for a quote")
                 continue
-            entry = self._quotes.get(record.intent.conid)
-            sent = submit(self._seat, record, None if entry is None else entry[0])
+            sent = submit(self._seat, record, seen)
             self._held.pop(record.intent_id, None)
             self._brisk_until = self._seat.monotonic() + _BRISK_S
             if sent.state is OrderState.APPROVED:
                 raise Unavailable(f"{sent.client_order_id} could not be sent: {sent.reason}")
             if sent.state is OrderState.UNKNOWN:
-                stopped_by = self._stopped_by()
+                stopped_by = self._stopped_by(now)
                 if not self._seat.broker.session().is_ready:
                     raise Unavailable("the brokerage session is gone")
 
-    def _stopped_by(self) -> str | None:
+    def _resetting(self, now: datetime) -> str | None:
+        """Why the gateway is left alone around IBKR's nightly reset, or None."""
+        return check_nightly_reset(now, self._seat.options.reset_zone).text or None
+
+    def _stopped_by(self, now: datetime) -> str | None:
         """Why no order at all may leave now."""
+        if self._resetting(now) is not None:
+            return self._resetting(now)
         if self._seat.monotonic() - self._reconciled_at > RECONCILED_AGE_S:
             return "the account was not compared for five minutes"
         unproven = [e for _, e in self._seat.ledger.doubts.doubts() if e.last_outcome is CallOutcome.AMBIGUOUS]
@@ -129,30 +132,6 @@ class Watch:
         if record.intent.mode not in (Mode.DRY_RUN, self._seat.mode):
             return f"its mode is {record.intent.mode}, the platform's {self._seat.mode}"
         return killed_by_file(self._seat.options.kill_file) or self._seat.ledger.sends.held_back_by(record)
-
-    def _has_quote(self, record: IntentRecord, now: datetime, approved: list[IntentRecord]) -> bool:
-        """True when the order's quote is fresh, or was waited for long enough."""
-        if self._is_fresh(record.intent.conid, now):
-            return True
-        stale = {
-            r.intent.conid: Instrument(r.intent.conid, r.intent.symbol, exchange="SMART")
-            for r in approved
-            if not self._is_fresh(r.intent.conid, now)
-        }
-        asked_at = self._quote_asked.setdefault(record.intent_id, self._seat.monotonic())
-        for conid, quote in self._seat.broker.quotes(list(stale.values())).items():
-            self._quotes[conid] = (quote, self._seat.monotonic(), now)
-        if not self._is_fresh(record.intent.conid, now):
-            self._quotes.pop(record.intent.conid, None)
-            return self._seat.monotonic() - asked_at > QUOTE_WAIT_S
-        return True
-
-    def _is_fresh(self, conid: int, now: datetime) -> bool:
-        entry = self._quotes.get(conid)
-        if entry is None:
-            return False
-        _, read_at, market_at = entry
-        return self._seat.monotonic() - read_at < QUOTE_AGE_S and abs(now - market_at) < timedelta(minutes=1)
 
     def _note(self, record: IntentRecord, reason: str) -> None:
         """Keep why an approved order waits: once in the log and with the order, so that its end can tell."""

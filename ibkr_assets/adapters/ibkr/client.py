@@ -85,9 +85,7 @@ def broker(
     return IbkrBroker(Session(transport, account=account, may_compete=may_compete), account, order_timeout_s)
 
 
-def stream(
-    side: IbkrBroker, url: str, *, ca: str | None, connect_timeout_s: float, pace: float = 1.0
-) -> GatewayStream:
+def stream(side: IbkrBroker, url: str, *, ca: str | None, connect_timeout_s: float, pace: float = 1.0) -> GatewayStream:
     """The websocket of the same gateway and session; nothing is sent before its `start`."""
     return GatewayStream(
         url, ca=ca, session=side.sessions, account=side.account, connect_timeout_s=connect_timeout_s, pace=pace
@@ -163,6 +161,10 @@ class IbkrBroker:
     def quotes(self, instruments: Sequence[Instrument]) -> dict[int, Quote]:
         """See `ports.Broker.quotes`."""
         return quotes.fetch_quotes(self.sessions, [i.conid for i in instruments])
+
+    def clock_skew_s(self) -> float | None:
+        """See `ports.Broker.clock_skew_s`."""
+        return self.sessions.transport.clock_skew_s
 
     def close(self) -> None:
         """Close every connection."""

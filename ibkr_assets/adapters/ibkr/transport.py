@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
@@ -109,6 +110,21 @@ def redact(text: str) -> str:
     return _ACCOUNT.sub("<account>", text)
 
 
+def clock_skew_s(date: str | None, *, sent_at: float, received_at: float) -> float | None:
+    """How far the clock behind an answer's `Date` is ahead of ours, in seconds; negative where it is behind.
+
+    `date` is of a whole second within the call, which began at `sent_at` and was answered at `received_at` (seconds
+    since 1970, our clock): what that can explain is no skew. None for a date that is missing or no date.
+    """
+    try:
+        said = parsedate_to_datetime(date or "").timestamp()
+    except (ValueError, TypeError):
+        return None
+    if said > received_at:
+        return said - received_at
+    return min(0.0, said + 1.0 - sent_at)
+
+
 def segment(value: str) -> str:
     """A value as one segment of a path."""
     return quote(value, safe="")
@@ -130,6 +146,8 @@ class Transport:
         read_timeout_s: float,
     ) -> None:
         self.limiter = limiter
+        #: How far the gateway's clock was ahead of ours at its newest answer; None where that did not tell.
+        self.clock_skew_s: float | None = None
         self._base = base_url.rstrip("/") + "/"
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
@@ -238,7 +256,9 @@ class Transport:
             headers={"Content-Type": "application/json"} if content is not None else None,
             timeout=httpx.Timeout(total_s, connect=self._connect_timeout_s, pool=total_s),
         )
+        sent_at = time.time()
         response = self._client.send(request, stream=True)
+        self.clock_skew_s = clock_skew_s(response.headers.get("Date"), sent_at=sent_at, received_at=time.time())
         try:
             if response.headers.get("Content-Encoding", "identity") != "identity":
                 raise UnreadableAnswer("a compressed answer, which was not asked for", status=response.status_code)

@@ -20,6 +20,7 @@ from ibkr_assets.adapters.ibkr.transport import (
     NoAnswer,
     NothingSent,
     Transport,
+    clock_skew_s,
     redact,
 )
 from ibkr_assets.domain.errors import ConfigurationError, Unavailable, UnreadableAnswer
@@ -277,3 +278,38 @@ def test_a_door_that_cannot_be_trusted_is_not_opened(url: str, ca: str | None, w
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.9.9.9"])
 def test_plain_http_is_allowed_on_this_machine(host: str) -> None:
     _door(f"http://{host}:5000/v1/api")
+
+
+NOON = 1_349_092_800.0  # 2012-10-01 12:00:00 UTC
+
+
+@pytest.mark.parametrize(
+    ("date", "skew_s"),
+    [
+        ("Mon, 01 Oct 2012 12:00:00 GMT", 0.0),
+        ("Mon, 01 Oct 2012 11:59:59 GMT", 0.0),  # a whole second that was not over when the request was sent
+        ("Mon, 01 Oct 2012 11:59:58 GMT", -0.5),
+        ("Mon, 01 Oct 2012 12:00:03 GMT", 1.9),
+        ("Tue, 02 Oct 2012 12:00:00 GMT", 86_398.9),
+        ("Sun, 30 Sep 2012 12:00:00 GMT", -86_398.5),
+        ("Sat, 30 Jun 2012 23:59:60 GMT", None),  # a leap second
+        ("soon", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_gateways_clock_is_off_only_by_what_the_call_cannot_explain(date: str | None, skew_s: float | None) -> None:
+    found = clock_skew_s(date, sent_at=NOON - 0.5, received_at=NOON + 1.1)
+    assert found is None if skew_s is None else found == pytest.approx(skew_s)
+
+
+def test_the_newest_answer_says_how_far_the_gateways_clock_is_off(server: RawServer) -> None:
+    transport = server.transport()
+    assert transport.clock_skew_s is None
+    dated = http({}).replace(b"\r\n\r\n", b"\r\nDate: Mon, 01 Oct 2012 12:00:00 GMT\r\n\r\n", 1)
+    server.replies["POST tickle"] = [dated, http({})]
+    transport.request("POST", "tickle")
+    assert transport.clock_skew_s == pytest.approx(NOON + 1 - time.time(), abs=60)
+    server.replies["POST iserver/auth/status"] = http({})
+    transport.request("POST", "iserver/auth/status")
+    assert transport.clock_skew_s is None
