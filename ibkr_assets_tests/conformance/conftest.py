@@ -1,0 +1,8 @@
+"""Public clients keep their logs to themselves while they are under test."""
+
+from __future__ import annotations
+
+import os
+
+# Read when ibind is imported, so set before any test module imports it.
+os.environ.update({"IBIND_LOG_TO_FILE": "False", "IBIND_LOG_TO_CONSOLE": "False"})
