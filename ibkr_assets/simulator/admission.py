@@ -30,7 +30,8 @@ class Admission:
 
     def check(self, ticket: Ticket, *, replacing: VenueOrder | None = None) -> None:
         """Raise Refused (or DuplicateCoid) when the order cannot be taken now."""
-        self._check_coid(ticket, replacing)
+        if replacing is None:
+            self.check_coid(ticket)
         for name, price in (("price", ticket.price), ("auxPrice", ticket.aux_price)):
             if price is not None and (price <= 0 or price % TICK):
                 raise Refused(
@@ -40,14 +41,15 @@ class Admission:
         if not self._is_closing_child(ticket, replacing):
             self._check_funds(ticket, replacing)
 
+    def check_coid(self, ticket: Ticket) -> None:
+        """Raise DuplicateCoid when the cOID was used less than 24 hours ago."""
+        used_at = self._book.coids.get(ticket.coid) if ticket.coid is not None else None
+        if used_at is not None and self._book.now - used_at < COID_LIFE:
+            raise DuplicateCoid(f"Order couldn't be submitted: Local order ID={ticket.coid} is already registered.")
+
     def available(self, without: VenueOrder | None = None) -> Decimal:
         """Funds for opening trades, in USD: cash and positions, less the margin of positions and live orders."""
         return available_funds(self._book.account, self._reserving(without), self._last_price, self._initial_margin)
-
-    def _check_coid(self, ticket: Ticket, replacing: VenueOrder | None) -> None:
-        used_at = self._book.coids.get(ticket.coid) if ticket.coid is not None and replacing is None else None
-        if used_at is not None and self._book.now - used_at < COID_LIFE:
-            raise DuplicateCoid(f"Order couldn't be submitted: Local order ID={ticket.coid} is already registered.")
 
     def _check_funds(self, ticket: Ticket, replacing: VenueOrder | None) -> None:
         left = ticket if replacing is None else replace(ticket, quantity=ticket.quantity - replacing.filled)

@@ -86,6 +86,14 @@ class Venue:
         """Raise Refused (or DuplicateCoid) when the order cannot be taken now."""
         self._admission.check(ticket, replacing=replacing)
 
+    def check_coid(self, ticket: Ticket) -> None:
+        """Raise DuplicateCoid when the order's cOID cannot be used again yet."""
+        self._admission.check_coid(ticket)
+
+    def next_order_id(self) -> int:
+        """The id of the order that is accepted next."""
+        return self._desk.next_order_id()
+
     def submit(self, ticket: Ticket) -> VenueOrder:
         """Take an order; a child (`parent_id`) waits until its parent fills. Raises Refused."""
         self.check(ticket)

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from ibkr_assets.simulator.clock import BackwardsInTime
 from ibkr_assets.simulator.face.admin_fields import check_fields, read_moment, read_number, read_positive
 from ibkr_assets.simulator.face.admin_sessions import SESSION_ROUTES
+from ibkr_assets.simulator.face.admin_venue import read_venue, set_venue
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, Needs, Routes
 from ibkr_assets.simulator.face.routes import API_ROUTES
 from ibkr_assets.simulator.faults.board import ArmedFault
@@ -195,6 +196,8 @@ ADMIN_ROUTES = Routes(
         ("GET", "/admin/ledger", "ledger", read_ledger, Needs.NOTHING),
         ("GET", "/admin/wirelog", "wirelog", read_wirelog, Needs.NOTHING),
         *SESSION_ROUTES,
+        ("GET", "/admin/venue", "venue", read_venue, Needs.NOTHING),
+        ("POST", "/admin/venue", "set_venue", set_venue, Needs.NOTHING),
         ("POST", "/admin/fill", "fill", fill, Needs.NOTHING),
         ("POST", "/admin/bust", "bust", bust, Needs.NOTHING),
         ("POST", "/admin/position", "position", move_position, Needs.NOTHING),

@@ -1,50 +1,31 @@
 """Handlers that tell what became of orders: the live list, one order's status, the executions.
 
 The first list of a session proves nothing, as at IBKR: no orders with `snapshot: false`, and no trades. The list is
-scoped to the New York day: what works, and what ended today.
+scoped to the New York day: what works, and what ended today. What a row says is in `order_rows`.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import UTC, datetime, time, timedelta
+from itertools import takewhile
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, refusal
-from ibkr_assets.simulator.face.formats import (
-    average_text,
-    compact_time,
-    dashed_time,
-    millis,
-    money,
-    price_text,
-    size_text,
-)
-from ibkr_assets.simulator.face.sessions import USER
+from ibkr_assets.simulator.answers import Answer, refusal
+from ibkr_assets.simulator.book import Book
+from ibkr_assets.simulator.face.exchange import BadRequest, Call
+from ibkr_assets.simulator.face.order_rows import live_row, status_row, trade_row
 from ibkr_assets.simulator.gateway import Gateway
-from ibkr_assets.simulator.listings import Contract
-from ibkr_assets.simulator.venue_order import Execution, Status, VenueOrder
+from ibkr_assets.simulator.hours import NEW_YORK
+from ibkr_assets.simulator.venue_order import Execution, VenueOrder
 
-_EASTERN = ZoneInfo("America/New_York")
 _MOST_ORDERS = 1000
 _TRADE_DAYS = 7
-_FILTERS = {
+_BY_TIME = "sort_by_time"
+FILTERS = {
     "pre_submitted": "PreSubmitted", "submitted": "Submitted", "filled": "Filled", "cancelled": "Cancelled",
     "inactive": "Inactive", "pending_submit": "PendingSubmit", "pending_cancel": "PendingCancel",
-    "pre_cancelled": "PreCancelled", "warn_state": "WarnState", "sort_by_time": "",
-}  # fmt: skip
-_TYPES = {
-    "LMT": ("LIMIT", "Limit"), "MKT": ("MARKET", "Market"), "STP": ("STOP", "Stop"),
-    "STOP_LIMIT": ("STOP_LIMIT", "Stop Limit"),
-}  # fmt: skip
-_COLOURS = {
-    Status.PRE_SUBMITTED: ("#FFFFFF", "#0000CC"), Status.SUBMITTED: ("#000000", "#00F000"),
-    Status.FILLED: ("#FFFFFF", "#000000"), Status.CANCELLED: ("#FFFFFF", "#CC0000"),
-}  # fmt: skip
-_CCP_STATUS = {Status.PRE_SUBMITTED: "0", Status.SUBMITTED: "0", Status.FILLED: "2", Status.CANCELLED: "4"}
-_STATUS_WORDS = {
-    Status.PRE_SUBMITTED: "Order Submitted", Status.SUBMITTED: "Order Submitted", Status.FILLED: "Order Filled",
-    Status.CANCELLED: "Order Cancelled",
+    "pre_cancelled": "PreCancelled", "warn_state": "WarnState", _BY_TIME: "",
 }  # fmt: skip
 
 
@@ -52,28 +33,42 @@ def live_orders(call: Call) -> Answer:
     """Orders of the day, oldest first. `force` empties the list and makes the next read the first again."""
     memory = call.gateway.session.memory
     names = [name for name in call.query.get("filters", "").split(",") if name]
-    if any(name not in _FILTERS for name in names):
+    if any(name not in FILTERS for name in names):
         return Answer(b"", 500)
+    wanted = frozenset(FILTERS[name] for name in names) - {""}
+    if call.flag("force"):
+        memory.order_filter = frozenset()
+    elif wanted:
+        memory.order_filter = wanted
     if call.flag("force") or not memory.is_orders_primed:
         # A forced read leaves the list to be filled for the next one; so does the first of a session.
         memory.is_orders_primed = True
         return Answer({"orders": [], "snapshot": False})
-    wanted = {_FILTERS[name] for name in names} - {""}
-    today = call.gateway.venue.now.astimezone(_EASTERN).date()
-    rows = [
-        _live_row(call.gateway, order)
-        for order in call.gateway.venue.book.orders.values()
-        if (order.is_live or order.updated_at.astimezone(_EASTERN).date() == today)
-        and (not wanted or order.status.value in wanted)
-    ]
+    rows = live_rows(call.gateway, wanted)
+    if _BY_TIME in names:
+        rows.sort(key=lambda row: row["lastExecutionTime_r"])
     return Answer({"orders": rows[-_MOST_ORDERS:], "snapshot": True})
+
+
+def live_rows(gateway: Gateway, statuses: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Rows of the day's orders, oldest first; with `statuses` of those alone."""
+    orders = orders_since(gateway.venue.book, _midnight(gateway.venue.now))
+    return [live_row(gateway, order) for order in orders if not statuses or order.status.value in statuses]
+
+
+def orders_since(book: Book, moment: datetime) -> list[VenueOrder]:
+    """Live orders, and those that ended at or after `moment`, oldest first."""
+    found = dict(book.live)
+    for order in takewhile(lambda order: order.updated_at >= moment, reversed(book.ended)):
+        found[order.order_id] = order
+    return [found[order_id] for order_id in sorted(found)]
 
 
 def order_status(call: Call) -> Answer:
     """One order, ended ones included. It never carries the client's own id."""
     text = call.params["order_id"]
     order = call.gateway.venue.book.orders.get(int(text)) if text.isdigit() else None
-    return refusal(503, "Service Unavailable") if order is None else Answer(_status_row(call.gateway, order))
+    return refusal(503, "Service Unavailable") if order is None else Answer(status_row(call.gateway, order))
 
 
 def trades(call: Call) -> Answer:
@@ -85,105 +80,22 @@ def trades(call: Call) -> Answer:
     if not memory.is_trades_primed:
         memory.is_trades_primed = True
         return Answer([])
-    first = call.gateway.venue.now.astimezone(_EASTERN).date() - timedelta(days=max(int(days) - 1, 0))
-    return Answer(
-        [
-            _trade_row(call.gateway, execution)
-            for execution in call.gateway.venue.book.executions
-            if execution.executed_at.astimezone(_EASTERN).date() >= first
-        ]
-    )
+    return Answer(trade_rows(call.gateway, int(days)))
 
 
-def _describe(order: VenueOrder, symbol: str = "") -> str:
-    """`Buy 10 Limit 150.00, Day`, or `Bought` once it is done; with the symbol where the payload wants it."""
-    verbs = {"BUY": ("Buy", "Bought"), "SELL": ("Sell", "Sold")}[order.side]
-    verb = verbs[1] if order.status is Status.FILLED else verbs[0]
-    life = "Day" if order.time_in_force == "DAY" else order.time_in_force
-    prices = " ".join(price_text(p) for p in (order.price, order.aux_price) if p is not None)
-    words = [verb, size_text(order.quantity), symbol, _TYPES[order.order_type][1], prices]
-    return " ".join(word for word in words if word) + f", {life}"
+def trade_rows(gateway: Gateway, days: int) -> list[dict[str, Any]]:
+    """Rows of the executions of `days` New York days, today included, oldest first."""
+    first = _midnight(gateway.venue.now, max(days - 1, 0))
+    return [trade_row(gateway, execution) for execution in executions_since(gateway.venue.book, first)]
 
 
-def _live_row(gateway: Gateway, order: VenueOrder) -> dict[str, Any]:
-    contract = gateway.tape.contracts[order.conid]
-    account = gateway.options.account
-    sizes = f"{size_text(order.filled)}/{size_text(order.remaining)}"
-    background, foreground = _COLOURS[order.status]
-    row: dict[str, Any] = {
-        "acct": account, "conidex": str(order.conid), "conid": order.conid, "account": account,
-        "orderId": order.order_id, "cashCcy": "USD",
-        "sizeAndFills": size_text(order.filled) if order.status is Status.FILLED else sizes,
-        "orderDesc": _describe(order), "description1": contract.symbol, "ticker": contract.symbol, "secType": "STK",
-        "listingExchange": contract.order_exchange, "remainingQuantity": money(order.remaining),
-        "filledQuantity": money(order.filled), "totalSize": money(order.quantity), "companyName": contract.company,
-        "status": order.status.value,
-        "order_ccp_status": "Submitted" if order.is_live else order.status.value,
-        "outsideRTH": order.is_outside_rth, "origOrderType": _TYPES[order.order_type][0], "supportsTaxOpt": "1",
-        "lastExecutionTime": compact_time(order.updated_at), "orderType": _TYPES[order.order_type][1],
-        "bgColor": background, "fgColor": foreground, "isEventTrading": "0", "price": price_text(order.price),
-        "timeInForce": "CLOSE" if order.time_in_force == "DAY" else order.time_in_force,
-        "lastExecutionTime_r": millis(order.updated_at), "side": order.side,
-    }  # fmt: skip
-    if order.coid is not None:
-        row["order_ref"] = order.coid
-    if order.average_price is not None:
-        row["avgPrice"] = average_text(order.average_price)
-    if order.aux_price is not None:
-        row["auxPrice"] = price_text(order.aux_price)
-    if order.cancel_reason:
-        row["order_cancellation_by_system_reason"] = order.cancel_reason
-    return row
+def executions_since(book: Book, moment: datetime) -> list[Execution]:
+    """Executions at or after `moment` that still stand, oldest first."""
+    newest_first = takewhile(lambda execution: execution.executed_at >= moment, reversed(book.executions))
+    return list(newest_first)[::-1]
 
 
-def _status_row(gateway: Gateway, order: VenueOrder) -> dict[str, Any]:
-    contract: Contract = gateway.tape.contracts[order.conid]
-    account = gateway.options.account
-    background, foreground = _COLOURS[order.status]
-    sizes = f"{size_text(order.filled)}/{size_text(order.remaining)}"
-    row: dict[str, Any] = {
-        "sub_type": None, "request_id": "1", "server_id": "0", "order_id": order.order_id,
-        "conidex": str(order.conid), "conid": order.conid, "symbol": contract.symbol, "side": order.side[0],
-        "contract_description_1": contract.symbol, "listing_exchange": contract.order_exchange, "option_acct": "c",
-        "company_name": contract.company, "size": f"{order.remaining:.1f}", "total_size": f"{order.quantity:.1f}",
-        "currency": "USD", "account": account, "order_type": _TYPES[order.order_type][0],
-        "limit_price": price_text(order.limit), "stop_price": price_text(order.stop),
-        "cum_fill": f"{order.filled:.1f}", "order_status": order.status.value,
-        "order_ccp_status": _CCP_STATUS[order.status], "order_status_description": _STATUS_WORDS[order.status],
-        "tif": order.time_in_force, "fg_color": foreground, "bg_color": background,
-        "order_not_editable": not order.is_live, "editable_fields": "\u001e", "cannot_cancel_order": not order.is_live,
-        "outside_rth": order.is_outside_rth, "deactivate_order": False, "use_price_mgmt_algo": False,
-        "sec_type": "STK", "available_chart_periods": "#R|1", "order_description": _describe(order),
-        "order_description_with_contract": _describe(order, contract.symbol), "alert_active": 1,
-        "child_order_type": "0", "order_clearing_account": account, "size_and_fills": sizes,
-        "exit_strategy_display_price": price_text(order.price), "exit_strategy_chart_description": _describe(order),
-        "exit_strategy_tool_availability": "1", "allowed_duplicate_opposite": True,
-        "order_time": compact_time(order.accepted_at),
-    }  # fmt: skip
-    if order.average_price is not None:
-        row["average_price"] = average_text(order.average_price)
-    return row
-
-
-def _trade_row(gateway: Gateway, execution: Execution) -> dict[str, Any]:
-    contract = gateway.tape.contracts[execution.conid]
-    account = gateway.options.account
-    verb = "Bought" if execution.side == "BUY" else "Sold"
-    price, size = price_text(execution.price), size_text(execution.quantity)
-    row: dict[str, Any] = {
-        "execution_id": execution.execution_id, "symbol": contract.symbol, "supports_tax_opt": "1",
-        "side": execution.side[0], "order_description": f"{verb} {size} @ {price} on {contract.exchange}",
-        "trade_time": dashed_time(execution.executed_at), "trade_time_r": millis(execution.executed_at),
-        "size": money(execution.quantity), "price": price, "submitter": USER, "exchange": contract.exchange,
-        "commission": price_text(execution.commission),
-        "net_amount": money(execution.quantity * execution.price), "account": account, "accountCode": account,
-        "account_allocation_name": account, "company_name": contract.company,
-        "contract_description_1": contract.symbol, "sec_type": "STK", "listing_exchange": contract.order_exchange,
-        "conid": execution.conid, "conidEx": str(execution.conid), "clearing_id": "IB", "clearing_name": "IB",
-        "liquidation_trade": "0", "is_event_trading": "0",
-    }  # fmt: skip
-    if execution.coid is not None:
-        row["order_ref"] = execution.coid
-    if execution.order_id is not None:
-        row["order_id"] = execution.order_id
-    return row
+def _midnight(now: datetime, days_before: int = 0) -> datetime:
+    """When the New York day of `now` began, or one of the days before."""
+    day = now.astimezone(NEW_YORK).date() - timedelta(days=days_before)
+    return datetime.combine(day, time(), NEW_YORK).astimezone(UTC)

@@ -1,21 +1,36 @@
-"""From the body of an order request to a ticket, with the refusals that come before any decision.
+"""From the body of an order request to tickets, with the refusals that come before any decision.
 
-Numbers may be JSON numbers only: IBKR refuses texts in their place. Whether an order can be taken is the venue's.
+Numbers may be JSON numbers only: IBKR refuses texts in their place. Whether an order can be taken is `admission`'s.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 from ibkr_assets.simulator.face.exchange import BadRequest, Call
 from ibkr_assets.simulator.tickets import Refused, Ticket
 
-_ORDER_TYPES = ("LMT", "MKT", "STP", "STOP_LIMIT")
-_LIVES = ("DAY", "GTC", "OPG", "IOC")
-_TEXTS = ("acctId", "conidex", "secType", "cOID", "parentId", "orderType", "side", "tif", "ticker", "listingExchange")
-_NUMBERS = ("conid", "price", "auxPrice", "quantity")
+#: Order types with the lives each may have.
+_LIVES = {
+    "LMT": ("DAY", "GTC", "OPG", "IOC"), "MKT": ("DAY", "GTC", "OPG", "IOC"), "STP": ("DAY", "GTC"),
+    "STOP_LIMIT": ("DAY", "GTC"), "TRAIL": ("DAY", "GTC"), "TRAILLMT": ("DAY", "GTC"), "MIDPRICE": ("DAY", "GTC"),
+    "MOC": ("DAY",), "LOC": ("DAY",),
+}  # fmt: skip
+_WITH_PRICE = ("LMT", "STP", "STOP_LIMIT", "TRAILLMT", "LOC")
+_WITHOUT_PRICE = ("MKT", "MOC")
+_WITH_AUX_PRICE = ("STOP_LIMIT", "TRAILLMT")
+_TRAILING = ("TRAIL", "TRAILLMT")
+_TEXTS = (
+    "acctId", "conidex", "secType", "cOID", "parentId", "orderType", "side", "tif", "ticker", "listingExchange",
+    "trailingType", "referrer", "strategy",
+)  # fmt: skip
+_NUMBERS = ("conid", "price", "auxPrice", "quantity", "trailingAmt", "cashQty", "fxQty")
+_FLAGS = ("outsideRTH", "isSingleGroup", "allOrNone", "useAdaptive", "isCcyConv", "deactivated")
 _MOST_COID_CHARACTERS = 64
+_BAD_PRICES = "Invalid order price fields"
+#: What a ticket of a group carries until the group has a number.
+UNNUMBERED_GROUP = ""
 
 
 def read_orders(call: Call) -> list[dict[str, Any]]:
@@ -26,6 +41,21 @@ def read_orders(call: Call) -> list[dict[str, Any]]:
     return orders
 
 
+def read_tickets(call: Call, orders: list[dict[str, Any]]) -> tuple[Ticket, ...]:
+    """One order, a bracket with its parent first, or a group. Raises BadRequest, or Refused as `read_ticket` does."""
+    tickets = [read_ticket(call, raw) for raw in orders]
+    if len(tickets) == 1 or all(ticket.group is not None for ticket in tickets):
+        return tuple(tickets)
+    parents = [ticket for ticket in tickets if ticket.parent_coid is None]
+    if len(parents) != 1:
+        raise BadRequest("Bad Request: several orders must be a bracket (one parent) or a group (isSingleGroup)")
+    parent = parents[0]
+    children = [ticket for ticket in tickets if ticket is not parent]
+    if parent.coid is None or any(child.parent_coid != parent.coid for child in children):
+        raise BadRequest("Bad Request: parentId is not the cOID of the parent in this request")
+    return (parent, *children)
+
+
 def read_ticket(call: Call, raw: dict[str, Any]) -> Ticket:
     """One order. Raises BadRequest for a malformed one, Refused for one that cannot be meant."""
     _check_types(raw)
@@ -34,36 +64,72 @@ def read_ticket(call: Call, raw: dict[str, Any]) -> Ticket:
         raise BadRequest(f"accountId is not valid: {account}")
     if raw.get("side") not in ("BUY", "SELL"):
         raise BadRequest("Invalid Side (must be 'BUY' or 'SELL').")
-    if raw.get("orderType") not in _ORDER_TYPES:
+    order_type = raw.get("orderType")
+    if order_type not in _LIVES:
         raise BadRequest("Unknown order type")
     conid = _conid(raw)
-    if conid not in call.gateway.tape.contracts:
-        raise Refused(f"no sec defs returned forSecDef reqId={conid}")
+    _check_contract(call, conid)
     life = raw.get("tif")
-    if life not in _LIVES:
+    if life not in _LIVES[order_type]:
         text = "null" if life is None else life
         raise Refused(f"{text} time in force is not supported for this order")
-    coid = raw.get("cOID")
+    coid, parent_coid = raw.get("cOID"), raw.get("parentId")
     if coid is not None and not 0 < len(coid) <= _MOST_COID_CHARACTERS:
         raise Refused(f"Local order ID is longer than {_MOST_COID_CHARACTERS} characters or empty")
-    quantity = _decimal(raw.get("quantity"))
-    if quantity is None or quantity <= 0 or quantity != quantity.to_integral_value():
-        raise Refused(f"Invalid order quantity: {raw.get('quantity')}")
-    order_type = str(raw["orderType"])
-    price, aux = _decimal(raw.get("price")), _decimal(raw.get("auxPrice"))
-    if (price is None and order_type != "MKT") or (aux is None and order_type == "STOP_LIMIT"):
-        raise Refused("Invalid order price fields")
+    price, aux, trail, trail_unit = _prices(raw, order_type)
+    cash = _decimal(raw.get("cashQty")) if raw.get("quantity") is None else None
     return Ticket(
-        coid, conid, str(raw["side"]), order_type, quantity, None if order_type == "MKT" else price,
-        aux if order_type == "STOP_LIMIT" else None, str(life), raw.get("outsideRTH") is True,
+        # IBKR keeps no name of a child's own: it is known by its parent.
+        None if parent_coid is not None else coid, conid, str(raw["side"]), order_type,
+        _quantity(raw, price or call.gateway.venue.last_price(conid)), price, aux, str(life),
+        raw.get("outsideRTH") is True, trail, trail_unit, parent_coid,
+        group=UNNUMBERED_GROUP if raw.get("isSingleGroup") is True and parent_coid is None else None, cash=cash,
     )  # fmt: skip
 
 
+def _prices(raw: dict[str, Any], order_type: str) -> tuple[Decimal | None, Decimal | None, Decimal | None, str | None]:
+    """Price, auxiliary price, and a trailing distance with its unit, as far as the type has them. Raises Refused."""
+    price, aux = _decimal(raw.get("price")), _decimal(raw.get("auxPrice"))
+    trail, unit = _decimal(raw.get("trailingAmt")), raw.get("trailingType")
+    if (price is None and order_type in _WITH_PRICE) or (aux is None and order_type in _WITH_AUX_PRICE):
+        raise Refused(_BAD_PRICES)
+    if order_type not in _TRAILING:
+        trail = unit = None
+    elif trail is None or trail <= 0 or unit not in ("amt", "%") or (unit == "%" and trail >= 100):
+        raise Refused(_BAD_PRICES)
+    return (
+        None if order_type in _WITHOUT_PRICE else price,
+        aux if order_type in _WITH_AUX_PRICE else None,
+        trail,
+        unit,
+    )
+
+
+def _quantity(raw: dict[str, Any], price: Decimal) -> Decimal:
+    quantity, cash = _decimal(raw.get("quantity")), _decimal(raw.get("cashQty"))
+    if quantity is None and cash is not None and price:
+        quantity = (cash / price).to_integral_value(ROUND_FLOOR)
+    if quantity is None or quantity <= 0 or quantity != quantity.to_integral_value():
+        raise Refused(f"Invalid order quantity: {raw.get('quantity')}")
+    return quantity
+
+
+def _check_contract(call: Call, conid: int) -> None:
+    contracts = call.gateway.tape.contracts
+    if conid in contracts:
+        return
+    if any(listing.conid == conid for contract in contracts.values() for listing in contract.others):
+        raise Refused("No trading permissions.")
+    raise Refused(f"no sec defs returned forSecDef reqId={conid}")
+
+
 def _check_types(raw: dict[str, Any]) -> None:
-    for names, kinds in ((_TEXTS, str), (_NUMBERS, (int, float))):
+    for names, kinds in ((_TEXTS, (str,)), (_NUMBERS, (int, float)), (_FLAGS, (bool,))):
         for name in names:
             value = raw.get(name)
-            if value is not None and (not isinstance(value, kinds) or isinstance(value, bool)):
+            if value is None:
+                continue
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 raise BadRequest(f"orders request includes parameter with incorrect type: {name}")
 
 
