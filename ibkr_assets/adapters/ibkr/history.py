@@ -8,7 +8,9 @@ not work.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import httpx
 
 from ibkr_assets.adapters.ibkr import payloads
 from ibkr_assets.adapters.ibkr.answers import error_text, is_transient
@@ -44,6 +46,7 @@ PERIODS: dict[BarSize, tuple[tuple[str, timedelta], ...]] = {
     BarSize.MINUTE: (("1h", timedelta(hours=1)), ("1d", timedelta(days=1))),
 }
 _LENGTH_S = {BarSize.DAY: 86_400, BarSize.MINUTE: 60}
+_PRICES: dict[str, Literal["o", "h", "l", "c"]] = {"open": "o", "high": "h", "low": "l", "close": "c"}
 #: The first history call for a contract may fail in these ways and be well the next time.
 _COLD = frozenset({404})
 
@@ -103,9 +106,9 @@ def fetch_bars(
 
 
 def _is_cold(answer: Answer) -> bool:
-    if "no data" in error_text(answer).lower() and answer.status != 200:
-        return False
-    return answer.status in _COLD or is_transient(answer)
+    if answer.status == httpx.codes.OK:
+        return is_transient(answer)
+    return "no data" not in error_text(answer).lower() and (answer.status in _COLD or is_transient(answer))
 
 
 def _unique_rows(page: payloads.History, symbol: str, *, before: datetime) -> dict[int, payloads.HistoryBar]:
@@ -129,18 +132,21 @@ def _frame(
 ) -> pd.DataFrame:
     import pandas as pd
 
-    kept = []
-    for opened_at, (bar, factor) in _stamped(rows, calendar, size, now):
-        if start <= opened_at < end:
-            kept.append(
-                (
-                    instrument.conid, instrument.symbol, opened_at,
-                    bar["o"], bar["h"], bar["l"], bar["c"], bar["v"] * factor,
-                )
-            )  # fmt: skip
-    frame = pd.DataFrame(kept, columns=list(BAR_COLUMNS))
+    stamped = _stamped(rows, calendar, size, now)
+    kept = [(opened_at, bar, factor) for opened_at, (bar, factor) in stamped if start <= opened_at < end]
+    opened = pd.DatetimeIndex([opened_at for opened_at, _, _ in kept], tz="UTC").as_unit("ns")
+    prices = {name: [bar[key] for _, bar, _ in kept] for name, key in _PRICES.items()}
+    frame = pd.DataFrame(
+        {
+            "conid": instrument.conid,
+            "symbol": instrument.symbol,
+            "opened_at": opened,
+            **prices,
+            "volume": [bar["v"] * factor for _, bar, factor in kept],
+        },
+        columns=list(BAR_COLUMNS),
+    )
     numbers = dict.fromkeys(BAR_COLUMNS[3:], "float64")
-    frame["opened_at"] = pd.to_datetime(frame["opened_at"], utc=True).astype("datetime64[ns, UTC]")
     return frame.astype({"conid": "int64", "symbol": "object", **numbers}).sort_values("opened_at", ignore_index=True)
 
 
@@ -148,9 +154,10 @@ def _stamped(
     rows: dict[int, tuple[payloads.HistoryBar, float]], calendar: Calendar, size: BarSize, now: datetime
 ) -> Iterable[tuple[datetime, tuple[payloads.HistoryBar, float]]]:
     """Each bar that is over, with its opening: a daily bar's is its session's, wherever in the day IBKR stamps it."""
+    length = size.length
     for stamp, row in rows.items():
         opened_at = datetime.fromtimestamp(stamp / 1000, UTC)
-        closed_at = opened_at + size.length
+        closed_at = opened_at + length
         if size is BarSize.DAY:
             trading = _session_of(calendar, opened_at)
             if trading is not None:

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from ibkr_assets.adapters.ibkr import orders, parse, payloads
+from ibkr_assets.adapters.ibkr.answers import accept
+from ibkr_assets.adapters.ibkr.session import Session
 from ibkr_assets.adapters.ibkr.transport import Answer
-from ibkr_assets.domain.broker import Acknowledged, BrokerOrderStatus, CancelRequested, Question
+from ibkr_assets.domain.broker import Acknowledged, Ambiguous, BrokerOrderStatus, CancelRequested, Question
 from ibkr_assets.domain.order import Side
+from ibkr_assets_tests.adapters.ibkr.raw_server import RawServer, http
 
 FOLDER = Path(__file__).parents[4] / "shared" / "ibkr" / "payloads"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the recordings of real gateways are not here")
@@ -36,7 +39,19 @@ KINDS: dict[str, Any] = {
     "ledger": dict[str, payloads.LedgerRow],
     "positions": list[payloads.PagedPosition],
     "positions2": list[payloads.Position],
+    "portfolio_accounts": list[payloads.PortfolioAccount],
 }
+#: Families whose answers are judged, not modelled: what each recording of them means is in a test of its own below.
+JUDGED = {"place_order", "reply", "modify_order", "cancel_order"}
+#: Calls that the client does not make. A recording of another family must not go unnoticed.
+NOT_ASKED_FOR = {
+    "suppress", "switch_account", "contract_info", "trsrv_futures", "secdef_strikes", "trading_schedule",
+    "md_unsubscribe", "whatif", "allocation", "pnl", "ws_spl", "ws_sld",
+}  # fmt: skip
+#: Frames of the websocket: `test_stream`.
+FRAMES = {"ws_smd", "ws_sor", "ws_system"}
+#: Recordings of a family that are one object where the rest are lists.
+SINGLE = {"portfolio_meta_ibkr-conduit": payloads.PortfolioAccount}
 
 
 def recording(name: str) -> Any:
@@ -47,18 +62,61 @@ def _decimal(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
 
 
-def files() -> list[str]:
+def index() -> dict[str, str]:
+    """The family of each recording, by its name."""
     if not FOLDER.is_dir():
-        return []
-    index = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))["files"]
-    return [entry["file"].removesuffix(".json") for entry in index if entry["family"] in KINDS]
+        return {}
+    files = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))["files"]
+    return {entry["file"].removesuffix(".json"): entry["family"] for entry in files}
 
 
-@pytest.mark.parametrize("name", files())
-def test_every_recording_is_read(name: str) -> None:
-    index = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))["files"]
-    family = next(entry["family"] for entry in index if entry["file"] == f"{name}.json")
-    payloads.read(KINDS[family], recording(name), name)
+def as_answer(name: str) -> Answer:
+    """A recording as the wire would give it."""
+    kept = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))["response"]
+    return Answer(kept["status"], "application/json;charset=utf-8", json.dumps(kept["body"]).encode())
+
+
+def test_every_recording_is_of_a_family_that_is_known() -> None:
+    assert set(index().values()) <= {*KINDS, *JUDGED, *NOT_ASKED_FOR, *FRAMES}
+    assert {name for name in index() if not (FOLDER / f"{name}.json").is_file()} == set()
+
+
+@pytest.mark.parametrize("name", [name for name, family in index().items() if family in KINDS])
+def test_every_recording_is_read_from_its_bytes(name: str) -> None:
+    value = accept(as_answer(name), name)
+    read = payloads.read(SINGLE.get(name, KINDS[index()[name]]), value, name)
+    assert bool(read) == bool(recording(name))  # nothing that was there becomes an empty result
+
+
+@pytest.mark.parametrize("name", [name for name, family in index().items() if family == "tickle"])
+def test_a_recorded_tickle_is_a_ready_session(name: str, server: RawServer, session: Session) -> None:
+    server.replies["POST tickle"] = http(as_answer(name).body)
+    assert session.tickle().is_ready
+
+
+@pytest.mark.parametrize("name", [name for name, family in index().items() if family == "history"])
+def test_every_recorded_bar_keeps_its_values(name: str) -> None:
+    page = payloads.read(payloads.History, accept(as_answer(name), name, is_exact=False), name)
+    raw = json.loads(as_answer(name).body)
+    assert [[row[key] for key in "tohlcv"] for row in page.data] == [
+        [row[key] for key in "tohlcv"] for row in raw["data"]
+    ]
+    assert page.volumeFactor == raw["volumeFactor"]
+
+
+def test_a_modification_is_acknowledged_for_the_order_that_was_meant_alone() -> None:
+    answer = as_answer("modify_order_ibkr-conduit")
+    order_id = str(json.loads(answer.body)[0]["order_id"])
+    assert isinstance(orders.judge_modifying(answer, "U1234567", order_id), Acknowledged)
+    assert isinstance(orders.judge_modifying(answer, "U1234567", "1"), Ambiguous)
+
+
+def test_stocks_of_several_symbols_come_with_their_listings() -> None:
+    name = "trsrv_stocks_11_symbols_2023_ibind"
+    stocks = payloads.read(dict[str, list[payloads.Stock]], recording(name), name)
+    assert len(stocks) == 11
+    american = {symbol: [c.conid for row in rows for c in row.contracts if c.isUS] for symbol, rows in stocks.items()}
+    assert american["AAPL"] == [265598]
 
 
 def test_a_session_of_2023_without_established_is_ready() -> None:
