@@ -6,7 +6,7 @@ runs. Market data and orders are two doors on purpose: whoever computes signals 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -160,6 +160,14 @@ class BarStore(Protocol):
 
     def save_verdicts(self, size: BarSize, accepted: pd.DataFrame, quarantined: pd.DataFrame) -> None:
         """Store what validation said of these bar versions. `quarantined` has a column `reason` beside the bar."""
+
+    def save_gaps(
+        self, size: BarSize, missing: Iterable[tuple[str, date]], *, conids: Sequence[int], sessions: Sequence[date]
+    ) -> None:
+        """Register the missing bars (symbol, session) among these instruments and sessions, and close the others."""
+
+    def save_holds(self, suspects: pd.DataFrame) -> None:
+        """Keep the instruments of these bar versions from trading until an operator resumes them."""
 
     def save_features(self, features: pd.DataFrame, size: BarSize, *, feature_digest: str) -> int:
         """Store rows of features (conid, opened_at, one column a feature); NaN becomes NULL. Returns the rows."""

@@ -38,7 +38,7 @@ bars_are_sound = dg.AssetCheckSpec(
     "bars_are_sound",
     asset="validated_bars",
     blocking=True,
-    description="No gap, and at most 2 % of the bars in quarantine.",
+    description="No gap, at most 2 % of the bars in quarantine, and none that looks like a corporate action.",
 )
 features_are_numbers = dg.AssetCheckSpec(
     "features_are_numbers",
@@ -82,14 +82,22 @@ def judge_completeness(
 
 
 def judge_soundness(report: "ValidationReport") -> dg.AssetCheckResult:
-    """Gaps, and too many bars in quarantine."""
+    """Gaps, too many bars in quarantine, and bars that look like a corporate action."""
+    from ibkr_assets.market.reasons import Reason
+
+    suspects = int((report.quarantined["reason"] == Reason.SPLIT_SUSPECT).sum())
     judged = len(report.accepted) + len(report.quarantined)
     share = len(report.quarantined) / judged if judged else 1.0
     return dg.AssetCheckResult(
         check_name=bars_are_sound.name,
-        passed=not report.missing and share <= MOST_QUARANTINED,
+        passed=not report.missing and share <= MOST_QUARANTINED and not suspects,
         severity=dg.AssetCheckSeverity.ERROR,
-        metadata={"gaps": len(report.missing), "quarantined_share": show.number(share), "judged": judged},
+        metadata={
+            "gaps": len(report.missing),
+            "quarantined_share": show.number(share),
+            "judged": judged,
+            "suspects": suspects,
+        },
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.market.jumps import USUAL_BARS
+from ibkr_assets.market.reasons import Reason
 from ibkr_assets.market.validation import judge
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def validate_sessions(
     """Judge the bars of these sessions, and earlier ones that have no verdict, and store what was found.
 
     A bar that came for the warm-up of indicators is judged with the first sessions that need it. The same bars get
-    the same verdict again. Raises InputError for no sessions or no instruments, DataError for a frame that is none.
+    the same verdict again. Sessions without a bar are gaps until they have one; an instrument whose bar looks like a
+    corporate action is held until an operator resumes it. Raises InputError for no sessions or no instruments,
+    DataError for a frame that is none.
     """
     if not sessions or not instruments:
         raise InputError(f"{'instruments' if sessions else 'sessions'}: none given; there is nothing to judge")
@@ -60,6 +63,13 @@ def validate_sessions(
     bars, judged = _load(store, calendar, instruments, wanted)
     verdict = judge(bars, calendar=calendar, sessions=judged, instruments=instruments)
     store.save_verdicts(BarSize.DAY, verdict.accepted, verdict.quarantined)
+    store.save_gaps(
+        BarSize.DAY,
+        verdict.missing,
+        conids=[instrument.conid for instrument in instruments],
+        sessions=[session.day for session in judged],
+    )
+    store.save_holds(verdict.quarantined[verdict.quarantined["reason"] == Reason.SPLIT_SUSPECT])
 
     opens = {session.opens_at for session in judged} - {session.opens_at for session in wanted}
     is_early = [frame["opened_at"].isin(opens) for frame in (verdict.accepted, verdict.quarantined)]

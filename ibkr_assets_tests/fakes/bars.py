@@ -1,9 +1,9 @@
 """The bar store in memory, under the same contract as the one in Postgres (`contracts.bar_store`)."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
@@ -38,6 +38,8 @@ class MemoryBars:
     by_conid: dict[int, Instrument] = field(default_factory=dict)
     versions: dict[tuple[int, BarSize, datetime], list[_Version]] = field(default_factory=dict)
     features: dict[tuple[str, BarSize, int, datetime], dict[str, float]] = field(default_factory=dict)
+    gaps: set[tuple[str, date]] = field(default_factory=set)
+    holds: set[tuple[int, date, int]] = field(default_factory=set)
 
     def save_instruments(self, instruments: Sequence[Instrument]) -> None:
         """Known from now on; the same conid again replaces what was known of it."""
@@ -97,6 +99,18 @@ class MemoryBars:
             for version in self.versions.get(_key(row, size), []):
                 if version.version == row["version"]:
                     version.verdict = verdict
+
+    def save_gaps(
+        self, size: BarSize, missing: Iterable[tuple[str, date]], *, conids: Sequence[int], sessions: Sequence[date]
+    ) -> None:
+        """Open gaps; one among these instruments and sessions that is no longer missing is closed."""
+        symbols = {i.symbol for i in self.instruments() if i.conid in set(conids)}
+        self.gaps -= {(symbol, day) for symbol in symbols for day in sessions}
+        self.gaps |= set(missing)
+
+    def save_holds(self, suspects: pd.DataFrame) -> None:
+        """Instruments that are held, once for each version of a bar."""
+        self.holds |= {(int(r["conid"]), r["opened_at"].date(), r["version"]) for r in suspects.to_dict("records")}
 
     def save_features(self, features: pd.DataFrame, size: BarSize, *, feature_digest: str) -> int:
         """One row per bar, replaced when it comes again."""

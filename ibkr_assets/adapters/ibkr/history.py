@@ -98,7 +98,7 @@ def fetch_bars(
         page = fetch_page(session, instrument.conid, period=period, bar=size.value, end=edge)
         if page.barLength not in (None, _LENGTH_S[size]):
             raise UnreadableAnswer(f"history of {instrument.symbol}: bars of {page.barLength} s, asked for {size}")
-        new = _unique_rows(page, instrument.symbol, before=edge)
+        new = _unique_rows(page, instrument.symbol, before=edge, latest=now + size.length)
         rows = {**{t: (bar, page.volumeFactor) for t, bar in new.items()}, **rows}
         # A page without anything new is a hole in the data (or its beginning): step over it, but never past `start`.
         edge = datetime.fromtimestamp(min(new) / 1000, UTC) if new else edge - reach
@@ -111,13 +111,17 @@ def _is_cold(answer: Answer) -> bool:
     return "no data" not in error_text(answer).lower() and (answer.status in _COLD or is_transient(answer))
 
 
-def _unique_rows(page: payloads.History, symbol: str, *, before: datetime) -> dict[int, payloads.HistoryBar]:
-    """The page's bars by stamp. The same bar twice is one; two different bars of one stamp are refused."""
-    limit = before.timestamp() * 1000
+def _unique_rows(
+    page: payloads.History, symbol: str, *, before: datetime, latest: datetime
+) -> dict[int, payloads.HistoryBar]:
+    """The page's bars by stamp. The same bar twice is one; two that differ, and one of the future, are refused."""
+    limit, horizon = before.timestamp() * 1000, latest.timestamp() * 1000
     found: dict[int, payloads.HistoryBar] = {}
     for bar in page.data:
         if found.setdefault(bar["t"], bar) != bar:
             raise UnreadableAnswer(f"history of {symbol}: two different bars are stamped {bar['t']}")
+        if bar["t"] > horizon:
+            raise UnreadableAnswer(f"history of {symbol}: a bar of the future is stamped {bar['t']}")
     return {t: bar for t, bar in found.items() if t < limit}
 
 
@@ -134,6 +138,8 @@ def _frame(
 
     stamped = _stamped(rows, calendar, size, now)
     kept = [(opened_at, bar, factor) for opened_at, (bar, factor) in stamped if start <= opened_at < end]
+    if len({opened_at for opened_at, _, _ in kept}) != len(kept):
+        raise UnreadableAnswer(f"history of {instrument.symbol}: two bars of one session")
     opened = pd.DatetimeIndex([opened_at for opened_at, _, _ in kept], tz="UTC").as_unit("ns")
     prices = {name: [bar[key] for _, bar, _ in kept] for name, key in _PRICES.items()}
     frame = pd.DataFrame(

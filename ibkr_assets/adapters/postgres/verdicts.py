@@ -1,6 +1,7 @@
 """What validation said of bars, and which bars are missing, in Postgres.
 
-What goes here: storing verdicts and gaps. What does not: judging, which is `market`'s work.
+What goes here: storing verdicts and gaps, and holding an instrument back. What does not: judging, which is
+`market`'s work.
 """
 
 from __future__ import annotations
@@ -46,10 +47,18 @@ where g.closed_at is null and g.bar_size = %(size)s
     join md.instrument i using (symbol)
     where i.conid = g.conid and m.day = g.session_date)
 """
+#: Once for each version of a bar: an operator who lifted a hold is not overruled by the same bar judged again.
+HOLD = """
+insert into oms.control (scope, action, actor, reason)
+select distinct 'conid:' || h.conid, 'disarm', 'validation', h.reason
+from unnest(%(conids)s::bigint[], %(reasons)s::text[]) as h (conid, reason)
+where not exists (
+  select from oms.control c where c.scope = 'conid:' || h.conid and c.actor = 'validation' and c.reason = h.reason)
+"""
 
 
 class PostgresVerdicts:
-    """Verdicts and gaps. Every method is one transaction."""
+    """Verdicts, gaps and holds. Every method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -86,3 +95,15 @@ class PostgresVerdicts:
         with self._database.connect() as connection:
             connection.execute(REGISTER_GAPS, arguments)
             connection.execute(CLOSE_GAPS, arguments)
+
+    def save_holds(self, suspects: pd.DataFrame) -> None:
+        """Keep the instruments of these bars (conid, symbol, opened_at, version, reason) from trading.
+
+        Until an operator resumes them; the same version of a bar holds its instrument once.
+        """
+        if suspects.empty:
+            return
+        rows = suspects.to_dict("records")
+        reasons = [f"{r['reason']}: {r['symbol']} of {r['opened_at'].date()}, version {r['version']}" for r in rows]
+        with self._database.connect() as connection:
+            connection.execute(HOLD, {"conids": [int(row["conid"]) for row in rows], "reasons": reasons})
