@@ -24,8 +24,11 @@ from ibkr_assets.domain.errors import Unavailable
 MARGIN_S = 0.03
 #: A request is counted from when the gateway can have seen it: when it left, plus what its answer took longer than the
 #: quickest of the last ones did, but at most this. A gateway that stalls sees requests late, and so closer together.
-LATEST_S = 0.25
+LATEST_S = 1.0
 _ROUND_TRIPS = 20
+#: With fewer answers than this nothing is known of the quickest one: then a request may have been seen just before
+#: its answer came.
+_KNOWN_AFTER = 6
 #: Silence after a 429; doubles with every 429 that follows without a good answer between, up to the longest.
 FIRST_PENALTY_S = 60.0
 LONGEST_PENALTY_S = 900.0
@@ -201,7 +204,7 @@ class Limiter:
         with self._round_trips_lock:
             last = self._round_trips.setdefault("/".join(path.split("/")[:3]), deque(maxlen=_ROUND_TRIPS))
             last.append(round_trip_s)
-            return round_trip_s - min(last)
+            return round_trip_s - (min(last) if len(last) >= _KNOWN_AFTER else 0.0)
 
     def note_alive(self) -> None:
         """A keep-alive of this login was answered well, by whichever process."""
