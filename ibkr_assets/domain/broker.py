@@ -146,7 +146,6 @@ class SessionStatus:
     message: str = ""
     session_id: str | None = None  #: a name of the gateway's session, where the answer told it
 
-
     @property
     def is_ready(self) -> bool:
         """True when orders and market data can be asked for."""

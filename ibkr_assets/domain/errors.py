@@ -9,7 +9,8 @@ answers of the broker, which are values (`domain.broker`), and expected refusals
     ├── InputError                    bad use, or a file or value that cannot be accepted: exit 2
     ├── DataError                     bars that cannot be trusted; the asset fails and nothing is stored
     ├── Unavailable                   a peer did not answer, or cannot do it now: exit 75, try again
-    │   └── LoginRequired             a person must log in to the gateway; no retry helps
+    │   ├── LoginRequired             a person must log in to the gateway; no retry helps
+    │   └── ShutOut                   too many requests: the gateway answers nobody for a while
     ├── BrokerRefusal                 the broker answered, and the answer is no (reads; orders get values)
     ├── UnreadableAnswer              the broker answered something that cannot be understood
     ├── StackFailure                  a process of the embedded stack died, or did not become ready
@@ -49,6 +50,10 @@ class Unavailable(PlatformError):
 
 class LoginRequired(Unavailable):
     """The gateway's login has ended; only a person in a browser can renew it."""
+
+
+class ShutOut(Unavailable):
+    """The gateway answered 429 and shuts this address out for minutes. Nothing may be sent meanwhile."""
 
 
 class BrokerRefusal(PlatformError):

@@ -19,6 +19,7 @@ from ibkr_assets.domain.errors import (
     BrokerRefusal,
     LedgerConflict,
     LoginRequired,
+    ShutOut,
     Unavailable,
     UnreadableAnswer,
 )
@@ -96,6 +97,10 @@ class Submitter:
             except LoginRequired as error:
                 log.error("a person is needed: %s", error)
                 self._wait_after("login required", str(error), LOGIN_WAIT_S)
+            except ShutOut as error:
+                self._kill_if_in_doubt(str(error))
+                log.error("shut out for too many requests: %s", error)
+                self._wait_after("shut out", str(error), LONGEST_WAIT_S)
             except (Unavailable, BrokerRefusal, UnreadableAnswer, LedgerConflict) as error:
                 failures = 1 if self._was_ready else failures + 1
                 wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
@@ -176,6 +181,14 @@ class Submitter:
         restarts = f", its thread started again {self._keeper.restarts} times" if self._keeper.restarts else ""
         stream = "" if self._stream is None else f", order stream {'up' if self._is_stream_up else 'down'}"
         return f"{kept}{restarts}{stream}"
+
+    def _kill_if_in_doubt(self, reason: str) -> None:
+        """Nobody can look for an order while the gateway answers nothing, so nothing is added to what is in doubt."""
+        try:
+            if self._ledger.doubts.kill_if_any(f"orders are in doubt, and {reason}"):
+                log.error("the account is killed: orders are in doubt, and %s", reason)
+        except (Unavailable, LedgerConflict) as error:
+            log.error("the account could not be killed: %s", error)
 
     def _wait_after(self, status: str, detail: str, seconds: float) -> None:
         """Keep the heartbeat going while nothing is sent."""

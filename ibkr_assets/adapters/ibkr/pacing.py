@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from ibkr_assets.adapters.ibkr.logins import Logins
 from ibkr_assets.adapters.ibkr.pacing_state import MemoryState, Sent, State
-from ibkr_assets.domain.errors import Unavailable
+from ibkr_assets.domain.errors import ShutOut, Unavailable
 
 #: Added to every window: a gateway may see two requests closer together than they were sent.
 MARGIN_S = 0.03
@@ -29,9 +29,13 @@ _ROUND_TRIPS = 20
 #: With fewer answers than this nothing is known of the quickest one: then a request may have been seen just before
 #: its answer came.
 _KNOWN_AFTER = 6
-#: Silence after a 429; doubles with every 429 that follows without a good answer between, up to the longest.
-FIRST_PENALTY_S = 60.0
+#: Silence after a 429: as long as IBKR's page says that an address is shut out. A shorter one, of a simulated gateway,
+#: doubles with every 429 that follows without a good answer between, up to the longest.
+FIRST_PENALTY_S = 900.0
 LONGEST_PENALTY_S = 900.0
+#: While it lasts, this one call may leave once a minute; its good answer says that the door is open again.
+PROBE = "POST iserver/auth/status"
+PROBE_EVERY_S = 60.0
 #: How many history requests may be open at once, and how long a slot of a process that died is kept.
 HISTORY_SLOTS = 5
 SLOT_HELD_S = 90.0
@@ -45,6 +49,10 @@ _GONE_S = 1.0
 
 class PacedOut(Unavailable):
     """A limit does not let the request go now. Nothing was sent."""
+
+
+class PenaltyLasts(PacedOut, ShutOut):
+    """The silence after a 429 is not over. Nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +93,11 @@ _tokens = itertools.count()
 
 
 class Permit:
-    """Leave to send one request."""
+    """Leave to send one request. `is_probe` is of the one call that may leave in the silence after a 429."""
 
-    def __init__(self, sent: Callable[[], None]) -> None:
+    def __init__(self, sent: Callable[[], None], *, is_probe: bool) -> None:
         self.sent = sent  #: to be called just before the first byte leaves
+        self.is_probe = is_probe
 
 
 class Limiter:
@@ -123,6 +132,7 @@ class Limiter:
         token = f"{os.getpid()}-{next(_tokens)}"
         give_up = self._clock() + max_wait_s
         is_history = _HISTORY.search(name) is not None
+        is_probe = name == PROBE and self._may_probe(token)
         left_at: list[float] = []
 
         def note_sent() -> None:
@@ -133,8 +143,8 @@ class Limiter:
             if is_history:  # the slot before the stamp: a stamp that ages while waiting for a slot counts too early
                 self._take_slot(token, give_up)
             for group in (rules[1:], rules[:1]):  # the rule for all last: who waits for another holds up nobody else
-                self._take_turn(token, group, give_up)
-            yield Permit(note_sent)
+                self._take_turn(token, group, give_up, is_probe=is_probe)
+            yield Permit(note_sent, is_probe=is_probe)
             if left_at:
                 late_s = min(self._late_s(path, self._clock() - left_at[0]), LATEST_S / self._pace)
                 self._stamp(token, rules, left_at[0] + late_s)
@@ -156,13 +166,26 @@ class Limiter:
                 raise PacedOut(f"history: {HISTORY_SLOTS} requests are open already")
             self._sleep(_LOOK_S / 5)
 
-    def _take_turn(self, token: str, rules: list[Rule], give_up: float) -> None:
+    def _may_probe(self, token: str) -> bool:
+        """True where the door is shut and the last look whether it still is was a minute ago."""
+        with self._state.locked() as sent:
+            now = self._clock()
+            if not _is_shut(sent, now):
+                return False
+            every_s = PROBE_EVERY_S / self._pace
+            last = sent.stamps.get(PROBE, {})
+            if any(now - every_s < at <= now for at in last.values()):
+                return False
+            sent.stamps[PROBE] = {token: now}
+            return True
+
+    def _take_turn(self, token: str, rules: list[Rule], give_up: float, *, is_probe: bool) -> None:
         """Queue behind those who wait already, and go when every rule has room."""
         while rules:
             with self._state.locked() as sent:
                 now = self._clock()
                 at = max(self._turn(sent, rule, token, now) for rule in rules)
-                is_over = at > give_up or _is_shut(sent, now)
+                is_over = at > give_up or (_is_shut(sent, now) and not is_probe)
                 for rule in rules:
                     if is_over or at <= now:
                         sent.queues[rule.name].pop(token, None)
@@ -170,7 +193,8 @@ class Limiter:
                         sent.queues[rule.name][token] = now
                     if not is_over and at <= now:
                         sent.stamps[rule.name][token] = now
-                self._refuse_when_shut(sent, now)
+                if not is_probe:
+                    self._refuse_when_shut(sent, now)
                 if is_over:
                     raise PacedOut(f"{rules[-1].name}: the limit allows the next request in {at - now:.1f} s")
             if at <= now:
@@ -225,15 +249,18 @@ class Limiter:
                 sent.strikes += 1
                 penalty_s = self._first_penalty_s * 2 ** min(sent.strikes - 1, 10)
                 sent.shut_until = now + min(penalty_s, LONGEST_PENALTY_S)
+                sent.stamps[PROBE] = {"": now}
 
-    def forgive(self) -> None:
-        """A good answer came: the next 429 starts with the first penalty again."""
+    def forgive(self, *, is_probe: bool = False) -> None:
+        """A good answer came: the next 429 starts with the first penalty again; after a probe the silence is over."""
         with self._state.locked() as sent:
             sent.strikes = 0
+            if is_probe:
+                sent.shut_until = 0.0
 
     def _refuse_when_shut(self, sent: Sent, now: float) -> None:
         if _is_shut(sent, now):
-            raise PacedOut(f"the gateway answered 429; nothing is sent for another {sent.shut_until - now:.0f} s")
+            raise PenaltyLasts(f"the gateway answered 429; nothing is sent for another {sent.shut_until - now:.0f} s")
         sent.shut_until = 0.0
 
 

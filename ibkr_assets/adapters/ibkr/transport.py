@@ -25,7 +25,7 @@ import stamina
 
 from ibkr_assets.adapters.ibkr.pacing import Limiter
 from ibkr_assets.adapters.ibkr.sockets import Call, GuardedTransport, current_call, trust_of
-from ibkr_assets.domain.errors import Unavailable, UnreadableAnswer
+from ibkr_assets.domain.errors import ShutOut, Unavailable, UnreadableAnswer
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 #: How long a read may wait for a limit; the longest ordinary one is 5 s, and several may queue.
@@ -210,7 +210,7 @@ class Transport:
         if answer.status == httpx.codes.TOO_MANY_REQUESTS:
             self.limiter.penalise()
         elif answer.status < httpx.codes.BAD_REQUEST:
-            self.limiter.forgive()
+            self.limiter.forgive(is_probe=permit.is_probe)
         return answer
 
     def get(
@@ -223,7 +223,7 @@ class Transport:
     ) -> Answer:
         """GET, again where no answer or a transient one came, with growing waits. Gives the last answer.
 
-        Raises as `request`, and Unavailable after a 429.
+        Raises as `request`, and ShutOut after a 429.
         """
         try:
             for attempt in stamina.retry_context(
@@ -240,7 +240,7 @@ class Transport:
         except _Transient as last:
             answer = last.answer
         if answer.status == httpx.codes.TOO_MANY_REQUESTS:
-            raise Unavailable(f"GET {redact(path)}: the gateway answered 429, too many requests; nothing is sent now")
+            raise ShutOut(f"GET {redact(path)}: the gateway answered 429, too many requests; nothing is sent now")
         return answer
 
     def _exchange(

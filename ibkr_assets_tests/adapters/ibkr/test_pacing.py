@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from ibkr_assets.adapters.ibkr.pacing import HISTORY_SLOTS, LONGEST_PENALTY_S, Limiter, PacedOut
 from ibkr_assets.adapters.ibkr.pacing_state import FileState, MemoryState
-from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.domain.errors import ConfigurationError, ShutOut
 from ibkr_assets_tests.adapters.ibkr.raw_server import HandClock
 
 
@@ -227,3 +228,33 @@ def test_a_folder_that_others_can_write_is_refused(tmp_path: Path) -> None:
     (tmp_path / "open").chmod(0o777)
     with pytest.raises(ConfigurationError, match="another user"):
         FileState("u", tmp_path / "open")
+
+
+def test_in_the_silence_after_a_429_one_look_a_minute_may_leave_and_a_good_answer_ends_it() -> None:
+    clock = HandClock()
+    limiter = Limiter(clock=clock, sleep=clock.sleep)
+    limiter.penalise()
+    probes = []
+    for second in range(1, 301):
+        clock.sleep(1)
+        with pytest.raises(ShutOut), limiter.permit("GET", "x", max_wait_s=5):
+            pass
+        with suppress(ShutOut), limiter.permit("POST", "iserver/auth/status", max_wait_s=5) as permit:
+            assert permit.is_probe
+            probes.append(second)
+    assert probes == [60, 120, 180, 240, 300]
+    limiter.forgive(is_probe=True)
+    with limiter.permit("GET", "x", max_wait_s=0) as permit:
+        assert not permit.is_probe
+
+
+def test_after_a_429_nothing_else_leaves_for_a_quarter_of_an_hour() -> None:
+    clock = HandClock()
+    limiter = Limiter(clock=clock, sleep=clock.sleep)
+    limiter.penalise()
+    clock.sleep(899)
+    with pytest.raises(ShutOut), limiter.permit("GET", "x", max_wait_s=0):
+        pass
+    clock.sleep(1.1)
+    with limiter.permit("GET", "x", max_wait_s=0):
+        pass
