@@ -75,6 +75,16 @@ class MinuteBars:
         """Positions, from one to before the other, of the bars that start in [first, stop)."""
         return bisect_left(self._starts, first), bisect_left(self._starts, stop)
 
+    def first_touch(self, first: int, stop: int, units: int, *, is_fall: bool) -> int | None:
+        """The first minute in [first, stop) whose low is at `units` or below (`is_fall`), or its high at or above."""
+        i, j = self.span(first, stop)
+        extremes = self._lows[i:j] if is_fall else self._highs[i:j]
+        # Most stretches are not touched at all, and their one extreme is found much faster than the first touch.
+        if not extremes or (min(extremes) > units if is_fall else max(extremes) < units):
+            return None
+        found = (k for k, value in enumerate(extremes) if (value <= units if is_fall else value >= units))
+        return self._starts[i + next(found)]
+
     def merged(self, i: int, j: int) -> TapeBar | None:
         """The bars at positions i to before j as one, or None where there are none."""
         if i >= j:

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.session import TradingSession
-from ibkr_assets.simulator.bars import MinuteBars, TapeBar, extended
+from ibkr_assets.simulator.bars import PRICE_UNITS, MinuteBars, TapeBar, extended
 from ibkr_assets.simulator.hours import MINUTE, extended_close, extended_open, minute_of, time_of
 from ibkr_assets.simulator.listings import Contract
 
@@ -51,10 +51,12 @@ class Moment(StrEnum):
 
 
 Event = tuple[datetime, Moment, TradingSession]
+#: The first minute from one instant to another (both included) that somebody waits for, or None.
+NextMinute = Callable[[datetime, datetime, TradingSession], datetime | None]
 
 
-def _always() -> bool:
-    return True
+def _every_minute(first: datetime, _last: datetime, _session: TradingSession) -> datetime:
+    return first
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,10 @@ class Tape:
         bars = self._minutes.get(conid)
         return None if bars is None else bars.open_at(minute)
 
+    def first_touch(self, conid: int, first: int, stop: int, price: Decimal, *, is_fall: bool) -> int | None:
+        """The first minute in [first, stop) that was at `price` or below it (`is_fall`), or at it or above; or None."""
+        return self._minutes[conid].first_touch(first, stop, int(price * PRICE_UNITS), is_fall=is_fall)
+
     def minutes_between(self, conid: int, first: datetime, until: datetime) -> tuple[MinuteBars, int, int]:
         """Minute bars that start in [first, until), as positions. Raises KeyError for a contract without minutes."""
         bars = self._minutes[conid]
@@ -218,33 +224,43 @@ class Tape:
         return False
 
     def moments_between(
-        self, after: datetime, until: datetime, is_watched: Callable[[], bool] = _always
+        self, after: datetime, until: datetime, next_minute: NextMinute = _every_minute
     ) -> Iterator[Event]:
-        """What happens in (after, until], in order; minutes only while `is_watched` says that somebody waits."""
+        """What happens in (after, until], in order; of the minutes only those that `next_minute` asks for."""
         for index in range(max(self.opened_index(after), 0), len(self.sessions)):
             session = self.sessions[index]
             if extended_open(session) > until:
                 return
-            for event in self._moments_of(session, max(after, extended_open(session)), until, is_watched):
+            for event in self._moments_of(session, after, until, next_minute):
                 if event[0] > until:
                     return
                 if event[0] > after:
                     yield event
 
     def _moments_of(
-        self, session: TradingSession, after: datetime, until: datetime, is_watched: Callable[[], bool]
+        self, session: TradingSession, after: datetime, until: datetime, next_minute: NextMinute
     ) -> Iterator[Event]:
         before, later = self._outside(session)
-        opens_at, closes_at = session.opens_at, session.closes_at
+        opens_at, closes_at, ends_at = session.opens_at, session.closes_at, extended_close(session)
+
+        def minutes(first: datetime, stop: datetime) -> Iterator[Event]:
+            at = max(first, time_of(minute_of(after) + 1))
+            last = min(stop - MINUTE, until)
+            while at <= last:
+                wanted = next_minute(at, last, session)
+                if wanted is None:
+                    return
+                yield wanted, Moment.MINUTE, session
+                at = wanted + MINUTE
+
         if before:
-            yield from _minutes_of(session, extended_open(session), opens_at, after, until, is_watched)
+            yield from minutes(extended_open(session), opens_at)
         yield opens_at, Moment.OPEN, session
         if any(self.is_by_minute(conid, session) for conid in self._minutes):
-            yield from _minutes_of(session, opens_at + MINUTE, closes_at, after, until, is_watched)
+            yield from minutes(opens_at + MINUTE, closes_at)
         yield closes_at, Moment.CLOSE, session
         if later:
-            ends_at = extended_close(session)
-            yield from _minutes_of(session, closes_at + MINUTE, ends_at, after, until, is_watched)
+            yield from minutes(closes_at + MINUTE, ends_at)
             yield ends_at, Moment.END, session
 
     def _outside(self, session: TradingSession) -> tuple[bool, bool]:
@@ -257,18 +273,3 @@ class Tape:
             )
         ]
         return any(i < j for _, i, j in spans[0]), any(i < j for _, i, j in spans[1])
-
-
-def _minutes_of(
-    session: TradingSession,
-    first: datetime,
-    stop: datetime,
-    after: datetime,
-    until: datetime,
-    is_watched: Callable[[], bool],
-) -> Iterator[Event]:
-    at = first if first > after else time_of(minute_of(after) + 1)
-    last = min(stop - MINUTE, until)
-    while at <= last and is_watched():
-        yield at, Moment.MINUTE, session
-        at += MINUTE

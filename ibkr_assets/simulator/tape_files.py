@@ -1,29 +1,40 @@
 """Reads a tape: the real bars that ship as a wheel, or a directory of the user's own bar files.
 
-What is refused here is refused with file, row and value. What the tape means is in `tape`.
+Daily bars are in the directory itself, minute bars in its sub-directory `minutes` (`minute_files`); either may be
+absent. What is refused here is refused with file, row and value. What the tape means is in `tape`.
 """
 
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ibkr_assets.domain.errors import ConfigurationError, InputError
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.simulator.bars import TapeBar
 from ibkr_assets.simulator.corporate_actions import find_actions
+from ibkr_assets.simulator.hours import NEW_YORK
 from ibkr_assets.simulator.listings import contracts_of
+from ibkr_assets.simulator.minute_files import (
+    COLUMNS,
+    MinuteTable,
+    arrange_minutes,
+    check_agreement,
+    days_of,
+    read_minutes,
+)
 from ibkr_assets.simulator.tape import CorporateAction, Tape
 
 EXCHANGE = "XNYS"
-_NEW_YORK = ZoneInfo("America/New_York")
-_COLUMNS = ("opened_at", "open", "high", "low", "close", "volume")
+#: The sub-directory of minute bars.
+MINUTES = "minutes"
 
 
 @dataclass(slots=True)
@@ -38,24 +49,35 @@ def load_tape(source: str | Path) -> Tape:
     """The tape named by `source`: the word `real`, or a directory of CSV or Parquet files.
 
     A file has columns opened_at, open, high, low, close, volume and optionally symbol (the file's stem where absent)
-    and adj_close (from which splits and dividends are read). Raises ConfigurationError when the directory is not
-    there or holds no bar file, InputError naming file and row for a bar that cannot be.
+    and adj_close (from which splits and dividends are read). Where there are both, a day's bar must agree with its
+    minutes; where there are only minutes, the day's bar is made of those in regular hours. `tape.toml` may declare
+    the `time_zone` of times without one. Raises ConfigurationError when the directory is not there or holds no bar
+    file, InputError naming file and row for a bar that cannot be.
     """
-    series = _read_real() if source == "real" else _read_directory(Path(source))
+    series, tables = (_read_real(), {}) if source == "real" else _read_directory(Path(source))
     days = sorted({day for one in series.values() for day in one.bars})
-    sessions = _sessions(days[0], days[-1])
+    edges = sorted({*days[:1], *days[-1:], *(day for table in tables.values() for day in days_of(table))})
+    sessions = _sessions(edges[0], edges[-1])
+    minutes, whole = {}, {symbol: one.bars for symbol, one in series.items()}
+    for symbol, table in tables.items():
+        minutes[symbol], made = arrange_minutes(table, sessions)
+        given = whole.get(symbol, {})
+        check_agreement(symbol, given, made)
+        whole[symbol] = dict(sorted((made | given).items()))
     known = {session.day for session in sessions}
-    strange = [day for day in days if day not in known]
+    strange = sorted({day for one in series.values() for day in one.bars} - known)
     if strange:
         raise InputError(f"tape: {strange[0]} is not a session of {EXCHANGE}")
-    contracts = contracts_of(sorted(series))
+    contracts = contracts_of(sorted(whole))
     actions: list[CorporateAction] = []
     for contract in contracts:
-        one = series[contract.symbol]
-        if one.adjusted:
+        one = series.get(contract.symbol)
+        if one is not None and one.adjusted:
             closes = [float(bar.close) for bar in one.bars.values()]
             actions += find_actions(contract.conid, list(one.bars), closes, one.adjusted)
-    return Tape(sessions, contracts, {c.conid: series[c.symbol].bars for c in contracts}, actions)
+    by_conid = {contract.conid: whole[contract.symbol] for contract in contracts}
+    by_minute = {contract.conid: minutes[contract.symbol] for contract in contracts if contract.symbol in minutes}
+    return Tape(sessions, contracts, by_conid, actions, by_minute)
 
 
 def _sessions(first: date, last: date) -> Sequence[TradingSession]:
@@ -94,16 +116,42 @@ def _exact(price: float) -> Decimal:
     return Decimal(str(price))
 
 
-def _read_directory(directory: Path) -> dict[str, _Series]:
+def _read_directory(directory: Path) -> tuple[dict[str, _Series], dict[str, MinuteTable]]:
     if not directory.is_dir():
         raise ConfigurationError(f"tape: no such directory: {directory}")
-    files = sorted(path for path in directory.iterdir() if path.suffix.lower() in (".csv", ".parquet"))
-    if not files:
-        raise ConfigurationError(f"tape: no .csv or .parquet file in {directory}")
+    files, minute_files = _bar_files(directory), _bar_files(directory / MINUTES)
+    if not files and not minute_files:
+        raise ConfigurationError(f"tape: no .csv or .parquet file in {directory}, nor in its directory {MINUTES}")
     series: dict[str, _Series] = {}
     for path in files:
         _read_file(path, series)
-    return {symbol: _in_order(one) for symbol, one in series.items()}
+    return {symbol: _in_order(one) for symbol, one in series.items()}, read_minutes(minute_files, _zone(directory))
+
+
+def _bar_files(directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        return []
+    return sorted(path for path in directory.iterdir() if path.suffix.lower() in (".csv", ".parquet"))
+
+
+def _zone(directory: Path) -> str | None:
+    """The zone of times that carry none, as `tape.toml` declares it; None without that file."""
+    path = directory / "tape.toml"
+    if not path.is_file():
+        return None
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigurationError(f"tape: {path} cannot be read: {error}") from None
+    unknown = sorted(set(settings) - {"time_zone"})
+    if unknown:
+        raise ConfigurationError(f"tape: {path}: {unknown[0]}: unknown setting; known is time_zone")
+    zone = settings.get("time_zone")
+    try:
+        ZoneInfo(str(zone))
+    except (ValueError, ZoneInfoNotFoundError):
+        raise ConfigurationError(f"tape: {path}: time_zone is no zone of the tz database: {zone!r}") from None
+    return str(zone)
 
 
 def _in_order(one: _Series) -> _Series:
@@ -116,7 +164,7 @@ def _read_file(path: Path, series: dict[str, _Series]) -> None:
     import pandas as pd
 
     frame = pd.read_csv(path, dtype=str) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    missing = [name for name in _COLUMNS if name not in frame.columns]
+    missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise InputError(f"{path.name}: column {missing[0]} is missing; it has {', '.join(map(str, frame.columns))}")
     has_adjusted = "adj_close" in frame.columns
@@ -125,7 +173,9 @@ def _read_file(path: Path, series: dict[str, _Series]) -> None:
         one = series.setdefault(symbol, _Series())
         day = _day(row["opened_at"], path, number)
         if day in one.bars:
-            raise InputError(f"{path.name} row {number}: a second bar of {symbol} for {day}; the tape is daily")
+            raise InputError(
+                f"{path.name} row {number}: a second bar of {symbol} for {day}; minute bars go into {MINUTES}/"
+            )
         one.bars[day] = _bar(row, path, number)
         if has_adjusted:
             one.adjusted.append(_positive(row["adj_close"], "adj_close", path, number))
@@ -148,7 +198,7 @@ def _day(value: Any, path: Path, number: int) -> date:
         return moment
     if moment.tzinfo is None or moment.astimezone(UTC).time() == datetime.min.time():
         return moment.date()
-    return moment.astimezone(_NEW_YORK).date()
+    return moment.astimezone(NEW_YORK).date()
 
 
 def _positive(value: Any, name: str, path: Path, number: int) -> float:

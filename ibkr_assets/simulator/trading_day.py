@@ -14,7 +14,7 @@ from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.simulator.bars import TapeBar
 from ibkr_assets.simulator.desk import Desk
 from ibkr_assets.simulator.entitlements import entitlement, payments
-from ibkr_assets.simulator.hours import MINUTE, minute_of
+from ibkr_assets.simulator.hours import MINUTE, minute_of, time_of
 from ibkr_assets.simulator.matching import Match, match_at_price, match_in_range
 from ibkr_assets.simulator.tape import ActionKind, CorporateAction, Moment
 from ibkr_assets.simulator.venue_order import VenueOrder
@@ -34,10 +34,7 @@ class TradingDay:
 
     def pass_moment(self, at: datetime, moment: Moment, session: TradingSession) -> None:
         """Let one moment of a session happen."""
-        if session is not self._session:
-            self._session = session
-            conids = self._tape.contracts
-            self._by_minute = frozenset(conid for conid in conids if self._tape.is_by_minute(conid, session))
+        self._begin(session)
         if moment is Moment.OPEN:
             self._open(at, session)
         elif moment is Moment.CLOSE:
@@ -50,6 +47,37 @@ class TradingDay:
                 self._end_immediate(at, is_regular=is_regular)
             else:
                 self._end_day(at, session)
+
+    def next_minute(self, first: datetime, last: datetime, session: TradingSession) -> datetime | None:
+        """The first minute boundary from `first` to `last` at which a live order may trade or move; None for none.
+
+        An order that rests at a price has nothing to do before a minute touches it.
+        """
+        self._begin(session)
+        is_regular = session.opens_at < first < session.closes_at
+        begins, ends = minute_of(first), minute_of(last)
+        found: int | None = None
+        for order in self._desk.book.live.values():
+            if order.is_held or not _takes_part(order, is_regular=is_regular):
+                continue
+            if not is_regular:
+                return first
+            if order.conid not in self._by_minute:
+                continue
+            resting = _resting_price(order)
+            if resting is None:
+                return first
+            price, is_fall = resting
+            touched = self._tape.first_touch(order.conid, begins - 1, ends + 1, price, is_fall=is_fall)
+            if touched is not None and (found is None or touched < found):
+                found = touched
+        return None if found is None else time_of(max(found, begins))
+
+    def _begin(self, session: TradingSession) -> None:
+        if session is not self._session:
+            self._session = session
+            conids = self._tape.contracts
+            self._by_minute = frozenset(conid for conid in conids if self._tape.is_by_minute(conid, session))
 
     # ---- the moments
 
@@ -188,3 +216,15 @@ def _takes_part(order: VenueOrder, *, is_regular: bool) -> bool:
     if not is_regular:
         return _trades_outside(order)
     return order.time_in_force != "OPG" and not order.is_for_close
+
+
+def _resting_price(order: VenueOrder) -> tuple[Decimal, bool] | None:
+    """The price before which nothing happens to an order, and whether the market must fall to it; None: any may."""
+    if order.time_in_force == "IOC" or (order.is_trailing and not order.is_triggered):
+        return None
+    if order.is_stop and not order.is_triggered:
+        assert order.stop is not None
+        return order.stop, not order.is_buy
+    if order.limit is None or order.order_type == "MIDPRICE":
+        return None
+    return order.limit, order.is_buy

@@ -59,8 +59,7 @@ class Venue:
         """Let everything between now and `until` happen, in order. Raises ValueError when time would run backwards."""
         if until < self.now:
             raise ValueError(f"market time cannot run backwards from {self.now.isoformat()} to {until.isoformat()}")
-        is_watched = self.book.live.__len__
-        for at, moment, session in self.tape.moments_between(self.now, until, lambda: is_watched() > 0):
+        for at, moment, session in self.tape.moments_between(self.now, until, self._day.next_minute):
             self._desk.settle_cancels(at, is_included=False)
             self._desk.happen(
                 at, lambda: self._day.pass_moment(at, moment, session),  # noqa: B023 - called at once
