@@ -7,17 +7,26 @@ What goes here: reading and checking the file. What does not: whether a kind acc
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.portfolio.sizing_spec import parse_sizing
 from ibkr_assets.ports import StrategyRecord
 
 #: What a stack trades when no file is named.
 DEFAULT_FILE = Path(__file__).parent / "strategies.yaml"
+
+
+def _check_sizing(spec: str) -> str:
+    try:
+        parse_sizing(spec)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return spec
 
 
 class StrategyEntry(BaseModel):
@@ -31,7 +40,7 @@ class StrategyEntry(BaseModel):
     symbols: tuple[str, ...] = Field(min_length=1)
     bar_size: BarSize = BarSize.DAY
     schedule: str = "after_close"
-    sizing: str = Field(pattern=r"^(fixed|percent):[0-9]+(\.[0-9]+)?$")
+    sizing: Annotated[str, AfterValidator(_check_sizing)]
     risk: dict[str, Any] = {}
     account: str | None = None
     enabled: bool = True

@@ -47,6 +47,7 @@ def test_what_is_left_out_has_a_safe_meaning(tmp_path: Path) -> None:
         ("- 5", "entry 1: entry: "),
         ("- {kind: x, symbols: [IBM], sizing: 'fixed:1'}", "entry 1: id: Field required"),
         (ENTRY.replace("sizing: 'percent:8'", "sizing: lots"), "entry a: sizing: "),
+        (ENTRY.replace("percent:8", "atr:1"), "entry a: sizing: Value error, sizing 'atr:1': expected fixed:SHARES"),
         (ENTRY.replace("[IBM]", "[]"), "entry a: symbols: "),
         (ENTRY.replace("kind", "knd"), "entry a: kind: "),
         (ENTRY.replace("}", ", enabled: perhaps}"), "entry a: enabled: "),
