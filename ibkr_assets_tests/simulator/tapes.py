@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from ibkr_assets.domain.session import TradingSession
-from ibkr_assets.simulator.bars import TapeBar
+from ibkr_assets.simulator.bars import PRICE_UNITS, MinuteBars, TapeBar
+from ibkr_assets.simulator.hours import minute_of
 from ibkr_assets.simulator.listings import contracts_of
 from ibkr_assets.simulator.records import Record
 from ibkr_assets.simulator.tape import CorporateAction, Tape
@@ -56,8 +57,43 @@ def ticket(
     life: str = "DAY",
     coid: str | None = None,
     aux: str | None = None,
+    trail: str | None = None,
+    unit: str = "amt",
+    is_outside_rth: bool = False,
+    parent_id: int | None = None,
+    group: str | None = None,
 ) -> Ticket:
     return Ticket(
         coid, CONID, side, kind, Decimal(quantity), None if price is None else Decimal(price),
-        None if aux is None else Decimal(aux), life,
+        None if aux is None else Decimal(aux), life, is_outside_rth, None if trail is None else Decimal(trail),
+        None if trail is None else unit, parent_id=parent_id, group=group,
     )  # fmt: skip
+
+
+def minute(clock: str, opened: str, high: str, low: str, close: str, volume: int = 100_000) -> tuple[str, TapeBar]:
+    """A minute of the first day of a minute tape; `clock` is UTC, the session is 13:30 to 20:00."""
+    return clock, bar(opened, high, low, close, volume)
+
+
+def minute_tape(*days: Sequence[tuple[str, TapeBar]]) -> Tape:
+    """IBM with these minutes on successive days from 2012-10-01, and days made of the regular ones."""
+    columns: list[list[int]] = [[] for _ in range(6)]
+    daily = []
+    for number, minutes in enumerate(days):
+        regular = []
+        for clock, one in minutes:
+            moment = at(number, int(clock[:2]), int(clock[3:]))
+            prices = (int(price * PRICE_UNITS) for price in (one.open, one.high, one.low, one.close))
+            for column, value in zip(columns, (minute_of(moment), *prices, one.volume), strict=True):
+                column.append(value)
+            if "13:30" <= clock < "20:00":
+                regular.append(one)
+        daily.append(
+            TapeBar(
+                regular[0].open, max(m.high for m in regular), min(m.low for m in regular), regular[-1].close,
+                sum(m.volume for m in regular),
+            )
+        )  # fmt: skip
+    whole = small_tape(daily)
+    bars = {session.day: day for session, day in zip(whole.sessions, daily, strict=True)}
+    return Tape(whole.sessions, contracts_of(["IBM"]), {CONID: bars}, minutes={CONID: MinuteBars(*columns)})
