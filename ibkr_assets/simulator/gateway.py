@@ -24,6 +24,7 @@ from ibkr_assets.simulator.performance import NavHistory
 from ibkr_assets.simulator.questions import Question
 from ibkr_assets.simulator.records import Record
 from ibkr_assets.simulator.sessions import GatewaySession, SessionRules
+from ibkr_assets.simulator.stream_hub import StreamHub
 from ibkr_assets.simulator.tape import Tape
 from ibkr_assets.simulator.venue import Venue
 from ibkr_assets.simulator.wirelog import WireLog
@@ -58,8 +59,7 @@ class Gateway:
         # A session's identity is a secret and no choice of the venue's, so it does not come from the seed.
         self.session = GatewaySession(lambda: secrets.token_hex(16), _rules_of(options), mono, self.venue.now)
         self.pacer = Pacer(options.pace, options.penalty_s)
-        #: Called with every record at once, after the state changed and before the ledger is on disk.
-        self.record_watchers: list[Callable[[Record], None]] = []
+        self.streams = StreamHub(options.pace)
         #: Set by the server: closes the API port for so many real seconds.
         self.close_port: Callable[[float], None] | None = None
         self.faults = FaultBoard(options.seed)
@@ -100,8 +100,7 @@ class Gateway:
 
     def _note(self, record: Record) -> None:
         self.ledger.append(record, t_mono=self.mono(), peer_port=self.peer_port)
-        for watch in self.record_watchers:
-            watch(record)
+        self.streams.observe(record)
 
     def _remember(self) -> None:
         """Rebuild what the broker knows from the ledger of an earlier process."""

@@ -101,10 +101,81 @@ def test_other_calls_of_the_session_answer(api: Api) -> None:
     assert [row["id"] for row in api.get("/portfolio/accounts").json()] == [api.account]
 
 
+def test_a_disconnected_gateway_says_four_things_and_no_init_helps(gateway_process: RunningGateway, api: Api) -> None:
+    gateway_process.set_session("disconnected")
+    status = api.post("/iserver/auth/status").json()
+    assert {name: status[name] for name in ("authenticated", "connected", "competing")} == {
+        "authenticated": False,
+        "connected": False,
+        "competing": False,
+    }
+    assert len(status) == 4
+    answer = api.post("/iserver/auth/ssodh/init", {"publish": True, "compete": True})
+    assert (answer.status_code, answer.json()["authenticated"]) == (200, False)
+    gateway_process.restart_session()
+    assert api.post("/iserver/auth/status").json()["authenticated"] is True
+
+
+def test_a_competing_session_says_from_where_and_reauthenticate_does_not_take_it(
+    gateway_process: RunningGateway, api: Api
+) -> None:
+    gateway_process.set_session("competing")
+    status = api.post("/iserver/auth/status").json()
+    assert (status["authenticated"], status["connected"], status["competing"]) == (False, True, True)
+    assert "different IP address" in status["fail"]
+    assert api.get("/tickle").json()["collission"] is True
+    assert api.post("/iserver/reauthenticate").json() == {"message": "triggered"}
+    assert api.post("/iserver/auth/status").json()["competing"] is True
+
+
+def test_every_call_of_init_is_counted_whatever_came_of_it(gateway_process: RunningGateway, api: Api) -> None:
+    before = gateway_process.admin("GET", "/admin/session")["login_attempts"]
+    gateway_process.admin("POST", "/admin/session", {"state": "lost", "init_failures": 1})
+    failed = api.post("/iserver/auth/ssodh/init", {"publish": True, "compete": False})
+    assert (failed.status_code, failed.json()) == (500, {"error": "failed to generate sso dh token"})
+    assert api.post("/iserver/auth/ssodh/init", {"publish": True, "compete": False}).json()["authenticated"] is True
+    gateway_process.set_session("logged_out")
+    assert api.post("/iserver/auth/ssodh/init", {"publish": True, "compete": True}).status_code == 401
+    told = gateway_process.admin("GET", "/admin/session")
+    assert told["login_attempts"] == before + 3
+    assert told["attempts"][-1] == gateway_process.now().isoformat()
+
+
+def test_the_portfolio_has_accounts_that_come_first_too(gateway_process: RunningGateway, api: Api) -> None:
+    gateway_process.restart_session()
+    for path in (f"/portfolio/{api.account}/ledger", f"/portfolio2/{api.account}/positions"):
+        refused = api.get(path)
+        assert (refused.status_code, refused.json()["error"]) == (400, "Please query /portfolio/accounts first")
+    api.get("/portfolio/accounts")
+    assert api.get(f"/portfolio/{api.account}/ledger").status_code == 200
+
+
+def test_tickle_tells_how_much_of_the_login_is_left(api: Api) -> None:
+    first = api.get("/tickle").json()["ssoExpires"]
+    time.sleep(0.02)
+    second = api.get("/tickle").json()["ssoExpires"]
+    assert 0 < first <= 600_000
+    assert second < first or first - second < -50_000  # renewed every minute
+
+
+def test_a_person_logs_in_by_a_page_without_anything_from_elsewhere(gateway_process: RunningGateway, api: Api) -> None:
+    home = gateway_process.api_url.removesuffix("/v1/api") + "/"
+    gateway_process.set_session("logged_out")
+    page = httpx.get(home, trust_env=False)
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "nobody is logged in" in page.text
+    assert '<html lang="en">' in page.text
+    assert "http" not in page.text.replace("charset", "")
+    assert "src=" not in page.text
+    assert "Client login succeeds" in httpx.post(home, trust_env=False).text
+    assert api.get("/tickle").status_code == 200
+    assert "logged in" in httpx.get(home, trust_env=False).text
+
+
 def test_unknown_paths_slashes_and_lengths(gateway_process: RunningGateway, api: Api) -> None:
     assert api.get("/no/such/path").status_code == 404
     assert api.get("/iserver/accounts/").status_code == 200
     outside = gateway_process.api_url.removesuffix("/v1/api")
-    assert httpx.get(outside + "/", trust_env=False).status_code == 404
+    assert httpx.get(outside + "/elsewhere", trust_env=False).status_code == 404
     chunked = api.http.post("/tickle", content=iter([b"{}"]))
     assert chunked.status_code == 411

@@ -76,6 +76,22 @@ def set_pacing(call: Call) -> Answer:
     return read_pacing(call)
 
 
+def read_streams(call: Call) -> Answer:
+    """The open websockets, with what each has subscribed to."""
+    return Answer(call.gateway.streams.describe())
+
+
+def act_on_streams(call: Call) -> Answer:
+    """`drop` true ends every websocket at once; `ntf` (an object) and `blt` (a text) are told to everybody."""
+    streams, body = call.gateway.streams, call.json_object()
+    check_fields(body, {"drop", "ntf", "blt"})
+    if "ntf" in body:
+        streams.tell_all({"topic": "ntf", "args": [body["ntf"]]})
+    if "blt" in body:
+        streams.tell_all({"topic": "blt", "args": {"id": "1", "message": str(body["blt"])}})
+    return Answer({"dropped": streams.drop_all() if body.get("drop") is True else 0})
+
+
 def _describe(gateway: Gateway) -> dict[str, Any]:
     session = gateway.session
     return {
@@ -91,4 +107,6 @@ SESSION_ROUTES = (
     ("POST", "/admin/session", "session", set_session, Needs.NOTHING),
     ("GET", "/admin/pacing", "read_pacing", read_pacing, Needs.NOTHING),
     ("POST", "/admin/pacing", "pacing", set_pacing, Needs.NOTHING),
+    ("GET", "/admin/streams", "read_streams", read_streams, Needs.NOTHING),
+    ("POST", "/admin/streams", "streams", act_on_streams, Needs.NOTHING),
 )

@@ -49,6 +49,10 @@ class Connections:
 
         return ListedProtocol
 
+    def forget(self, peer: tuple[str, int]) -> Line | None:
+        """Take a connection off the list that is no longer the HTTP server's."""
+        return self._lines.pop(peer, None)
+
     def line(self, peer: tuple[str, int]) -> Line | None:
         """The connection of a client, or None when it has ended."""
         return self._lines.get(peer)

@@ -53,6 +53,10 @@ class Line:
             self._transport.close()
         await asyncio.wait_for(self.lost.wait(), _END_BOUND_S)
 
+    def abort(self) -> None:
+        """End the connection at once, with whatever waits to be sent."""
+        self._transport.abort()
+
     async def _rest(self, seconds: float) -> None:
         try:
             await asyncio.wait_for(self.lost.wait(), seconds)
