@@ -7,6 +7,8 @@ handlers'.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -17,11 +19,27 @@ from starlette.routing import compile_path
 from ibkr_assets.simulator.answers import Answer, refusal
 from ibkr_assets.simulator.gateway import Gateway
 
-__all__ = ["Answer", "BadRequest", "Call", "Handler", "Needs", "Routes", "refusal"]
+__all__ = ["Answer", "BadRequest", "Call", "Handler", "Needs", "Routes", "read_digits", "refusal"]
+
+_DIGITS = re.compile("[0-9]{1,12}")
 
 
 class BadRequest(Exception):
     """The request cannot be understood: a 400 with this text."""
+
+
+def read_digits(text: str) -> int | None:
+    """A count or an id of up to twelve plain digits; None for anything else, other scripts' digits included."""
+    return int(text) if _DIGITS.fullmatch(text) else None
+
+
+def _refuse(word: str) -> float:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _read_float(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +58,8 @@ class Call:
         if not self.body.strip():
             return {}
         try:
-            return json.loads(self.body)
-        except ValueError:
+            return json.loads(self.body, parse_constant=_refuse, parse_float=_read_float)
+        except (ValueError, RecursionError):
             raise BadRequest("Bad Request: request body is not JSON") from None
 
     def json_object(self) -> dict[str, Any]:
@@ -57,9 +75,10 @@ class Call:
 
     def conid(self, text: str | None) -> int:
         """A contract id on this tape. Raises BadRequest."""
-        if text is None or not text.isdigit():
+        conid = None if text is None else read_digits(text)
+        if conid is None:
             raise BadRequest(f"Bad Request: conid is missing or no number: {text}")
-        return int(text)
+        return conid
 
 
 class Needs(Enum):
@@ -82,6 +101,7 @@ class Routes:
     """Method and path to a named handler. A trailing slash of a path does not matter."""
 
     def __init__(self, table: Sequence[tuple[str, str, str, Handler, Needs]]) -> None:
+        self._paths = [(methods, path) for methods, path, _, _, _ in table]
         self._routes = [
             (methods.split(), compile_path(path)[0], name, handler, needs)
             for methods, path, name, handler, needs in table
@@ -91,6 +111,10 @@ class Routes:
     def names(self) -> frozenset[str]:
         """The names of all routes."""
         return frozenset(name for _, _, name, _, _ in self._routes)
+
+    def paths(self) -> list[tuple[str, str]]:
+        """Every method with its path, as they were given."""
+        return [(method, path) for methods, path in self._paths for method in methods.split()]
 
     def find(self, method: str, path: str) -> tuple[str, Handler, Needs, dict[str, str]] | int:
         """Name, handler, needs and path parts; or the status 404 or 405."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from ibkr_assets.simulator.answers import Answer, refusal
 from ibkr_assets.simulator.book import Book
-from ibkr_assets.simulator.face.exchange import BadRequest, Call
+from ibkr_assets.simulator.face.exchange import BadRequest, Call, read_digits
 from ibkr_assets.simulator.face.order_rows import live_row, status_row, trade_row
 from ibkr_assets.simulator.gateway import Gateway
 from ibkr_assets.simulator.hours import NEW_YORK
@@ -66,21 +66,21 @@ def orders_since(book: Book, moment: datetime) -> list[VenueOrder]:
 
 def order_status(call: Call) -> Answer:
     """One order, ended ones included. It never carries the client's own id."""
-    text = call.params["order_id"]
-    order = call.gateway.venue.book.orders.get(int(text)) if text.isdigit() else None
+    number = read_digits(call.params["order_id"])
+    order = None if number is None else call.gateway.venue.book.orders.get(number)
     return refusal(503, "Service Unavailable") if order is None else Answer(status_row(call.gateway, order))
 
 
 def trades(call: Call) -> Answer:
     """Executions of today and the days before, oldest first; `[]` at a session's first call."""
     days = call.query.get("days", str(_TRADE_DAYS))
-    if not days.isdigit() or int(days) > _TRADE_DAYS:
+    if (count := read_digits(days)) is None or count > _TRADE_DAYS:
         raise BadRequest(f"Bad Request: days must be in 0..{_TRADE_DAYS}: {days}")
     memory = call.gateway.session.memory
     if not memory.is_trades_primed:
         memory.is_trades_primed = True
         return Answer([])
-    return Answer(trade_rows(call.gateway, int(days)))
+    return Answer(trade_rows(call.gateway, count))
 
 
 def trade_rows(gateway: Gateway, days: int) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ibkr_assets.simulator.answers import Answer, refusal
 from ibkr_assets.simulator.face.accounts import check_account
-from ibkr_assets.simulator.face.exchange import BadRequest, Call
+from ibkr_assets.simulator.face.exchange import BadRequest, Call, read_digits
 from ibkr_assets.simulator.face.order_rounds import consider, go_on, note, request_id_of, take_unasked
 from ibkr_assets.simulator.face.tickets import read_orders, read_ticket, read_tickets
 from ibkr_assets.simulator.gateway import Gateway
@@ -138,8 +138,8 @@ def _attached(gateway: Gateway, ticket: Ticket) -> Ticket:
 
 
 def _order(call: Call) -> VenueOrder | None:
-    text = call.params["order_id"]
-    return call.gateway.venue.book.orders.get(int(text)) if text.isdigit() else None
+    number = read_digits(call.params["order_id"])
+    return None if number is None else call.gateway.venue.book.orders.get(number)
 
 
 def _make_stale(gateway: Gateway) -> None:

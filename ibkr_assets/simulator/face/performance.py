@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from ibkr_assets.simulator.account import ZERO
 from ibkr_assets.simulator.face.balances import foreign_cash_value
-from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call
+from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, read_digits
 from ibkr_assets.simulator.face.formats import millis, money
 from ibkr_assets.simulator.gateway import Gateway
 from ibkr_assets.simulator.performance import DayValue
@@ -85,7 +85,7 @@ def transactions(call: Call) -> Answer:
     body = call.json_object()
     account = _account(call, body)
     conids, days = body.get("conids"), body.get("days", 90)
-    if not isinstance(conids, list) or not conids or not all(str(c).isascii() and str(c).isdigit() for c in conids):
+    if not isinstance(conids, list) or not conids or any(read_digits(str(c)) is None for c in conids):
         raise BadRequest("Bad Request: conids is missing or no list of contract ids")
     if not isinstance(days, int) or isinstance(days, bool) or not 0 < days <= _MOST_DAYS:
         raise BadRequest(f"Bad Request: days must be in 1..{_MOST_DAYS}")

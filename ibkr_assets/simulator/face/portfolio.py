@@ -6,7 +6,6 @@ may be old. What the account is worth is `balances`'s work.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -15,7 +14,7 @@ from typing import Any
 from ibkr_assets.simulator.account import ZERO, Holding
 from ibkr_assets.simulator.face.accounts import check_account
 from ibkr_assets.simulator.face.balances import foreign_cash_value
-from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call
+from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, read_digits
 from ibkr_assets.simulator.face.formats import money, seconds
 from ibkr_assets.simulator.gateway import Gateway
 from ibkr_assets.simulator.session_memory import PositionsRead
@@ -42,16 +41,16 @@ def _held_once(gateway: Gateway) -> Sequence[tuple[int, Holding, Decimal]]:
 def positions(call: Call) -> Answer:
     """A page of positions, `sort`ed by a field of theirs if asked; a session's first read has fewer fields."""
     check_account(call)
-    page = call.params["page"]
-    if re.fullmatch(r"[0-9]{1,9}", page) is None:
-        raise BadRequest(f"Bad Request: page is no number: {page}")
+    page = read_digits(call.params["page"])
+    if page is None:
+        raise BadRequest(f"Bad Request: page is no number: {call.params['page']}")
     gateway, memory = call.gateway, call.gateway.session.memory
     rows = [_row(gateway, *held, is_full=memory.is_positions_primed) for held in _held_once(gateway)]
     key = call.query.get("sort", "")
     if rows and isinstance(rows[0].get(key), str | int | float):
         rows.sort(key=lambda row: row[key], reverse=call.query.get("direction", "") in ("d", "desc"))
     memory.is_positions_primed = True
-    start = int(page) * _PAGE_SIZE
+    start = page * _PAGE_SIZE
     return Answer(rows[start : start + _PAGE_SIZE])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
-from ibkr_assets.simulator.face.exchange import BadRequest, Call
+from ibkr_assets.simulator.face.exchange import BadRequest, Call, read_digits
 from ibkr_assets.simulator.tickets import Refused, Ticket
 
 #: Order types with the lives each may have.
@@ -136,10 +136,10 @@ def _check_types(raw: dict[str, Any]) -> None:
 def _conid(raw: dict[str, Any]) -> int:
     if raw.get("conid") is not None:
         return int(raw["conid"])
-    head = str(raw.get("conidex") or "").partition("@")[0]
-    if not head.isdigit():
+    conid = read_digits(str(raw.get("conidex") or "").partition("@")[0])
+    if conid is None:
         raise BadRequest("conid or conidex is required")
-    return int(head)
+    return conid
 
 
 def _decimal(value: float | None) -> Decimal | None:
