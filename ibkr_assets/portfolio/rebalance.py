@@ -20,6 +20,10 @@ from ibkr_assets.domain.signal import Direction, TargetPosition
 
 ZERO = Decimal(0)
 
+#: The finest price steps of a US stock, at or above 1 USD and below it.
+CENT = Decimal("0.01")
+SUB_DOLLAR_TICK = Decimal("0.0001")
+
 #: An order of a running session must leave this long before its close.
 LAST_CALL = timedelta(minutes=5)
 
@@ -42,17 +46,32 @@ def time_orders(next_session: TradingSession, now: datetime) -> Timing:
     return Timing(TimeInForce.OPENING, next_session.opens_at)
 
 
-def limit_price(side: Side, reference: Decimal, *, collar_fraction: Decimal, tick: Decimal) -> Decimal:
-    """The reference price plus (buy) or minus (sell) the collar, rounded to the tick towards the reference.
+def limit_price(side: Side, instrument: Instrument, reference: Decimal, *, collar_fraction: Decimal) -> Decimal:
+    """The reference price plus (buy) or minus (sell) the collar, rounded to the tick there towards the reference.
 
     Raises DataError where no positive price is left.
     """
     raw = reference * (1 + side.sign * collar_fraction)
+    tick = price_tick(instrument, raw)
     rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
     price = (raw / tick).to_integral_value(rounding) * tick
     if not price.is_finite() or price <= 0:
-        raise DataError(f"reference_price {reference}: no {side} limit within {collar_fraction} at a tick of {tick}")
+        raise DataError(
+            f"reference_price {reference} of {instrument.symbol}: no {side} limit within {collar_fraction} at a tick "
+            f"of {tick}"
+        )
     return price
+
+
+def price_tick(instrument: Instrument, price: Decimal) -> Decimal:
+    """The price step of an order at `price`: the instrument's own, and in USD never finer than the law allows.
+
+    SEC Rule 612 (17 CFR 242.612): no order finer than 0.01 USD at or above 1 USD, nor finer than 0.0001 USD below.
+    An instrument's step is that of its highest price range, so it does not hold below 1 USD.
+    """
+    if instrument.currency != "USD":
+        return instrument.tick
+    return max(instrument.tick, CENT) if price >= 1 else SUB_DOLLAR_TICK
 
 
 def plan_orders(
@@ -101,9 +120,7 @@ def plan_orders(
                     side=side,
                     order_type=OrderType.LIMIT,
                     quantity=_whole_lots(change, instrument),
-                    limit_price=limit_price(
-                        side, reference, collar_fraction=price_collar_fraction, tick=instrument.tick
-                    ),
+                    limit_price=limit_price(side, instrument, reference, collar_fraction=price_collar_fraction),
                     time_in_force=timing.time_in_force,
                     reference_price=reference,
                     session_date=session.day,

@@ -98,18 +98,42 @@ def test_the_time_of_the_run_decides_how_the_order_lives(now: str, time_in_force
         (Side.BUY, "100.00", "0.05", "103.00"),
         (Side.SELL, "99.99", "0.05", "97.00"),  # 96.9903
         (Side.BUY, "19.8599", "0.01", "20.45"),  # 20.455697
+        (Side.BUY, "0.52", "0.01", "0.5356"),  # below a dollar in hundredths of a cent
+        (Side.SELL, "0.5213", "0.01", "0.5057"),  # 0.505661
+        (Side.BUY, "0.98", "0.01", "1.00"),  # 1.0094: the order's own price decides, not the reference
+        (Side.BUY, "0.9709", "0.0001", "1.00"),  # 1.000027
+        (Side.SELL, "1.02", "0.01", "0.9894"),
+        (Side.SELL, "1.0309", "0.01", "1.0000"),  # 0.999973 rounds up to the dollar
+        (Side.SELL, "1.04", "0.0001", "1.01"),  # 1.0088: the law's cent holds for a finer instrument
+        (Side.BUY, "0.00011", "0.01", "0.0001"),
     ],
 )
 def test_the_limit_is_the_collar_rounded_towards_the_reference(
     side: Side, reference: str, tick: str, expected: str
 ) -> None:
-    got = limit_price(side, Decimal(reference), collar_fraction=COLLAR, tick=Decimal(tick))
-    assert got == Decimal(expected)
+    instrument = replace(INSTRUMENTS["IBM"], tick=Decimal(tick))
+    assert limit_price(side, instrument, Decimal(reference), collar_fraction=COLLAR) == Decimal(expected)
 
 
 def test_a_price_below_one_tick_leaves_no_limit() -> None:
-    with pytest.raises(DataError, match=r"0\.004"):
-        limit_price(Side.BUY, Decimal("0.004"), collar_fraction=COLLAR, tick=Decimal("0.01"))
+    with pytest.raises(DataError, match=r"0\.00009 of IBM"):
+        limit_price(Side.BUY, INSTRUMENTS["IBM"], Decimal("0.00009"), collar_fraction=COLLAR)
+
+
+@given(
+    st.sampled_from(Side),
+    st.decimals("0.02", "3", places=4),
+    st.integers(1, 300).map(lambda n: Decimal(n) / 1000),
+    st.sampled_from(["0.0001", "0.01"]),
+)
+def test_a_limit_is_lawful_and_never_outside_the_collar(
+    side: Side, reference: Decimal, collar: Decimal, tick: str
+) -> None:
+    """SEC Rule 612: whole cents at or above 1 USD, and below it no more than four decimals."""
+    limit = limit_price(side, replace(INSTRUMENTS["IBM"], tick=Decimal(tick)), reference, collar_fraction=collar)
+    assert limit % (Decimal("0.01") if limit >= 1 else Decimal("0.0001")) == 0
+    assert side.sign * (limit - reference) <= collar * reference
+    assert side.sign * (limit - reference * (1 + side.sign * collar)) > -Decimal("0.01")
 
 
 def test_legs_of_a_reversal_are_two_decisions() -> None:

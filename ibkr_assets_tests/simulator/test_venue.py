@@ -209,6 +209,9 @@ def test_a_price_between_two_ticks_is_refused() -> None:
     venue, _ = small_venue(small_tape(DAYS))
     with pytest.raises(Refused, match="minimum price variation"):
         venue.submit(ticket(price="100.005"))
+    assert venue.submit(ticket(price="0.5051")).price == Decimal("0.5051")
+    with pytest.raises(Refused, match="minimum price variation"):
+        venue.submit(ticket(price="0.50505"))
 
 
 def test_a_bust_takes_cash_and_shares_back_and_a_correction_raises_the_revision() -> None:
