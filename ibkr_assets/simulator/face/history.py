@@ -1,22 +1,26 @@
 """The handler of past bars, with IBKR's window rules. Bars up to the market clock and no further.
 
-`startTime` is the end of the window. A daily tape has bars of a day, a week and a month; the bar of a session that
-is still open shows its open and nothing else. Volume is in units of `VOLUME_FACTOR` shares.
+`startTime` is the end of the window. A daily tape has bars of a day, a week and a month; with minute bars there are
+those from a minute to eight hours too. How bars are made, and what the newest one shows, is `charts`' work. Volume is
+in units of `VOLUME_FACTOR` shares.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import groupby
+from itertools import islice
 from typing import Any
 
 from ibkr_assets.domain.session import TradingSession
+from ibkr_assets.simulator.charts import ChartBar, daily_bars, intraday_bars, monthly_bars, weekly_bars
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, refusal
 from ibkr_assets.simulator.face.formats import dashed_time, millis, money, size_text
+from ibkr_assets.simulator.hours import extended_open
 from ibkr_assets.simulator.tape import Tape
 
 VOLUME_FACTOR = 40
@@ -37,19 +41,8 @@ _FINEST_BAR = (
     (_MINUTE, _MINUTE), (_WEEK, 600), (_MONTH, _HOUR), (3 * _MONTH, 7_200), (6 * _MONTH, 14_400), (_YEAR, 28_800),
     (2 * _YEAR, _DAY), (15 * _YEAR, _WEEK),
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class _Bar:
-    """Prices in USD, volume in shares; `opened_at` is the stamp, `day` the last session in the bar."""
-
-    opened_at: datetime
-    day: date
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: int
+_LONGEST_INTRADAY = 28_800
+_LOOKBACK_SESSIONS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +53,27 @@ class _Window:
     unit: str
     until: datetime
 
-    def sessions(self, tape: Tape) -> Sequence[TradingSession]:
-        """Sessions opened in the window, `until` included."""
+    @property
+    def period_s(self) -> int:
+        """Length in seconds, as IBKR's table of permitted bars reads it."""
+        return self.count * _PERIODS[self.unit][1]
+
+    def sessions(self, tape: Tape, *, is_outside: bool) -> Sequence[TradingSession]:
+        """Sessions begun in the window, `until` included; a day begins at its open, or with the hours before it."""
         stop = tape.opened_index(self.until) + 1
-        if self.unit in ("min", "h", "d"):
-            length = self.count if self.unit == "d" else 1
-            return tape.sessions[max(stop - length, 0) : stop]
-        return [s for s in tape.sessions_between(self._first_day(), self.until.date()) if s.opens_at <= self.until]
+        if is_outside and stop < len(tape.sessions) and extended_open(tape.sessions[stop]) <= self.until:
+            stop += 1
+        if self.unit in ("min", "h"):
+            # The last hours of trading may lie in two sessions, or in more of them where few minutes have bars.
+            return tape.sessions[max(stop - _LOOKBACK_SESSIONS, 0) : stop]
+        if self.unit == "d":
+            return tape.sessions[max(stop - self.count, 0) : stop]
+        start = bisect_left(tape.sessions, self._first_day(), hi=stop, key=lambda session: session.day)
+        return tape.sessions[start:stop]
+
+    def most_bars(self, bar_s: int) -> int:
+        """How many bars are told: hours and minutes count time in which there was trading."""
+        return min(-(-self.period_s // bar_s), MOST_POINTS) if self.unit in ("min", "h") else MOST_POINTS
 
     def _first_day(self) -> date:
         end = self.until.date()
@@ -87,14 +94,17 @@ def history(call: Call) -> Answer:
     contract = call.gateway.tape.contracts.get(conid)
     if contract is None:
         return refusal(500, f"No data. conid {conid}")
-    if call.query.get("direction", "-1") != "-1" or not _is_permitted(count * _PERIODS[unit][1], _BARS[bar]):
-        return Answer({"error": _UNAVAILABLE}, 500)
     now = call.gateway.venue.now
-    until = min(_read_start_time(call.query.get("startTime")) or now, now)
-    bars = _bars(call.gateway.tape, conid, bar, _Window(count, unit, until), now)[-MOST_POINTS:]
+    window = _Window(count, unit, min(_read_start_time(call.query.get("startTime")) or now, now))
+    is_intraday = _BARS[bar] < _DAY
+    is_there = call.gateway.tape.has_minutes(conid) or not is_intraday
+    if call.query.get("direction", "-1") != "-1" or not _is_permitted(window.period_s, _BARS[bar]) or not is_there:
+        return Answer({"error": _UNAVAILABLE}, 500)
+    is_outside = call.flag("outsideRth")
+    bars = _bars(call.gateway.tape, conid, bar, window, now, is_outside=is_outside)
     if not bars:
         return Answer({"error": "No data."}, 500)
-    head = {"symbol": contract.symbol, "text": contract.company, "outsideRth": call.flag("outsideRth")}
+    head = {"symbol": contract.symbol, "text": contract.company, "outsideRth": is_outside}
     return Answer(head | _chart(period, _BARS[bar], bars))
 
 
@@ -116,41 +126,29 @@ def _read_start_time(text: str | None) -> datetime | None:
 
 def _is_permitted(period_s: int, bar_s: int) -> bool:
     finest = max((bar for length, bar in _FINEST_BAR if length <= period_s), default=_MINUTE)
-    return finest <= bar_s <= period_s and bar_s >= _DAY
+    coarsest = max(period_s, _LONGEST_INTRADAY) if period_s >= _HOUR else period_s
+    return finest <= bar_s <= coarsest
 
 
-def _bars(tape: Tape, conid: int, size: str, window: _Window, now: datetime) -> list[_Bar]:
-    daily = []
-    for session in window.sessions(tape):
-        bar = tape.bar(conid, session.day)
-        if bar is None:
-            continue
-        if now < session.closes_at:
-            daily.append(_Bar(session.opens_at, session.day, bar.open, bar.open, bar.open, bar.open, 0))
-        else:
-            daily.append(_Bar(session.opens_at, session.day, bar.open, bar.high, bar.low, bar.close, bar.volume))
-    if size == "1w":
-        return [_merge(list(group)) for _, group in groupby(daily, key=lambda bar: bar.day.isocalendar()[:2])]
-    if size == "1m":
-        return [
-            _merge(list(group), stamp=datetime.combine(date(*month, 1), time(), UTC))
-            for month, group in groupby(daily, key=lambda bar: (bar.day.year, bar.day.month))
-        ]
-    return daily
+def _bars(tape: Tape, conid: int, size: str, window: _Window, now: datetime, *, is_outside: bool) -> list[ChartBar]:
+    sessions, bar_s = window.sessions(tape, is_outside=is_outside), _BARS[size]
+    if bar_s < _DAY:
+        newest_first = intraday_bars(
+            tape, conid, sessions, bar_s // _MINUTE, window.until, now, is_outside=is_outside
+        )  # fmt: skip
+        return list(islice(newest_first, window.most_bars(bar_s)))[::-1]
+    if size == "1d":
+        sessions = sessions[-MOST_POINTS:]
+    daily = daily_bars(tape, conid, sessions, now, is_outside=is_outside)
+    whole = {"1d": lambda: daily, "1w": lambda: weekly_bars(daily), "1m": lambda: monthly_bars(daily)}[size]()
+    return whole[-MOST_POINTS:]
 
 
-def _merge(bars: Sequence[_Bar], stamp: datetime | None = None) -> _Bar:
-    return _Bar(
-        stamp or bars[0].opened_at, bars[-1].day, bars[0].open, max(b.high for b in bars), min(b.low for b in bars),
-        bars[-1].close, sum(b.volume for b in bars),
-    )  # fmt: skip
-
-
-def _chart(period: str, bar_s: int, bars: list[_Bar]) -> dict[str, Any]:
+def _chart(period: str, bar_s: int, bars: list[ChartBar]) -> dict[str, Any]:
     top, bottom = max(bars, key=lambda b: b.high), min(bars, key=lambda b: b.low)
     start = bars[0].opened_at
 
-    def extreme(price: Decimal, bar: _Bar) -> str:
+    def extreme(price: Decimal, bar: ChartBar) -> str:
         minutes = int((bar.opened_at - start).total_seconds() // 60)
         return f"{size_text((price * PRICE_FACTOR).quantize(Decimal(1)))}/{_volume(bar)}/{minutes}"
 
@@ -171,5 +169,5 @@ def _chart(period: str, bar_s: int, bars: list[_Bar]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _volume(bar: _Bar) -> float:
+def _volume(bar: ChartBar) -> float:
     return money(Decimal(bar.volume) / VOLUME_FACTOR)
