@@ -81,6 +81,12 @@ class Broker(Protocol):
     def session_id(self) -> str:
         """The gateway's session identity; another one means that lists of the old session are gone."""
 
+    def openings(self) -> int:
+        """How often the brokerage session was opened anew so far, also by a read that found it gone.
+
+        What is known of an older one is no evidence: its lists began with answers that mean nothing.
+        """
+
     def place(self, ticket: OrderTicket) -> PlaceAnswer:
         """Send once, never again. Every outcome is a value; nothing is raised for what came back."""
 

@@ -70,13 +70,17 @@ def wanted(seat: Seat) -> list[tuple[IntentRecord, Evidence]]:
 
 
 def observe(seat: Seat, reads: BrokerReads, looked_for: list[tuple[IntentRecord, Evidence]]) -> None:
-    """Store that the reads just made do not show these orders; those found meanwhile are left out."""
+    """Store that the reads just made do not show these orders; those found meanwhile are left out.
+
+    Raises Unavailable when the brokerage session was opened anew meanwhile: such reads prove nothing.
+    """
     still = {record.intent_id for record, _ in seat.ledger.doubts.doubts()}
     missing = [
         record for record, _ in looked_for if record.intent_id in still and reads.row_of(record.client_order_id) is None
     ]
     if not missing:
         return
+    seat.require_session()
     held = {position.conid: position.quantity for position in seat.broker.positions()}
     books = seat.ledger.account.books().holdings
     status = seat.broker.session()

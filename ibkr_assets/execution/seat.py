@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from ibkr_assets.domain.errors import Unavailable
+
 if TYPE_CHECKING:
     from ibkr_assets.domain.broker import OrderTicket
     from ibkr_assets.domain.order import Mode
@@ -64,3 +66,9 @@ class Seat:
     options: SubmitterOptions
     describe: Callable[[OrderTicket], dict[str, Any]]
     monotonic: Callable[[], float]
+    openings: int = 0
+
+    def require_session(self) -> None:
+        """Raises Unavailable when the brokerage session is not the one that this seat began with."""
+        if self.broker.openings() != self.openings:
+            raise Unavailable("the brokerage session was opened anew; everything is looked up again")

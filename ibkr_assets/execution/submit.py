@@ -123,11 +123,12 @@ def _problem(seat: Seat, intent: OrderIntent, seen: Sighting) -> str | None:
 
 
 def _last_look(seat: Seat, record: IntentRecord, committed_at: float) -> str | None:
-    """Why not even now: the kill file, the validity by the market clock, or a pause since the commit."""
+    """Why not even now: the kill file, another session, the validity by the market clock, a pause since the commit."""
     killed = killed_by_file(seat.options.kill_file)
     if killed is not None:
         return killed
     try:
+        seat.require_session()
         now = seat.clock.now()
     except Unavailable as error:
         return str(error)

@@ -124,6 +124,7 @@ class Submitter:
                 self._ledger.lease.renew(seat.epoch)
                 due_renew = now + self._options.lease_s / 4
             require_session(self._keeper.supervise(), seat.gateway_session)
+            seat.require_session()
             self._hear(watch)
             market_at = watch.turn()
             if now >= due_beat:
@@ -163,6 +164,7 @@ class Submitter:
             options=self._options,
             describe=self._describe,
             monotonic=self._monotonic,
+            openings=self._broker.openings(),
         )
 
     def _hear(self, watch: Watch) -> None:

@@ -76,6 +76,7 @@ class FakeBroker:
         self.gateway_session = "session-1"
         self.is_down = False
         self.skew_s: float | None = 0.0
+        self.reopened = 0
         self.order_reads = 0
         self.trade_reads = 0
         self.has_fake_empty_list = False
@@ -232,6 +233,9 @@ class FakeBroker:
             i.conid: Quote(i.conid, self._price(i.conid), None, None, is_halted=False, availability="R", updated_at=AT)
             for i in instruments
         }
+
+    def openings(self) -> int:
+        return self.reopened
 
     def clock_skew_s(self) -> float | None:
         return self.skew_s

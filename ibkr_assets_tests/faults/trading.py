@@ -77,6 +77,8 @@ class Trading:
         self.ledger = PostgresLedger(self.database).of_account(self.ref)
         self.settle_s = 0.15
         self.order_timeout_s = 2.0
+        self.read_timeout_s = 5.0
+        self.first_penalty_s = 0.5
         self.may_resend = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -98,7 +100,7 @@ class Trading:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(self._stop,), daemon=True)
         self._thread.start()
-        self.wait("the submitter is ready", lambda: self._status() == "working")
+        self.wait("the submitter is ready", lambda: self.status() == "working")
         return self
 
     def stop(self) -> None:
@@ -112,8 +114,9 @@ class Trading:
     def _run(self, stop: threading.Event) -> None:
         database = Database(self.database.url)
         side = broker(
-            self.gateway.api_url, ca=None, account=self.gateway.account, connect_timeout_s=2.0, read_timeout_s=5.0,
-            order_timeout_s=self.order_timeout_s, first_penalty_s=0.5, pace=1000.0,
+            self.gateway.api_url, ca=None, account=self.gateway.account, connect_timeout_s=2.0,
+            read_timeout_s=self.read_timeout_s, order_timeout_s=self.order_timeout_s,
+            first_penalty_s=self.first_penalty_s, pace=1000.0,
         )  # fmt: skip
         try:
             Submitter(
@@ -142,7 +145,8 @@ class Trading:
             side.close()
             database.close()
 
-    def _status(self) -> str:
+    def status(self) -> str:
+        """What the submitter's heartbeat says it is doing."""
         with self.database.connect() as connection:
             row = connection.execute("select status from oms.heartbeat").fetchone()
         return "" if row is None else str(row[0])
@@ -194,6 +198,13 @@ class Trading:
         with self.database.connect() as connection:
             rows = connection.execute("select reason from oms.control where action = 'kill'").fetchall()
         return [str(reason) for (reason,) in rows]
+
+    def reconciliations(self) -> int:
+        """How often everything was looked up before an order could leave."""
+        with self.database.connect() as connection:
+            row = connection.execute("select count(*) from oms.recon_run where finished_at is not null").fetchone()
+        assert row is not None
+        return int(row[0])
 
     def path(self, record: IntentRecord) -> list[str]:
         """The states an order went through, in order."""

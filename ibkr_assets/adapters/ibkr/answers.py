@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from ibkr_assets.adapters.ibkr.transport import Answer, redact
-from ibkr_assets.domain.errors import BrokerRefusal, LoginRequired, Unavailable, UnreadableAnswer
+from ibkr_assets.domain.errors import BrokerRefusal, LoginRequired, ShutOut, Unavailable, UnreadableAnswer
 
 LOG_IN = "log in to the gateway in a browser, at the address of gateway.url without /v1/api, then try again"
 
@@ -67,7 +67,9 @@ def is_transient(answer: Answer) -> bool:
 
 
 def session_value(answer: Answer, what: str) -> Any:
-    """The value of a session call. What went wrong here may be well in a moment, hence Unavailable."""
+    """The value of a session call. What went wrong here may be well in a moment, hence Unavailable, or ShutOut."""
+    if answer.status == httpx.codes.TOO_MANY_REQUESTS:
+        raise ShutOut(f"{what}: the gateway answered 429, too many requests; nothing is sent now")
     if answer.status != httpx.codes.OK:
         raise Unavailable(f"{what}: the gateway answered {answer.status} {error_text(answer)}".rstrip())
     value = answer.parsed()

@@ -162,6 +162,10 @@ class IbkrBroker:
         """See `ports.Broker.quotes`."""
         return quotes.fetch_quotes(self.sessions, [i.conid for i in instruments])
 
+    def openings(self) -> int:
+        """See `ports.Broker.openings`."""
+        return self.sessions.openings
+
     def clock_skew_s(self) -> float | None:
         """See `ports.Broker.clock_skew_s`."""
         return self.sessions.transport.clock_skew_s

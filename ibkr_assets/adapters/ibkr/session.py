@@ -142,6 +142,11 @@ class Session:
                 self._base_currencies = {row.id: row.currency for row in read}
             return self._base_currencies.get(self.account or "")
 
+    @property
+    def openings(self) -> int:
+        """How often the brokerage session was opened, or its accounts had to be read, anew."""
+        return self._generation
+
     def read(
         self,
         path: str,
