@@ -19,6 +19,7 @@ from ibkr_assets import settings as configuration
 from ibkr_assets.cli import broker, data, orders
 from ibkr_assets.cli.output import emit, emit_json, say, table
 from ibkr_assets.domain.errors import PlatformError
+from ibkr_assets.domain.text import visible
 
 app = typer.Typer(
     help="An asset-based data and trading platform for Interactive Brokers, on Dagster.",
@@ -170,8 +171,16 @@ def submitter_run() -> None:
 
     from ibkr_assets import bootstrap
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)sZ %(levelname)s %(name)s %(message)s")
+    class Visible(logging.Formatter):
+        """A record is one line that a terminal shows and does not obey."""
+
+        def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
+            return visible(super().formatMessage(record))
+
     logging.Formatter.converter = time.gmtime
+    lines = logging.StreamHandler()
+    lines.setFormatter(Visible("%(asctime)sZ %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -1,6 +1,7 @@
 """How a command speaks: data on stdout, words for people on stderr, one line for an error.
 
-No command prints by other means. What a value looks like as JSON is decided here once.
+No command prints by other means. What a value looks like as JSON is decided here once, and that nothing a broker or a
+user wrote is obeyed by a terminal.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from ibkr_assets.domain.text import visible
+
 
 def emit_json(value: object) -> None:
     """Write one JSON document to stdout. NaN and infinities are refused, never written."""
-    sys.stdout.write(json.dumps(value, default=_plain, allow_nan=False, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, default=_plain, allow_nan=False, indent=2, ensure_ascii=False)
+    # Inside its strings JSON leaves characters alone that a terminal would obey; outside there are line ends only.
+    sys.stdout.write("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text) + "\n")
     sys.stdout.flush()
 
 
@@ -29,7 +34,7 @@ def emit(text: str) -> None:
 
 def say(text: str) -> None:
     """Tell a person something, on stderr."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write("\n".join(map(visible, text.split("\n"))) + "\n")
     sys.stderr.flush()
 
 
@@ -45,9 +50,7 @@ def _cell(value: object) -> str:
         return "-"
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(_cell(item) for item in value)
-    if isinstance(value, str | int | float | dict):
-        return str(value)
-    return str(_plain(value))
+    return visible(str(value if isinstance(value, str | int | float | dict) else _plain(value)))
 
 
 def _plain(value: object) -> Any:

@@ -11,8 +11,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from ibkr_assets.domain.text import visible
+
 #: No price, quantity or sum of money is larger; what is larger was misread.
 LARGEST = Decimal(10) ** 15
+#: IBKR's texts are sentences; what is longer is not read by anybody.
+LONGEST_TEXT = 1000
 _NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d*)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _SCALES = {"K": Decimal(10) ** 3, "M": Decimal(10) ** 6, "B": Decimal(10) ** 9}
 _ABSENT = frozenset({"", "null", "N/A"})
@@ -89,13 +93,16 @@ def whole(value: Any) -> int:
     return int(read)
 
 
+def words(value: Any) -> str:
+    """A text that is not empty, fit to be stored and shown; cut where nobody would read it."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"not a text: a {type(value).__name__}")
+    return visible(value, most=LONGEST_TEXT)
+
+
 def text_or_none(value: Any) -> str | None:
-    """A text, or None where there is nothing."""
-    if is_absent(value):
-        return None
-    if not isinstance(value, str):
-        raise ValueError(f"not a text: a {type(value).__name__}")  # noqa: TRY004  (pydantic wants it so)
-    return value
+    """A text as `words` gives it, or None where there is nothing."""
+    return None if is_absent(value) else words(value)
 
 
 def utc_text(instant: datetime) -> str:

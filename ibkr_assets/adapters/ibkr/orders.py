@@ -194,18 +194,18 @@ def _order_row(row: dict[str, Any], answer: Answer, account: str, client_order_i
         return Ambiguous("an order on another account was answered", answer.status)
     if client_order_id is not None and row.get("local_order_id") not in (None, "", client_order_id):
         return Ambiguous("an order with another client order id was answered", answer.status)
-    return Acknowledged(str(order_id), state)
+    return Acknowledged(str(order_id), _words(state))
 
 
 def _question(row: dict[str, Any]) -> Question | None:
     reply_id, texts, message_ids = row.get("id"), row.get("message"), row.get("messageIds") or []
-    if not isinstance(reply_id, str) or not reply_id.strip():
+    if not isinstance(reply_id, str) or not reply_id.strip() or not reply_id.isprintable():
         return None
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         return None
     if not isinstance(message_ids, list) or not all(isinstance(name, str) for name in message_ids):
         return None
-    return Question(reply_id, tuple(message_ids), tuple(_words(text) for text in texts))
+    return Question(reply_id, tuple(_words(name) for name in message_ids), tuple(_words(text) for text in texts))
 
 
 def _unknown_shape(answer: Answer) -> Ambiguous:

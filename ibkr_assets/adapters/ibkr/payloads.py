@@ -25,7 +25,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict  # pydantic cannot read typing's before Python 3.12
 
-from ibkr_assets.adapters.ibkr.forms import moment, number, optional_number, text_or_none, whole
+from ibkr_assets.adapters.ibkr.forms import moment, number, optional_number, text_or_none, whole, words
 from ibkr_assets.adapters.ibkr.transport import redact
 from ibkr_assets.domain.errors import UnreadableAnswer
 
@@ -36,6 +36,7 @@ OptionalNumber = Annotated[Decimal | None, BeforeValidator(optional_number)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
 Whole = Annotated[int, BeforeValidator(whole)]
 Text = Annotated[str | None, BeforeValidator(text_or_none)]
+Words = Annotated[str, BeforeValidator(words)]
 
 
 class _Payload(BaseModel):
@@ -221,8 +222,8 @@ class OrderStatus(_Payload):
 class Trade(_Payload):
     """A row of `/iserver/account/trades`."""
 
-    execution_id: StrictStr = Field(min_length=1)
-    symbol: StrictStr
+    execution_id: Words
+    symbol: Words
     side: StrictStr
     size: Number
     price: Number

@@ -26,6 +26,7 @@ import stamina
 from ibkr_assets.adapters.ibkr.pacing import Limiter
 from ibkr_assets.adapters.ibkr.sockets import Call, GuardedTransport, current_call, trust_of
 from ibkr_assets.domain.errors import ShutOut, Unavailable, UnreadableAnswer
+from ibkr_assets.domain.text import visible
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 #: How long a read may wait for a limit; the longest ordinary one is 5 s, and several may queue.
@@ -106,8 +107,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def redact(text: str) -> str:
-    """Take account ids out of a text that may be shown or stored."""
-    return _ACCOUNT.sub("<account>", text)
+    """A text fit to be shown or stored: without account ids, and without characters that act instead of printing."""
+    return _ACCOUNT.sub("<account>", visible(text))
 
 
 def clock_skew_s(date: str | None, *, sent_at: float, received_at: float) -> float | None:
