@@ -1,11 +1,11 @@
-"""`python -m benchmarks [bars] [features] [session]`: run all or the named ones and print the ratios."""
+"""`python -m benchmarks [NAME ...]`: run all or the named ones and print the ratios."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-NAMES = ("bars", "features", "session")
+NAMES = ("bars", "features", "session", "broker", "settling")
 
 
 def main() -> None:

@@ -141,7 +141,7 @@ class GatewayStream:
         )
         with connection:
             self._await_ready(connection)
-            self._merged = Merged(self._account)
+            self._merged.begin()
             connection.send(frames.SUBSCRIBE_ORDERS)
             connection.send(frames.SUBSCRIBE_TRADES)
             with self._lock:

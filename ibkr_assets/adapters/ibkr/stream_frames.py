@@ -1,6 +1,6 @@
 """Frames of IBKR's websocket, read and written, and what their deltas add up to.
 
-What goes here: one frame at a time, and the rows of one connection merged by order id. The connection itself goes
+What goes here: one frame at a time, and rows merged by order id. The connection itself goes
 to `stream`; what a change is good for is the caller's question. Nothing here keeps an account id.
 """
 
@@ -78,13 +78,18 @@ class _Execution(payloads._Payload):  # noqa: SLF001
 
 
 class Merged:
-    """What the frames of one connection have told about one account: orders by id, executions by id, quotes."""
+    """What frames have told about one account: orders by id and quotes of one connection, executions of all."""
 
     def __init__(self, account: str) -> None:
         self._account = account
         self._orders: dict[int, tuple[str | None, Decimal]] = {}
         self._executions: set[str] = set()
         self._quotes: dict[int, dict[str, Any]] = {}
+
+    def begin(self) -> None:
+        """A new connection: it tells orders and quotes from the start, and repeats executions that are known."""
+        self._orders = {}
+        self._quotes = {}
 
     def orders(self, rows: Sequence[dict[str, Any]]) -> tuple[set[str], bool]:
         """Merge rows of `sor`. Returns the ids of orders that are not as they were, and whether one has more fills.
