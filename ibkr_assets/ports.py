@@ -6,7 +6,7 @@ runs. Market data and orders are two doors on purpose: whoever computes signals 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -259,10 +259,12 @@ class IntentBook(Protocol):
         account_ref: str,
         mode: Mode,
         dagster_run_id: str | None,
+        sizing: Mapping[int, dict[str, Any]] | None = None,
     ) -> list[OrderIntent]:
         """The intents of one strategy's signals: planned and stored the first time, read back ever after.
 
-        `plan` gets the signals never planned before, `held_and_working` and the NAV, under the account's lock. Raises
+        `plan` gets the signals never planned before, `held_and_working` and the NAV, under the account's lock.
+        `sizing`, by conid, says what `plan` sizes each signal by, and is kept with the plan. Raises
         Unavailable when there is no NAV yet, IdempotencyMismatch when a planned signal says something else now.
         """
 

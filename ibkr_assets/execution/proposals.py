@@ -1,7 +1,7 @@
 """From the stored signals of some sessions to stored intents, for every strategy that is wanted.
 
-What goes here: which signals are proposed, and which are held back because their bar is not proven. What does not:
-the proposing itself (`execution.propose`). Doing it again, or twice at once, stores nothing new.
+What goes here: which signals are proposed, and which are held back because their bar is not proven or they cannot be
+sized. What does not: the proposing itself (`execution.propose`). Doing it again, or twice at once, stores nothing new.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ibkr_assets.execution.measures import split_by_measures
 from ibkr_assets.execution.proof import split_by_proof
 from ibkr_assets.execution.propose import propose_orders
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.session import TradingSession
     from ibkr_assets.domain.signal import Signal
     from ibkr_assets.market.calendar import ExchangeCalendar
+    from ibkr_assets.portfolio.sizing import Measures
     from ibkr_assets.ports import BarStore, Clock, IntentBook, IntentRecord, StrategyRecord, StrategyStore
     from ibkr_assets.risk.engine import Limits
 
@@ -53,19 +55,21 @@ def propose_sessions(
     """
     proposals = Proposals([], [])
     for strategy in strategies:
-        proven: list[Signal] = []
+        measured: dict[Signal, Measures] = {}
         for session in sessions:
             found = [s for s in strategy_store.signals(session.day, strategy.id) if s.symbol in symbols]
-            of_session, held_back = split_by_proof(found, bar_store, session)
-            proven += of_session
-            proposals.held_back.extend(held_back)
-        if proven:
+            proven, unproven = split_by_proof(found, bar_store, session)
+            of_session, unmeasured = split_by_measures(proven, strategy.sizing, bar_store, session)
+            measured |= of_session
+            proposals.held_back.extend([*unproven, *unmeasured])
+        if measured:
             proposals.records.extend(
                 propose_orders(
-                    proven,
+                    list(measured),
+                    measures=measured,
                     strategy=strategy,
                     book=book,
-                    instruments=bar_store.instruments(sorted({s.symbol for s in proven})),
+                    instruments=bar_store.instruments(sorted({s.symbol for s in measured})),
                     calendar=calendar,
                     clock=clock,
                     limits=limits,

@@ -11,7 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.domain.order import Mode
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.session import TradingSession
     from ibkr_assets.domain.signal import Signal
     from ibkr_assets.market.calendar import ExchangeCalendar
+    from ibkr_assets.portfolio.sizing import Measures
     from ibkr_assets.ports import Clock, IntentBook, IntentRecord, StrategyRecord
     from ibkr_assets.risk.engine import Decision, Exposure
 
@@ -41,21 +43,27 @@ def propose_orders(
     platform_mode: Mode,
     dagster_run_id: str | None,
     created_by: str,
+    measures: Mapping[Signal, Measures] = MappingProxyType({}),
 ) -> list[IntentRecord]:
     """Propose what one strategy's signals ask for, session by session, and return every intent's record.
 
-    `mode` is the intents' (`dry_run` for a rehearsal), `platform_mode` the platform's. A signal that was planned
+    `mode` is the intents' (`dry_run` for a rehearsal), `platform_mode` the platform's. `measures` are what each
+    signal's bar gives the sizing (`execution.measures`); they are stored with the plan. A signal that was planned
     before gives the intents of that plan, whatever is held by now. Raises Unavailable while the account has no net
-    asset value, ConfigurationError when `mode` is neither dry_run nor the platform's.
+    asset value, ConfigurationError when `mode` is neither dry_run nor the platform's, DataError where the sizing needs
+    a measure that is not there.
     """
     if mode not in (Mode.DRY_RUN, platform_mode):
         raise ConfigurationError(f"mode: orders of mode {mode} are refused on a platform of mode {platform_mode}")
     records: list[IntentRecord] = []
     in_order = sorted(signals, key=lambda signal: (signal.session_date, signal.symbol))
-    for day, of_day in groupby(in_order, key=lambda signal: signal.session_date):
+    for day, grouped in groupby(in_order, key=lambda signal: signal.session_date):
+        of_day = list(grouped)
+        by_conid = {signal.conid: measures.get(signal, {}) for signal in of_day}
         plan = partial(
             _plan,
             sizing=strategy.sizing,
+            measures=by_conid,
             instruments=instruments,
             session=calendar.session(day),
             next_session=calendar.next_session(day),
@@ -65,7 +73,12 @@ def propose_orders(
             price_collar_fraction=limits.price_collar_fraction,
         )
         for intent in book.plan_once(
-            list(of_day), plan, account_ref=account_ref, mode=mode, dagster_run_id=dagster_run_id
+            of_day,
+            plan,
+            account_ref=account_ref,
+            mode=mode,
+            dagster_run_id=dagster_run_id,
+            sizing={conid: _explain(strategy.sizing, measured) for conid, measured in by_conid.items()},
         ):
             now = clock.now()
             review = review_with(book, intent, limits=limits, platform_mode=platform_mode, now=now)
@@ -79,6 +92,7 @@ def _plan(
     nav_usd: Decimal,
     *,
     sizing: str,
+    measures: Mapping[int, Measures],
     instruments: Sequence[Instrument],
     session: TradingSession,
     next_session: TradingSession,
@@ -91,7 +105,7 @@ def _plan(
     from ibkr_assets.portfolio.sizing import size_targets
 
     return plan_orders(
-        size_targets(signals, sizing, nav_usd=nav_usd, instruments=instruments),
+        size_targets(signals, sizing, nav_usd=nav_usd, instruments=instruments, measures=measures),
         held_and_working,
         instruments=instruments,
         account_ref=account_ref,
@@ -101,6 +115,11 @@ def _plan(
         now=now,
         price_collar_fraction=price_collar_fraction,
     )
+
+
+def _explain(sizing: str, measures: Measures) -> dict[str, Any]:
+    """What, beside signal and NAV, gives the same size again; numbers as text, so that they are stored exactly."""
+    return {"spec": sizing, "measures": {name: str(value) for name, value in measures.items()}}
 
 
 def review_with(

@@ -14,6 +14,7 @@ import pytest
 
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.order import OrderState
+from ibkr_assets.features.definition import feature_digest
 from ibkr_assets_tests.defs.chain import FIVE, STRATEGY, Chain, checks_of, metadata_of
 from ibkr_assets_tests.fakes.tape import CONIDS, real_bars
 
@@ -172,6 +173,35 @@ def test_a_symbol_without_a_bar_is_reported_and_stops_the_run(make_chain: Callab
     assert "| FB | 2012-11-21 |" in checks["bars_are_complete"].metadata["missing_bars"].value
     assert not checks["bars_are_sound"].passed
     assert not result.success
+
+
+def test_an_instrument_without_its_measure_gets_no_order_and_the_others_keep_theirs(
+    make_chain: Callable[..., Chain],
+) -> None:
+    shorts = {"fast": 10, "slow": 30, "short": True}
+    chain = make_chain(strategies=(replace(STRATEGY, params=shorts, sizing="atr:0.2@2"),))
+    chain.run(DAY, select=FIVE[:4])
+    features = chain.bar_store.load_features(
+        list(CONIDS.values()), BarSize.DAY, *_span(), feature_digest=feature_digest()
+    )
+    lost = min(set(CONIDS) - _flat(chain))
+    of_lost = features.loc[features["conid"] == CONIDS[lost]].assign(atr_14=float("nan"))
+    chain.bar_store.save_features(of_lost, BarSize.DAY, feature_digest=feature_digest())
+    result = chain.run(DAY, select=("orders",))
+    held_back = metadata_of(result, "orders")["held_back"]
+    assert f"| {lost} | atr_14 of {lost} at 2012-11-21: must be a positive number, got NaN |" in held_back
+    ranges = dict(zip(features["conid"].tolist(), features["atr_14"].tolist(), strict=True))
+    intents = [record.intent for record in chain.book.intents()]
+    assert {i.symbol for i in intents} == set(CONIDS) - {lost} - _flat(chain)
+    assert {i.conid: i.quantity for i in intents} == {
+        i.conid: min(200 / (2 * ranges[i.conid]), 100_000 / float(i.reference_price)) // 1 for i in intents
+    }
+    with chain.database.connect() as connection:
+        stored = dict(connection.execute("select conid, sizing from oms.plan").fetchall())
+    assert stored[intents[0].conid] == {
+        "spec": "atr:0.2@2", "measures": {"atr_14": str(ranges[intents[0].conid])}
+    }  # fmt: skip
+    assert CONIDS[lost] not in stored
 
 
 def test_no_order_without_an_accepted_bar_of_the_session(chain: Chain) -> None:

@@ -6,11 +6,11 @@ What goes here: the `IntentBook` over Postgres. What does not: anything that a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import DictRow
@@ -95,19 +95,21 @@ class PostgresIntents:
         account_ref: str,
         mode: Mode,
         dagster_run_id: str | None,
+        sizing: Mapping[int, dict[str, Any]] | None = None,
     ) -> list[OrderIntent]:
         """The intents of these signals of one strategy: planned the first time, read back ever after.
 
         `plan` is called under the account's lock, with the signals that were never planned, what the strategy holds
-        and has working, and the net asset value. Raises Unavailable when there is no NAV yet, IdempotencyMismatch
-        when a signal that was planned before says something else now.
+        and has working, and the net asset value. `sizing`, by conid, is what it sizes by, kept to explain it. Raises
+        Unavailable when there is no NAV yet, IdempotencyMismatch when a signal that was planned before says something
+        else now.
         """
         if not signals:
             return []
         with transaction(self._database) as cursor:
             lock_account(cursor, account_ref)
             rows = PlanRows(cursor, account_ref, mode)
-            return rows.plan(signals, plan, dagster_run_id=dagster_run_id)
+            return rows.plan(signals, plan, dagster_run_id=dagster_run_id, sizing=sizing or {})
 
     def intents(
         self,

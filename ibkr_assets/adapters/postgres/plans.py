@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
@@ -39,6 +39,7 @@ class PlanRows:
         plan: Callable[[Sequence[Signal], dict[int, Decimal], Decimal], Sequence[OrderIntent]],
         *,
         dagster_run_id: str | None,
+        sizing: Mapping[int, dict[str, Any]],
     ) -> list[OrderIntent]:
         """The intents of all signals, the new ones planned and stored by this call."""
         strategies = {signal.strategy_id for signal in signals}
@@ -47,7 +48,7 @@ class PlanRows:
         stored = self._stored(signals)
         new = [signal for signal in signals if (signal.conid, signal.as_of) not in stored]
         if new:
-            self._plan_new(new, plan, dagster_run_id)
+            self._plan_new(new, plan, dagster_run_id, sizing)
             stored = self._stored(signals)
         return [intent for signal in signals for intent in stored[signal.conid, signal.as_of]]
 
@@ -66,6 +67,7 @@ class PlanRows:
         signals: Sequence[Signal],
         plan: Callable[[Sequence[Signal], dict[int, Decimal], Decimal], Sequence[OrderIntent]],
         dagster_run_id: str | None,
+        sizing: Mapping[int, dict[str, Any]],
     ) -> None:
         nav = self.net_asset_value(self._cursor, self._account_ref)
         if nav is None:
@@ -79,8 +81,8 @@ class PlanRows:
             own = [i for i in intents if i.conid == signal.conid and i.signal_bar_end == signal.as_of]
             self._cursor.execute(
                 "insert into oms.plan (account_ref, mode, strategy_id, signal_bar_end, conid, strategy_version, "
-                "session_date, signal_sha256, signal, held_and_working, nav_usd, intents, dagster_run_id) "
-                "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                "session_date, signal_sha256, signal, held_and_working, nav_usd, intents, dagster_run_id, sizing) "
+                "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 (
                     self._account_ref,
                     self._mode,
@@ -95,6 +97,7 @@ class PlanRows:
                     nav[0],
                     Jsonb([intent_text(intent) for intent in own]),
                     dagster_run_id,
+                    Jsonb(sizing[signal.conid]) if signal.conid in sizing else None,
                 ),
             )
         planned = {(signal.conid, signal.as_of) for signal in signals}
