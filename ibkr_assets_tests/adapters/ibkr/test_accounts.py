@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from ibkr_assets.adapters.ibkr.accounts import AccountReads
+from ibkr_assets.adapters.ibkr.accounts import AccountReads, PositionCheck
 from ibkr_assets.adapters.ibkr.client import IbkrBroker
 from ibkr_assets.adapters.ibkr.inspect import inspect_broker
 from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
 from ibkr_assets.adapters.ibkr.session import Session
 from ibkr_assets.domain.account import Fill
-from ibkr_assets.domain.broker import BrokerOrder, BrokerOrderStatus, BrokerPosition
+from ibkr_assets.domain.broker import BrokerOrder, BrokerOrderStatus, BrokerPosition, Presence
 from ibkr_assets.domain.errors import BrokerRefusal, InputError, Unavailable, UnreadableAnswer
 from ibkr_assets.domain.order import Side
 from ibkr_assets.market.calendar import exchange_calendar
@@ -69,6 +69,33 @@ def test_orders_are_read_unfiltered_and_of_the_account_alone(server: RawServer, 
     )  # fmt: skip
     assert server.requests[-1].query == {}
     assert server.requests[0].path == "iserver/accounts"
+
+
+def test_a_list_is_read_until_it_means_something_but_not_for_ever(server: RawServer, reads: AccountReads) -> None:
+    empty, whole = http({"orders": [], "snapshot": False}), http({"orders": [order()], "snapshot": True})
+    server.replies[ORDERS] = [empty, empty, whole]
+    read = reads.settled_orders()
+    assert read.presence("q1-a") is Presence.YES
+    assert read.presence("q1-b") is Presence.NO
+    server.replies[ORDERS] = empty
+    read = reads.settled_orders()
+    assert read.presence("q1-a") is Presence.UNKNOWN
+    assert server.count(ORDERS) == 6
+
+
+def test_a_row_is_there_also_in_a_list_that_is_not_whole(server: RawServer, reads: AccountReads) -> None:
+    server.replies[ORDERS] = http({"orders": [order()], "snapshot": False})
+    read = reads.settled_orders()
+    assert read.presence("q1-a") is Presence.YES
+    assert read.presence("q1-b") is Presence.UNKNOWN
+
+
+def test_executions_are_read_twice_where_none_came(server: RawServer, reads: AccountReads) -> None:
+    server.replies[TRADES] = [http([]), http([trade()])]
+    assert len(reads.settled_trades()) == 1
+    server.replies[TRADES] = http([trade()])
+    assert len(reads.settled_trades()) == 1
+    assert server.count(TRADES) == 3
 
 
 def test_an_order_placed_elsewhere_has_no_id_of_ours(server: RawServer, reads: AccountReads) -> None:
@@ -197,6 +224,18 @@ def test_positions_come_from_all_pages_of_the_older_endpoint_where_the_newer_is_
         server.replies[f"GET portfolio/{ACCOUNT}/positions/{page}"] = http(rows)
     found = reads.positions()
     assert [(p.symbol, p.quantity) for p in found] == [("AAPL", -3), ("IBM", -3)]
+
+
+def test_both_endpoints_of_positions_are_held_against_each_other(server: RawServer, reads: AccountReads) -> None:
+    server.replies[NEW_POSITIONS] = http([POSITION, {**POSITION, "conid": "756733", "description": "SPY"}])
+    paged = [{**PAGED, "position": 2.0}, {**PAGED, "conid": 8314, "ticker": "IBM"}]
+    server.replies[f"GET portfolio/{ACCOUNT}/positions/0"] = http(paged)
+    server.replies[f"GET portfolio/{ACCOUNT}/positions/1"] = http([])
+    assert reads.compare_positions() == (
+        PositionCheck(8314, "IBM", None, Decimal(-3)),
+        PositionCheck(265598, "AAPL", Decimal(3), Decimal(2)),
+        PositionCheck(756733, "SPY", Decimal(3), None),
+    )
 
 
 def test_cash_of_one_currency_is_its_own_entry(server: RawServer, reads: AccountReads) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,10 +15,11 @@ import pytest
 
 from ibkr_assets.adapters.clock import MarketClock
 from ibkr_assets.adapters.ibkr import pacing_state
-from ibkr_assets.adapters.ibkr.client import IbkrBroker, broker, market_data
+from ibkr_assets.adapters.ibkr.client import IbkrBroker, broker, market_data, stream
 from ibkr_assets.adapters.ibkr.history import fetch_page
 from ibkr_assets.adapters.ibkr.inspect import inspect_broker
 from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
+from ibkr_assets.adapters.ibkr.stream import GatewayStream
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.broker import (
     Acknowledged,
@@ -26,8 +28,10 @@ from ibkr_assets.domain.broker import (
     CancelRequested,
     DuplicateRefused,
     OrderTicket,
+    Presence,
     Question,
     Rejected,
+    StreamNews,
 )
 from ibkr_assets.domain.errors import ConfigurationError, InputError, LoginRequired
 from ibkr_assets.domain.instrument import Instrument
@@ -184,6 +188,51 @@ def test_a_question_is_answered_and_a_cancel_is_taken(gateway: RunningGateway, d
     assert isinstance(desk.reply(declined.reply_id, is_confirmed=False), Rejected)
     assert accepted(gateway, "q1-farther") == 0
     assert isinstance(desk.reply(declined.reply_id, is_confirmed=True), Ambiguous)
+
+
+def test_an_order_is_modified_by_its_whole_ticket(gateway: RunningGateway, desk: IbkrBroker) -> None:
+    now = ticket(gateway, "modify", "660.00", time_in_force=TimeInForce.DAY)
+    placed = desk.place(now)
+    assert isinstance(placed, Acknowledged)
+    changed = desk.modify(placed.broker_order_id, replace(now, quantity=Decimal(7), limit_price=Decimal("661.00")))
+    assert isinstance(changed, Acknowledged)
+    assert changed.broker_order_id == placed.broker_order_id
+    status = desk.order_status(placed.broker_order_id)
+    assert status is not None
+    assert status.quantity == 7
+    assert desk.reads.settled_orders().presence("q1-modify") is Presence.YES
+    assert desk.cancel(placed.broker_order_id) == CancelRequested()
+    assert isinstance(desk.modify(placed.broker_order_id, now), Rejected)
+
+
+def test_the_stream_tells_of_orders_and_fills_and_of_what_it_missed(gateway: RunningGateway, desk: IbkrBroker) -> None:
+    ears = stream(desk, gateway.api_url, ca=None, connect_timeout_s=2, pace=PACE)
+    ears.start()
+    try:
+        assert _told(ears, lambda n: n.is_up).has_gap
+        placed = desk.place(ticket(gateway, "heard", "660.00", time_in_force=TimeInForce.DAY))
+        assert isinstance(placed, Acknowledged)
+        assert placed.broker_order_id in _told(ears, lambda n: n.changed_orders).changed_orders
+        gateway.fill(coid="q1-heard", quantity=2, price=660)
+        assert _told(ears, lambda n: n.has_fills).is_up
+        desk.cancel(placed.broker_order_id)
+        ears.want_quotes([8314])
+        _told(ears, lambda _: 8314 in ears.quotes())
+        gateway.restart_session()
+        assert _told(ears, lambda n: n.has_gap).is_up
+    finally:
+        ears.close()
+
+
+def _told(ears: GatewayStream, condition: Callable[[StreamNews], object]) -> StreamNews:
+    """The first news for which the condition holds."""
+    give_up = time.monotonic() + 10
+    while True:
+        news = ears.news()
+        if condition(news):
+            return news
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from ibkr_assets_tests.adapters.ibkr.raw_server import ACCOUNT, RawServer, drip,
 
 PLACE = f"POST iserver/account/{ACCOUNT}/orders"
 REPLY = "POST iserver/reply/abc-1"
+MODIFY = f"POST iserver/account/{ACCOUNT}/order/987"
 CANCEL = f"DELETE iserver/account/{ACCOUNT}/order/987"
 TICKET = OrderTicket(
     account=ACCOUNT,
@@ -91,6 +92,41 @@ def test_the_order_that_leaves_says_everything(server: RawServer, desk: OrderDes
         ]
     }
     assert b'"quantity": 3,' in server.requests[-1].body
+
+
+def test_a_modification_is_the_whole_bare_ticket_without_its_id(server: RawServer, desk: OrderDesk) -> None:
+    server.replies[MODIFY] = http(taken(order_id="987"))
+    assert desk.modify("987", replace(TICKET, limit_price=Decimal("190.00"))) == Acknowledged("987", "Submitted")
+    assert server.requests[-1].json == {
+        "acctId": ACCOUNT, "conid": 265598, "secType": "265598:STK", "orderType": "LMT", "side": "BUY", "tif": "OPG",
+        "quantity": 3, "price": 190, "outsideRTH": False,
+    }  # fmt: skip
+
+
+def test_a_modification_may_be_asked_about_and_is_never_repeated(server: RawServer, desk: OrderDesk) -> None:
+    server.replies[MODIFY] = [http([QUESTION]), reset, http(error("Order is inactive"), status=400), http(status=503)]
+    server.replies[REPLY] = http(taken())
+    asked = desk.modify("987", TICKET)
+    assert isinstance(asked, Question)
+    assert desk.reply(asked.reply_id, is_confirmed=True) == Acknowledged("987", "Submitted")
+    assert isinstance(desk.modify("987", TICKET), Ambiguous)
+    assert desk.modify("987", TICKET) == Rejected("Order is inactive", 400)
+    assert isinstance(desk.modify("987", TICKET), Ambiguous)
+    assert server.count(MODIFY) == 4
+
+
+def test_an_answer_about_another_order_proves_nothing_of_this_one(server: RawServer, desk: OrderDesk) -> None:
+    server.replies[MODIFY] = http(taken(order_id="988"))
+    assert isinstance(desk.modify("987", TICKET), Ambiguous)
+
+
+@pytest.mark.parametrize("order_id", ["-1", "0", "", "9 87", "987/x", "987?", "abc"])
+def test_a_modification_of_no_order_does_not_leave(server: RawServer, desk: OrderDesk, order_id: str) -> None:
+    with pytest.raises(ValueError, match="broker_order_id"):
+        desk.modify(order_id, TICKET)
+    with pytest.raises(ValueError, match="account"):
+        desk.modify("987", replace(TICKET, account="DU7654321"))
+    assert server.requests == []
 
 
 def test_accounts_are_read_before_the_first_order_and_only_then(server: RawServer, desk: OrderDesk) -> None:
