@@ -34,7 +34,7 @@ class Desk:
         self._execution_head = f"{chance.randrange(0x10000):08x}"
         self._first_execution = chance.randrange(0x10000000, 0x6FFFFFFF)
         self._is_in_moment = False
-        self._noted = book.now
+        self._noted: datetime | None = None
         self._count = 0
 
     def next_order_id(self) -> int:
@@ -43,7 +43,7 @@ class Desk:
 
     def record(self, record: Record) -> None:
         """Let something be so, tell the sink, and let follow what follows for other orders."""
-        if not self._is_in_moment and record.event not in ENDS_A_MOMENT and self._noted < self.book.now:
+        if not self._is_in_moment and record.event not in ENDS_A_MOMENT and self._noted != self.book.now:
             # Whoever reads the records must know that time had come this far, or take this for half a moment.
             self._put(Record("clock", self.book.now))
         self._put(record)

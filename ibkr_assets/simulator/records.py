@@ -40,12 +40,11 @@ class Record:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-def row_of(record: Record, *, seq: int | None, t_mono: float, peer_port: int | None) -> dict[str, Any]:
-    """The ledger row. Quantities and prices are JSON numbers that read back exactly."""
+def row_of(record: Record, *, seq: int | None) -> dict[str, Any]:
+    """The ledger row: facts of the market alone. Quantities and prices are JSON numbers that read back exactly."""
     return {
         "seq": seq,
         "t_virtual": record.at.isoformat(),
-        "t_mono": round(t_mono, 6),
         "event": record.event,
         "coid": record.coid,
         "order_id": record.order_id,
@@ -55,7 +54,6 @@ def row_of(record: Record, *, seq: int | None, t_mono: float, peer_port: int | N
         "qty": _number(record.quantity),
         "price": _number(record.price),
         "exec_id": record.execution_id,
-        "peer_port": peer_port,
         "detail": record.detail,
     }
 

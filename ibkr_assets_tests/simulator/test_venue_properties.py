@@ -126,7 +126,7 @@ def test_rows_read_back_give_the_same_state_and_the_same_script_the_same_rows(
     bars: list[TapeBar], script: list[Ticket | int]
 ) -> None:
     venue, records = play(bars, script)
-    rows = [row_of(record, seq=i, t_mono=0.0, peer_port=None) for i, record in enumerate(records)]
+    rows = [row_of(record, seq=i) for i, record in enumerate(records)]
     again = Book(Account("DU1", CASH), at(0, 12))
     for row in rows:
         again.apply(record_of(row))
