@@ -37,6 +37,7 @@ class RunningGateway:
     account: str
     process: subprocess.Popen[str]
     _admin: httpx.Client = field(repr=False)
+    said: list[str] = field(default_factory=list)
 
     @property
     def clock_url(self) -> str:
@@ -132,10 +133,11 @@ def start_gateway(
         command += ["--state-dir", str(state_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment()) as process:
         try:
-            api_url, admin_url = _read_urls(process)
+            said = _read_ready_lines(process)
+            api_url, admin_url = (line.partition(" ")[2] for line in said[:2])
             headers = {"Authorization": f"Bearer {TOKEN}"}
             with httpx.Client(base_url=admin_url, headers=headers, timeout=30, trust_env=False) as admin:
-                yield RunningGateway(api_url, admin_url, TOKEN, account, process, admin)
+                yield RunningGateway(api_url, admin_url, TOKEN, account, process, admin, said)
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -156,8 +158,8 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("IBKR_ASSETS_")}
 
 
-def _read_urls(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """The two URLs of the ready lines, read from the pipe itself: a buffered line would not wake `select`."""
+def _read_ready_lines(process: subprocess.Popen[str]) -> list[str]:
+    """What it says when it is ready, read from the pipe itself: a buffered line would not wake `select`."""
     assert process.stdout is not None
     pipe = process.stdout.fileno()
     deadline = time.monotonic() + _START_BOUND_S
@@ -170,5 +172,4 @@ def _read_urls(process: subprocess.Popen[str]) -> tuple[str, str]:
             if not data:
                 raise RuntimeError(f"the gateway ended with {process.wait(10)} before it was ready")
             text += data
-    ready, admin = (line.partition(" ")[2] for line in text.decode().splitlines()[:2])
-    return ready, admin
+    return text.decode().splitlines()

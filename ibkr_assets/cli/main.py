@@ -118,44 +118,16 @@ def env_() -> None:
     emit("\n".join(read(configuration.load())))
 
 
-@app.command()
-def gateway(
-    port: Annotated[int, typer.Option(help="API port; 0 picks a free one and prints it")] = 5000,
-    admin_port: Annotated[int, typer.Option(help="admin port; 0 picks a free one and prints it")] = 5010,
-    admin_token: Annotated[str, typer.Option(envvar="IBKR_ASSETS_ADMIN_TOKEN", help="required by the admin port")] = "",
-    seed: Annotated[int, typer.Option(help="every random choice comes from it")] = 0,
-    tape: Annotated[str, typer.Option(help="`real`, or a directory of CSV or Parquet bar files")] = "real",
-    account: Annotated[str, typer.Option(help="the simulated account's id")] = "DU1000001",
-    clock: Annotated[datetime | None, typer.Option(help="market time to start at, UTC")] = None,
-    state_dir: Annotated[Path | None, typer.Option(help="keep orders and cash here across restarts")] = None,
-    fast_penalty: Annotated[bool, typer.Option("--fast-penalty", help="seconds, not minutes, in the box")] = False,
-    cert: Annotated[Path | None, typer.Option(help="serve https with this certificate (PEM)")] = None,
-    key: Annotated[Path | None, typer.Option(help="and this key (PEM)")] = None,
-) -> None:
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def gateway(context: typer.Context) -> None:
     """The simulated gateway alone, in the foreground: IBKR's Web API over a replayed market.
 
     Example: ibkr-assets gateway --port 5000 --admin-port 5010 --admin-token secret
     """
-    from datetime import UTC
+    from ibkr_assets.simulator.command import run
 
-    from ibkr_assets.simulator.options import GatewayOptions
-    from ibkr_assets.simulator.server import serve
-
-    serve(
-        GatewayOptions(
-            port=port,
-            admin_port=admin_port,
-            admin_token=admin_token,
-            seed=seed,
-            tape=tape,
-            account=account,
-            clock_start=None if clock is None else clock.replace(tzinfo=UTC),
-            state_dir=state_dir,
-            fast_penalty=fast_penalty,
-            tls_cert=cert,
-            tls_key=key,
-        )
-    )
+    # Its options are the simulator's own, read in one place for both of its commands.
+    run(context.args, program="ibkr-assets gateway", port=5000, admin_port=5010)
 
 
 @submitter_app.command("run")

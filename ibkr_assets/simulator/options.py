@@ -6,10 +6,11 @@ work of the modules they are handed to.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.simulator.foreign_cash import ForeignCash
@@ -23,63 +24,110 @@ _POSITIVE = ("pace", "initial_margin")
 _WORDS = {"region": tuple(REGIONS), "nightly_reset": tuple(reset.value for reset in NightlyReset)}
 
 
+def about(words: str, *flags: str, metavar: str = "", default_words: str = "") -> dict[str, Any]:
+    """What the command line says of an option: help, further flags, the value's name, the default in words."""
+    return {"help": words, "flags": flags, "metavar": metavar, "default_words": default_words}
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayOptions:
-    """Options of one gateway process.
+    """Options of one gateway process. What each means is said once, for the reader and for the command line.
 
-    `port` and `admin_port` 0 pick free ports. `tape` is the word `real` or a directory of bar files. `clock_start`
-    is aware; None means 30 minutes before the tape's second session opens. `clock_speed` is market seconds a real
-    second; 0 keeps the market clock still until the admin port moves it.
-
-    `pace` divides every window of IBKR's pacing limits, which are in real seconds: 1 is IBKR's own pace, 100 lets a
-    replay run a hundred times as fast. `fast_penalty` shortens the penalty box from 15 minutes to 2 seconds.
-    `initial_margin` is the fraction of an opening trade's value that must be covered by available funds.
-    `stale_positions_s` is how long the paged positions stay as they were first read, in market seconds, unless they
-    are invalidated; IBKR's may be minutes old.
-    `duplicate_status` is the HTTP status of a refused repeat of a cOID: it is not recorded anywhere, clients look
-    for the text both in a 400 and in a 200.
-
-    `idle_limit_s`, `login_grace_s` (401 after a login), `bridge_delay_s` (no bridge after an init) and
-    `stream_ready_s` (a websocket that hears nothing yet) are real seconds. Nights follow the market clock in the zone
-    of `region`: `nightly_reset` is off, brokerage or login, `maintenance` ten minutes of 503 from 01:00,
-    `login_life_h` hours a login lasts (0: for ever, IBKR's is 24), and `auto_login_after_s` after how much market
-    time somebody logs in again (None: nobody does). `market_data` is field 6509 of every quote; N brings no prices.
-
-    Without `state_dir` the ledger is in memory and the venue forgets when the process ends.
+    Seconds are real unless they are said to be of market time. Without `state_dir` the venue forgets when the process
+    ends.
     """
 
-    admin_token: str
-    port: int = 0
-    admin_port: int = 0
-    host: str = "127.0.0.1"
-    seed: int = 0
-    tape: str | Path = "real"
-    account: str = "DU1000001"
-    opening_cash: Decimal = Decimal(100_000)
-    foreign_cash: tuple[ForeignCash, ...] = ()
-    stale_positions_s: float = 0.0
-    clock_start: datetime | None = None
-    clock_speed: float = 0.0
-    fast_penalty: bool = False
-    pace: float = 1.0
-    idle_limit_s: float = 360.0
-    region: str = "america"
-    nightly_reset: str = "off"
-    maintenance: bool = False
-    login_life_h: float = 0.0
-    auto_login_after_s: float | None = None
-    login_grace_s: float = 0.0
-    bridge_delay_s: float = 0.0
-    stream_ready_s: float = 0.05
-    market_data: str = "RpB"
-    history_latency_s: float = 0.0
-    duplicate_status: int = 400
-    can_short: bool = True
-    initial_margin: Decimal = Decimal(1)
-    state_dir: Path | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    tls_self_signed: Path | None = None
+    admin_token: str = field(
+        default="",
+        metadata=about(
+            "what the admin port asks for (required)", metavar="TOKEN", default_words="$IBKR_ASSETS_ADMIN_TOKEN"
+        ),
+    )
+    port: int = field(default=0, metadata=about("API port; 0 picks a free one and prints it"))
+    admin_port: int = field(
+        default=0, metadata=about("admin port, always on this machine's loopback; 0 picks a free one and prints it")
+    )
+    host: str = field(default="127.0.0.1", metadata=about("address the API is served on", metavar="ADDRESS"))
+    seed: int = field(default=0, metadata=about("every random choice comes from it"))
+    tape: str | Path = field(
+        default="real", metadata=about("`real`, or a directory of CSV or Parquet bar files", metavar="DIR")
+    )
+    account: str = field(default="DU1000001", metadata=about("the simulated account's id", metavar="ID"))
+    opening_cash: Decimal = field(
+        default=Decimal(100_000), metadata=about("what the account begins with", metavar="USD")
+    )
+    foreign_cash: tuple[ForeignCash, ...] = field(
+        default=(),
+        metadata=about(
+            "cash in other currencies, which never moves, at a rate", metavar="EUR:1000:1.0925", default_words="none"
+        ),
+    )
+    stale_positions_s: float = field(
+        default=0.0,
+        metadata=about("market seconds for which the paged positions stay as first read, unless they are invalidated"),
+    )
+    clock_start: datetime | None = field(
+        default=None,
+        metadata=about(
+            "market time to start at, ISO 8601 with a zone",
+            "--clock",
+            metavar="TIME",
+            default_words="30 minutes before the tape's second session",
+        ),
+    )
+    clock_speed: float = field(
+        default=0.0, metadata=about("market seconds a real second; 0 stands still until the admin port moves it")
+    )
+    pace: float = field(
+        default=1.0,
+        metadata=about(
+            "divides the windows of IBKR's limits, the penalty box and the websocket's times; 1 is IBKR's own"
+        ),
+    )
+    fast_penalty: bool = field(default=False, metadata=about("2 seconds in the penalty box, not 15 minutes"))
+    idle_limit_s: float = field(default=360.0, metadata=about("seconds of silence that end the brokerage session"))
+    region: str = field(default="america", metadata=about(f"whose midnight it is: {', '.join(REGIONS)}"))
+    nightly_reset: str = field(
+        default="off",
+        metadata=about(
+            f"what midnight ends: {', '.join(reset.value for reset in NightlyReset)}; after `login` a person is needed"
+        ),
+    )
+    maintenance: bool = field(default=False, metadata=about("503 for ten minutes from 01:00 of the region"))
+    login_life_h: float = field(default=0.0, metadata=about("market hours a login lasts; 0 for ever, IBKR's is 24"))
+    auto_login_after_s: float | None = field(
+        default=None, metadata=about("market seconds after which somebody logs in again", default_words="nobody does")
+    )
+    login_grace_s: float = field(default=0.0, metadata=about("seconds of 401 after a login"))
+    bridge_delay_s: float = field(default=0.0, metadata=about("seconds without a bridge after a good init"))
+    stream_ready_s: float = field(default=0.05, metadata=about("seconds until a websocket hears what it is told"))
+    market_data: str = field(
+        default="RpB", metadata=about("field 6509 of every quote; D is a quarter of an hour late, N has no prices")
+    )
+    history_latency_s: float = field(default=0.0, metadata=about("seconds an answer with bars takes"))
+    duplicate_status: int = field(
+        default=400,
+        metadata=about("HTTP status of a refused repeat of a cOID, 400 or 200; no recording tells which is IBKR's"),
+    )
+    can_short: bool = field(default=True, metadata=about("whether short sales are accepted"))
+    initial_margin: Decimal = field(
+        default=Decimal(1),
+        metadata=about("the part of an opening trade's value that available funds must cover", metavar="FRACTION"),
+    )
+    state_dir: Path | None = field(
+        default=None,
+        metadata=about("keep orders and cash here across restarts", metavar="DIR", default_words="in memory"),
+    )
+    tls_cert: Path | None = field(
+        default=None, metadata=about("serve https with this certificate (PEM)", "--cert", metavar="FILE")
+    )
+    tls_key: Path | None = field(default=None, metadata=about("and with this key (PEM)", "--key", metavar="FILE"))
+    tls_self_signed: Path | None = field(
+        default=None,
+        metadata=about(
+            "serve https with a certificate of its own, made here, and print its path and pin", metavar="DIR"
+        ),
+    )
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError naming the first option that cannot be."""

@@ -73,7 +73,7 @@ class _Table:
             (
                 "gateway", "--port", str(ports["gateway"]), "--admin-port", str(ports["gateway_admin"]),
                 "--account", self._layout.account, "--state-dir", str(self._layout.data_dir / "gateway"),
-                "--clock", clock_start.strftime("%Y-%m-%dT%H:%M:%S"),
+                "--clock-start", clock_start.isoformat(),
             ),
             "^ready http",
             more={"IBKR_ASSETS_ADMIN_TOKEN": self._layout.admin_token or ""},

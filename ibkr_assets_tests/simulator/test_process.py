@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import trustme
 
 from ibkr_assets_tests.gateway import RunningGateway, start_gateway
@@ -39,6 +42,17 @@ def test_a_port_in_use_is_one_line_that_names_it() -> None:
 def test_a_tape_that_is_not_there_and_a_start_without_zone_are_refused(tmp_path: Path) -> None:
     assert run("--tape", str(tmp_path / "none")).stderr.startswith("tape: no such directory")
     assert run("--clock-start", "2012-10-01T13:00:00").stderr.startswith("clock_start: must carry a time zone")
+
+
+def test_bad_use_and_a_certificate_that_is_not_there_are_one_line(tmp_path: Path) -> None:
+    for arguments, code, words in (
+        (("--pace", "quick"), 2, "argument --pace: invalid float value: 'quick'"),
+        (("--tls-cert", str(tmp_path / "c"), "--tls-key", "k"), 78, "tls_cert, tls_key: cannot be used: No such file"),
+    ):
+        ended = run(*arguments)
+        assert (ended.returncode, ended.stdout) == (code, ""), ended.stderr
+        assert words in ended.stderr
+        assert ended.stderr.count("\n") == 1
 
 
 def test_sigterm_ends_it_cleanly() -> None:
@@ -105,6 +119,56 @@ def test_a_ledger_of_another_account_is_refused(tmp_path: Path) -> None:
         api.place_through(cOID="a")
     ended = run("--state-dir", str(tmp_path), "--account", "DU2")
     assert (ended.returncode, ended.stderr.split(":")[0]) == (78, "state_dir")
+
+
+def test_it_makes_a_certificate_of_its_own_once_and_tells_its_pin(tmp_path: Path) -> None:
+    pins = []
+    for _ in range(2):
+        with start_gateway(extra=("--tls-self-signed", str(tmp_path / "tls"))) as gateway:
+            word, path, pin = gateway.said[2].split()
+            assert (word, path) == ("certificate", str(tmp_path / "tls" / "gateway-cert.pem"))
+            context = ssl.create_default_context(cafile=path)
+            assert httpx.get(f"{gateway.api_url}/tickle", verify=context, trust_env=False).status_code == 200
+            shown = ssl.get_server_certificate(("127.0.0.1", int(gateway.api_url.split(":")[2].split("/")[0])))
+            assert pin == "sha256:" + hashlib.sha256(ssl.PEM_cert_to_DER_cert(shown)).hexdigest()
+            pins.append(pin)
+    assert pins[0] == pins[1]
+    assert (tmp_path / "tls" / "gateway-key.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_admin_port_stays_on_the_loopback_wherever_the_api_is(tmp_path: Path) -> None:
+    with start_gateway(extra=("--host", "0.0.0.0")) as gateway:
+        assert gateway.admin_url.startswith("http://127.0.0.1:")
+        assert gateway.api_url.startswith("http://0.0.0.0:")
+
+
+def test_a_restart_closes_the_port_for_a_while_and_forgets_the_session() -> None:
+    with start_gateway(clock_start=START) as gateway, connect(gateway) as api:
+        order_id = api.place_through(cOID="kept")
+        session = api.get("/tickle").json()["session"]
+        api.post("/iserver/questions/suppress", {"messageIds": ["o163"]})
+        gateway.admin("POST", "/admin/restart", {"down_s": 0.4})
+        began = time.monotonic()
+        with pytest.raises(httpx.TransportError):
+            api.get("/tickle")
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{gateway.api_url}/tickle", trust_env=False)
+        while (answer := look(gateway)) is None:
+            assert time.monotonic() - began < 5
+            time.sleep(0.02)
+        assert time.monotonic() - began >= 0.35
+        assert answer.json()["session"] != session
+        assert api.get("/iserver/account/orders").status_code == 500
+        api.get("/iserver/accounts")
+        assert [str(row["orderId"]) for row in api.live_orders()] == [order_id]
+        assert "message" in api.place(price=640.0).json()[0]
+
+
+def look(gateway: RunningGateway) -> httpx.Response | None:
+    try:
+        return httpx.get(f"{gateway.api_url}/tickle", trust_env=False)
+    except httpx.ConnectError:
+        return None
 
 
 def test_it_speaks_tls_with_a_certificate_of_one_s_own(tmp_path: Path) -> None:
