@@ -7,7 +7,7 @@ same values. Names and parameters are in `features.definition`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ def compute_features(bars: pd.DataFrame) -> pd.DataFrame:
         for row, feature in enumerate(DEFINITIONS):
             key = (feature.indicator, feature.inputs, feature.parameters)
             if key not in done:
-                done[key] = _outputs(feature, instrument)
+                done[key] = indicator_outputs(feature, instrument.columns)
             output = done[key][feature.output]
             _check_finite(feature, output, instrument)
             values[row, instrument.rows] = output
@@ -43,8 +43,9 @@ def compute_features(bars: pd.DataFrame) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def _outputs(feature: Feature, instrument: InstrumentBars) -> tuple[Floats, ...]:
-    inputs = [instrument.columns[name] for name in feature.inputs]
+def indicator_outputs(feature: Feature, columns: Mapping[str, Floats]) -> tuple[Floats, ...]:
+    """All results of a feature's indicator over one instrument's columns, oldest first; NaN in the warm-up."""
+    inputs = [columns[name] for name in feature.inputs]
     if inputs[0].size <= feature.warm_up:
         return tuple(np.full(inputs[0].size, np.nan) for _ in range(3))
     if feature.indicator in _OWN:

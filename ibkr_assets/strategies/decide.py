@@ -61,9 +61,10 @@ def decide_signals(
     """One signal an instrument, in the order of `instruments`, or the reason why there is none.
 
     `bars` has BAR_COLUMNS, `version` and `row_sha`, validated bars only, ordered by conid and time, and may reach
-    further back than needed: a strategy is shown its last `warm_up_bars` up to the session's own, and the signal's
+    further back than needed: a strategy is shown its last `memory_bars` up to the session's own, and the signal's
     `input_digest` names exactly these. `features` (`conid`, `opened_at`, one column each) is read for the names the
-    strategy asks for. Later bars are not looked at. Raises DataError for a missing column or bars out of order.
+    strategy asks for. Later bars are not looked at. A strategy with a bracket gives no signal: its stop could not be
+    sent. Raises DataError for a missing column or bars out of order.
     """
     import pandas as pd
 
@@ -76,8 +77,11 @@ def decide_signals(
     signals: list[Signal] = []
     skipped: list[Skipped] = []
     for instrument in instruments:
+        if strategy.bracket is not None:
+            skipped.append(Skipped(instrument.symbol, "its stop and target can be backtested only, not sent"))
+            continue
         is_own = (bars["conid"] == instrument.conid) & (bars["opened_at"] <= session.opens_at)
-        history = bars.loc[is_own].tail(strategy.warm_up_bars).reset_index(drop=True)
+        history = bars.loc[is_own].tail(strategy.memory_bars).reset_index(drop=True)
         if history.empty or history["opened_at"].iloc[-1] != session.opens_at:
             skipped.append(Skipped(instrument.symbol, f"no validated bar of session {session.day}"))
             continue
@@ -88,9 +92,7 @@ def decide_signals(
             continue
         opinion = strategy.decide(shown)
         if opinion is None:
-            skipped.append(
-                Skipped(instrument.symbol, f"{len(history)} validated bars, {strategy.warm_up_bars} are needed")
-            )
+            skipped.append(Skipped(instrument.symbol, _why_none(strategy, len(history))))
             continue
         signals.append(
             Signal(
@@ -116,6 +118,12 @@ def input_digest(bars: pd.DataFrame) -> str:
     rows = zip(*(bars[name].tolist() for name in _PROOF), strict=True)
     lines = (f"{conid}|{opened_at.isoformat()}|{version}|{row_sha}" for conid, opened_at, version, row_sha in rows)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _why_none(strategy: Strategy, bars: int) -> str:
+    if bars < strategy.warm_up_bars:
+        return f"{bars} validated bars, {strategy.warm_up_bars} are needed"
+    return f"nothing in {bars} validated bars says to change what is held"
 
 
 def _with_features(history: pd.DataFrame, features: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:

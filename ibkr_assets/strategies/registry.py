@@ -1,40 +1,49 @@
 """Which kinds of strategy there are, and one of them built from its parameters.
 
-A kind is a class and the model of its parameters; a new kind is one more row here. Strategies as the database
-keeps them, with symbols and sizing, are `ports.StrategyRecord`.
+A shipped kind is one more row here; the user's own come from `strategies.own_files`. Strategies as the database keeps
+them, with symbols and sizing, are `ports.StrategyRecord`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.strategies.donchian import Donchian, DonchianParams
+from ibkr_assets.strategies.kind import Kind
+from ibkr_assets.strategies.own_files import load_kinds
+from ibkr_assets.strategies.rsi_reversion import RsiReversion, RsiReversionParams
+from ibkr_assets.strategies.sma_bracket import SmaBracket, SmaBracketParams
 from ibkr_assets.strategies.sma_cross import SmaCross, SmaCrossParams
 from ibkr_assets.strategies.strategy import Strategy
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A model of parameters and what is built from them."""
-
-    params: type[BaseModel]
-    build: Callable[[Any], Strategy]
-
-
 KINDS: dict[str, Kind] = {
+    "donchian": Kind(DonchianParams, Donchian),
+    "rsi_reversion": Kind(RsiReversionParams, RsiReversion),
+    "sma_bracket": Kind(SmaBracketParams, SmaBracket),
     "sma_cross": Kind(SmaCrossParams, SmaCross),
 }
 
 
-def build_strategy(kind: str, params: Mapping[str, Any]) -> Strategy:
+def all_kinds(directory: Path | None = None) -> dict[str, Kind]:
+    """The shipped kinds and those of the user's directory. Raises ConfigurationError for a name that is taken."""
+    own = {} if directory is None else load_kinds(directory)
+    taken = sorted(KINDS.keys() & own.keys())
+    if taken:
+        raise ConfigurationError(f"strategies.directory: {directory}: {taken[0]}.py: a shipped kind has this name")
+    return KINDS | own
+
+
+def build_strategy(kind: str, params: Mapping[str, Any], *, directory: Path | None = None) -> Strategy:
     """A strategy of this kind. Raises ConfigurationError naming the kind, or the parameter and its value."""
-    if kind not in KINDS:
-        raise ConfigurationError(f"kind {kind!r}: no such kind of strategy; there are {sorted(KINDS)}")
-    known = KINDS[kind]
+    kinds = all_kinds(directory)
+    if kind not in kinds:
+        raise ConfigurationError(f"kind {kind!r}: no such kind of strategy; there are {sorted(kinds)}")
+    known = kinds[kind]
     try:
         return known.build(known.params.model_validate(dict(params)))
     except ValidationError as error:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
-from ibkr_assets.domain.signal import Direction
-from ibkr_assets.strategies.strategy import Opinion
+from ibkr_assets.strategies.rule import Bounds, Rule
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from ibkr_assets.features.definition import Feature
+    from ibkr_assets.features.frame import Floats
 
 
 class SmaCrossParams(BaseModel):
@@ -29,31 +30,34 @@ class SmaCrossParams(BaseModel):
         return self
 
 
-class SmaCross:
-    """Implements `Strategy`. A tie is not greater, so equal averages are flat (or short)."""
-
-    features: tuple[str, ...] = ()
+class SmaCross(Rule):
+    """A tie is not greater, so equal averages are flat (or short)."""
 
     def __init__(self, params: SmaCrossParams) -> None:
         self.params = params
 
     @property
-    def warm_up_bars(self) -> int:
-        """One full slow window."""
-        return self.params.slow
+    def indicators(self) -> tuple[Feature, ...]:
+        """Both averages."""
+        from ibkr_assets.features.indicators import sma_of
 
-    def decide(self, history: pd.DataFrame) -> Opinion | None:
-        """Compare both averages at the last bar; None while the slow window is not full."""
-        from ibkr_assets.features.averages import is_greater, sma
-        from ibkr_assets.features.frame import float_column
+        return sma_of(self.params.fast), sma_of(self.params.slow)
 
-        if len(history) < self.params.slow:
-            return None
-        closes = float_column(history, "close")[-self.params.slow :]
-        fast = float(sma(closes, self.params.fast)[-1])
-        slow = float(sma(closes, self.params.slow)[-1])
-        is_above = is_greater(fast, slow)
-        otherwise = Direction.SHORT if self.params.short else Direction.FLAT
-        word = "above" if is_above else "not above"
-        reason = f"SMA({self.params.fast}) {fast:.4f} is {word} SMA({self.params.slow}) {slow:.4f}"
-        return Opinion(Direction.LONG if is_above else otherwise, 1.0, reason)
+    def bounds(self, values: Mapping[str, Floats]) -> Bounds:
+        """One position at every bar."""
+        import numpy as np
+
+        from ibkr_assets.features.indicators import is_greater
+
+        fast, slow = (values[feature.name] for feature in self.indicators)
+        otherwise = -1 if self.params.short else 0
+        stand = np.where(is_greater(fast, slow), np.int8(1), np.int8(otherwise))
+        return Bounds(stand, stand.copy())
+
+    def explain(self, last: Mapping[str, float]) -> str:
+        """Both averages and which is above."""
+        from ibkr_assets.features.indicators import is_greater
+
+        fast, slow = (last[feature.name] for feature in self.indicators)
+        word = "above" if is_greater(fast, slow) else "not above"
+        return f"SMA({self.params.fast}) {fast:.4f} is {word} SMA({self.params.slow}) {slow:.4f}"

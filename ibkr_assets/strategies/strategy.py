@@ -1,7 +1,8 @@
 """What a strategy is: bars and features of one instrument in, an opinion out.
 
-What goes here: the interface and the opinion. What does not: which bars a strategy is shown (`strategies.decide`)
-and how large a position becomes (`portfolio.sizing`). A strategy knows no clock, no money and no other instrument.
+What goes here: the interface and the opinion. What does not: which bars a strategy is shown (`strategies.decide`) and
+how large a position becomes (`portfolio.sizing`). A strategy knows no clock, no money and no other instrument. Rules
+over whole columns start from `strategies.rule`, anything else from `strategies.by_bar`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 from ibkr_assets.domain.signal import Direction
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
+
+    #: +1 long, 0 flat, -1 short, one a bar.
+    Directions = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +30,46 @@ class Opinion:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """A stop and a target that come with each opening order, as fractions of the close that was decided on.
+
+    Not of the fill: the prices of a bracket are named when it is sent, before its parent has filled.
+    """
+
+    stop_fraction: float
+    target_fraction: float
+
+
 class Strategy(Protocol):
     """A rule that can be asked again: the same bars always give the same opinion."""
 
     @property
     def warm_up_bars(self) -> int:
-        """How many bars an opinion needs, the newest included; it depends on no earlier ones."""
+        """How many bars an opinion needs, the newest included."""
+
+    @property
+    def memory_bars(self) -> int:
+        """How many bars it looks at where there are so many; at least `warm_up_bars`."""
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Names of the features it reads beside the bars."""
+        """Names of the stored features it reads beside the bars."""
+
+    @property
+    def bracket(self) -> Bracket | None:
+        """The stop and target of its positions, or None."""
 
     def decide(self, history: pd.DataFrame) -> Opinion | None:
-        """The opinion at the last row of `history`, or None when there is too little to have one.
+        """The opinion at the last row of `history`, or None when there is none.
 
         `history` is one instrument, oldest first, up to and including the bar decided on: the columns of a bar
         frame and `features`, which have a value at the last row and may have none before. None is not flat: nothing
         is changed because of it.
+        """
+
+    def directions(self, history: pd.DataFrame) -> Directions:
+        """Where it wants to stand after each bar of `history`, having been flat before: the past, decided at once.
+
+        At each bar this is the direction of the newest opinion so far, and it never depends on later bars.
         """

@@ -12,6 +12,7 @@ from ibkr_assets.domain.signal import Direction
 from ibkr_assets.features.compute import compute_features
 from ibkr_assets.features.definition import feature_digest
 from ibkr_assets.market.calendar import exchange_calendar
+from ibkr_assets.strategies.by_bar import ByBar
 from ibkr_assets.strategies.decide import Decisions, decide_signals
 from ibkr_assets.strategies.registry import build_strategy
 from ibkr_assets.strategies.strategy import Opinion, Strategy
@@ -22,7 +23,7 @@ DAY = date(2012, 11, 23)
 SMA = build_strategy("sma_cross", {"fast": 5, "slow": 20})
 
 
-class RsiAbove:
+class RsiAbove(ByBar):
     """Long where a feature is above 50: a strategy that reads a feature."""
 
     warm_up_bars = 1

@@ -1,0 +1,65 @@
+"""Indicators with any parameters, for strategies whose own are free, and the comparison they are compared with.
+
+What goes here: declarations of indicators and their values over one instrument. What does not: the named features with
+their fixed parameters, which are stored (`features.definition`). Both are computed by the same functions, with TA-Lib's
+conventions: averages start from a simple mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from ibkr_assets.domain.errors import DataError
+from ibkr_assets.features.compute import indicator_outputs
+from ibkr_assets.features.definition import Feature
+from ibkr_assets.features.frame import Floats
+
+Flags = npt.NDArray[np.bool_]
+
+#: Two values this close, relative to the second, are a tie: rounding alone can part them that far.
+TIE = 1e-9
+
+
+def sma_of(window: int) -> Feature:
+    """Simple moving average of the last `window` closes."""
+    return Feature(f"sma_{window}", "SMA", ("close",), (("timeperiod", window),), window - 1)
+
+
+def rsi_of(period: int) -> Feature:
+    """Wilder's relative strength index of the close; 0 where no close has ever changed."""
+    return Feature(f"rsi_{period}", "RSI", ("close",), (("timeperiod", period),), period)
+
+
+def highest_of(window: int) -> Feature:
+    """The highest high of the last `window` bars, at least 2."""
+    return Feature(f"highest_{window}", "MAX", ("high",), (("timeperiod", window),), window - 1)
+
+
+def lowest_of(window: int) -> Feature:
+    """The lowest low of the last `window` bars, at least 2."""
+    return Feature(f"lowest_{window}", "MIN", ("low",), (("timeperiod", window),), window - 1)
+
+
+def compute_indicators(wanted: Sequence[Feature], columns: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Values by name over one instrument's bars, oldest first; NaN in the warm-up and nowhere else.
+
+    A value depends on its own and earlier bars only. Raises DataError naming a column that is not finite.
+    """
+    for name in {name for feature in wanted for name in feature.inputs}:
+        if not np.isfinite(columns[name]).all():
+            raise DataError(f"column {name!r}: not finite; an average over a hole is no average")
+    return {feature.name: indicator_outputs(feature, columns)[feature.output] for feature in wanted}
+
+
+@overload
+def is_greater(a: float, b: float) -> bool: ...
+@overload
+def is_greater(a: Floats, b: Floats | float) -> Flags: ...
+def is_greater(a: Floats | float, b: Floats | float) -> Flags | bool:
+    """True where `a` exceeds `b` by more than a billionth of it; a tie is not greater, and nothing is above NaN."""
+    margin: Floats | float = TIE * np.abs(b) if isinstance(b, np.ndarray) else TIE * abs(b)
+    return a - b > margin
