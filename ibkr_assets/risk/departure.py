@@ -40,7 +40,7 @@ class DepartureCode(StrEnum):
 
 
 def check_quote(intent: OrderIntent, quote: Quote, now: datetime) -> Finding:
-    """Prices of now, of a market that makes sense: live data, positive, bid not above ask, not older than a minute.
+    """Prices of now, of a market that trades: live, not halted, positive, bid not above ask, at most a minute old.
 
     `now` is the market clock when the quote was read. For the coming opening the prices since the close that was
     decided on are the newest that can be, so an order on the open may rest on them.
@@ -54,6 +54,8 @@ def check_quote(intent: OrderIntent, quote: Quote, now: datetime) -> Finding:
     }  # fmt: skip
     if not quote.availability.startswith(LIVE_DATA):
         return _denied(DepartureCode.QUOTE, numbers, f"no live data of {intent.symbol}: {quote.availability!r}")
+    if quote.is_halted:
+        return _denied(DepartureCode.QUOTE, numbers, f"{intent.symbol} is halted")
     unsound = [name for name in ("last", "bid", "ask") if not _is_sound(getattr(quote, name))]
     if unsound:
         return _denied(DepartureCode.QUOTE, numbers, f"{unsound[0]} of {intent.symbol} is {numbers[unsound[0]]}")

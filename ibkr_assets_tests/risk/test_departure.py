@@ -35,6 +35,7 @@ def test_a_live_quote_of_now_passes_with_the_numbers_it_was_judged_by() -> None:
     [
         ({"updated_at": NOW - timedelta(seconds=61)}, "61 s old"),
         ({"availability": "Z"}, "'Z'"),
+        ({"is_halted": True}, "IBM is halted"),
         ({"availability": "DpB"}, "'DpB'"),
         ({"availability": "N"}, "'N'"),
         ({"availability": ""}, "''"),

@@ -120,7 +120,7 @@ def order_status(payload: payloads.OrderStatus) -> BrokerOrder:
 
 
 def fills(rows: Sequence[payloads.Trade], account: str) -> tuple[Fill, ...]:
-    """Executions of one account, in order of time."""
+    """Executions of one account, in order of time. Raises UnreadableAnswer for one of nothing, or for nothing."""
     made = []
     for row in rows:
         owner = row.account or row.accountCode
@@ -132,6 +132,8 @@ def fills(rows: Sequence[payloads.Trade], account: str) -> tuple[Fill, ...]:
 
 
 def _fill(row: payloads.Trade) -> Fill:
+    if row.size == 0 or row.price <= 0:
+        raise UnreadableAnswer(f"execution {row.execution_id}: {row.size} at {row.price} is no execution")
     return Fill(
         execution_id=row.execution_id,
         client_order_id=row.order_ref,

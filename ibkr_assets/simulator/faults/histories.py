@@ -54,11 +54,9 @@ def _no_session(bars: Bars, back: int) -> Bars:
 
 
 def _partial(bars: Bars, _back: int) -> Bars:
-    """The bar of the next weekday is there already, and is still forming: one price and no volume."""
+    """The bar of the next day is there already, and is still forming: one price and no volume."""
     last = bars[-1]
-    friday = 5
-    days = 3 if datetime.fromtimestamp(last["t"] / 1000, UTC).isoweekday() == friday else 1
-    return [*bars, dict.fromkeys(_PRICES, last["c"]) | {"v": 0.0, "t": last["t"] + days * _DAY_MS}]
+    return [*bars, dict.fromkeys(_PRICES, last["c"]) | {"v": 0.0, "t": last["t"] + _DAY_MS}]
 
 
 def _cut(bars: Bars, back: int) -> Bars:
