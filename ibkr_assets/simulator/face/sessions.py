@@ -113,7 +113,7 @@ def validate(call: Call) -> Answer:
         {
             "USER_ID": USER_ID, "USER_NAME": USER, "RESULT": True, "AUTH_TIME": millis(session.logged_in_at),
             "SF_ENABLED": False, "IS_FREE_TRIAL": False, "CREDENTIAL": USER, "IP": call.gateway.options.host,
-            "EXPIRES": session.login_left_ms, "QUALIFIED_FOR_MOBILE_AUTH": None, "LANDING_APP": "UNIVERSAL",
+            "EXPIRES": session.login_left_ms, "QUALIFIED_FOR_MOBILE_AUTH": False, "LANDING_APP": "UNIVERSAL",
             "IS_MASTER": False, "LOGIN_TYPE": 2, "PAPER_USER_NAME": USER,
             "features": {"env": "PROD", "wlms": True, "realtime": True}, "region": "NJ",
         }
