@@ -118,6 +118,7 @@ def ledger_rows(gateway: Gateway, keys: Collection[str], fields: Collection[str]
     answer = balances.ledger(_call(gateway, "ledger")).body
     rows = {
         f"LedgerList{currency}": {_LEDGER_FIELDS[n]: value for n, value in entry.items() if n in _LEDGER_FIELDS}
+        | {"marketValue": 0.0}
         for currency, entry in answer.items()
     }
     return _selected(rows, keys, fields)
