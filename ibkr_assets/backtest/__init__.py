@@ -1,0 +1,1 @@
+"""The same strategies, sizes and risk rules as in trading, over bars of the past."""

@@ -1,0 +1,260 @@
+"""From directions to fills: the loop over everything that happens, in the order in which it happens.
+
+The convention: decided after the close of bar t, filled at the open of t + 1, so a decision on the last bar never
+fills; a reversal closes, then opens, as two orders at the same open; a stop before a target inside one bar, and through
+a gap at the open; equity at t is cash + position x close after the fills of t; what is open at the end stays open.
+
+What goes here: that order of events and the cash. What does not: directions (`strategies`), sizes, commissions,
+slippage. Bars without an event cost nothing here: the equity line is computed over whole columns afterwards. Money is
+in floats: a run adds up to 1e-9 of its cash at most, which a reference in exact arithmetic proves in the tests.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ibkr_assets.backtest.result import NotOpened, OpenPosition, Result, Trade
+from ibkr_assets.backtest.sizes import Opening, Size
+
+if TYPE_CHECKING:
+    from ibkr_assets.backtest.commissions import Commission
+    from ibkr_assets.backtest.slippage import Slippage
+    from ibkr_assets.backtest.tape import Tape
+    from ibkr_assets.strategies.strategy import Bracket, Directions
+
+_CLOSE, _OPEN, _INSIDE = 0, 1, 2  #: what happens at one moment happens in this order
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a run starts from. Without `may_borrow` an opening worth more than the cash there is, is not made.
+
+    `refuse` may keep an opening (with its shares) from being made: it gives the reason, or None.
+    """
+
+    cash: float
+    size: Size
+    commission: Commission
+    slippage: Slippage
+    may_borrow: bool = False
+    refuse: Callable[[Opening, float], str | None] | None = None
+
+
+def run(tapes: Sequence[Tape], wanted: Sequence[Directions], terms: Terms, *, bracket: Bracket | None = None) -> Result:
+    """Trade each tape in the directions wanted after its bars, on one account."""
+    return _Run(tapes, wanted, terms, bracket).result()
+
+
+class _Run:
+    """One run's books. `held` are signed shares by tape; `entries` the openings of what is held."""
+
+    def __init__(
+        self, tapes: Sequence[Tape], wanted: Sequence[Directions], terms: Terms, bracket: Bracket | None
+    ) -> None:
+        self.tapes, self.wanted, self.terms, self.bracket = tapes, wanted, terms, bracket
+        self.times, self.ranks = _clock(tapes)
+        self.months = [tape.times.astype("datetime64[M]").astype(np.int64) for tape in tapes]
+        self.changes = [_fill_bars(directions) for directions in wanted]
+        self.charge = terms.commission.begin()
+        self.cash = terms.cash
+        self.nav, self.nav_rank = terms.cash, -1
+        self.held = [0.0] * len(tapes)
+        self.entries: list[OpenPosition | None] = [None] * len(tapes)
+        self.trades: list[Trade] = []
+        self.not_opened: list[NotOpened] = []
+        self.fills: list[tuple[int, int, int, float, float]] = []  # rank, tape, bar, signed shares, cash change
+        self.traded_usd = 0.0
+        self.queue = [
+            (int(rank), _CLOSE, place, bar)
+            for place, bars in enumerate(self.changes)
+            for bar, rank in zip(bars.tolist(), self.ranks[place][bars].tolist(), strict=True)
+        ]
+        heapq.heapify(self.queue)
+
+    def result(self) -> Result:
+        """Work through the queue, then draw the lines."""
+        while self.queue:
+            rank, what, place, bar = heapq.heappop(self.queue)
+            if self.terms.size.needs_nav and rank != self.nav_rank:
+                self.nav, self.nav_rank = self._nav_before(rank), rank
+            if what == _CLOSE:
+                self._turn(rank, place, bar)
+            elif what == _OPEN:
+                self._open(rank, place, bar)
+            else:
+                self._leave_inside(rank, place, bar)
+        equity, exposed = self._lines()
+        return Result(
+            starting_cash=self.terms.cash,
+            trades=self.trades,
+            open_positions=[entry for entry in self.entries if entry is not None],
+            not_opened=self.not_opened,
+            times=self.times,
+            equity=equity,
+            exposed=exposed,
+            traded_usd=self.traded_usd,
+        )
+
+    def _turn(self, rank: int, place: int, bar: int) -> None:
+        """At an open after a change of direction: leave what is held, and ask for what is wanted."""
+        tape, want = self.tapes[place], int(self.wanted[place][bar - 1])
+        if self.held[place]:
+            side, shares = (-1, self.held[place]) if self.held[place] > 0 else (1, -self.held[place])
+            price = self.terms.slippage.fill_price(float(tape.open[bar]), side, shares, float(tape.volume[bar]))
+            self._close(rank, place, bar, price)
+        if want:
+            heapq.heappush(self.queue, (rank, _OPEN, place, bar))
+
+    def _open(self, rank: int, place: int, bar: int) -> None:
+        tape, want = self.tapes[place], int(self.wanted[place][bar - 1])
+        opening = Opening(tape, bar, want, float(tape.open[bar]), self.cash, self.nav)
+        shares = self.terms.size.shares(opening)
+        reason = self._why_not(opening, shares, rank)
+        if reason is not None:
+            self._put_off(place, bar, want, reason)
+            return
+        price = self.terms.slippage.fill_price(opening.price, want, shares, float(tape.volume[bar]))
+        fee = self._fill(rank, place, bar, want * shares, price)
+        self.entries[place] = OpenPosition(tape.symbol, want, shares, bar, tape.times[bar], price, fee)
+        if self.bracket is not None:
+            self._set_bracket(place, bar, want, self.bracket)
+
+    def _why_not(self, opening: Opening, shares: float, rank: int) -> str | None:
+        if shares <= 0:
+            return "the size is zero"
+        if not self.terms.may_borrow:
+            value, free = shares * opening.price, self.cash - 2 * self._short_value(rank)
+            if value > free + _ROUNDING * abs(free):
+                return f"{shares:g} shares at {opening.price:g} are worth more than the free cash of {free:.2f}"
+        return None if self.terms.refuse is None else self.terms.refuse(opening, shares)
+
+    def _put_off(self, place: int, bar: int, want: int, reason: str) -> None:
+        """Try again at the next open for as long as the direction stays."""
+        tape = self.tapes[place]
+        if self._is_fill_bar(place, bar):
+            self.not_opened.append(NotOpened(tape.symbol, bar, reason))
+        if bar + 1 < len(tape) and self.wanted[place][bar] == want:
+            heapq.heappush(self.queue, (int(self.ranks[place][bar + 1]), _OPEN, place, bar + 1))
+
+    def _set_bracket(self, place: int, bar: int, want: int, bracket: Bracket) -> None:
+        """Find the first bar from the entry's own to the next change in which the stop or the target is touched."""
+        tape, changes = self.tapes[place], self.changes[place]
+        stop, target = self._levels(place, bar, want, bracket)
+        following = int(np.searchsorted(changes, bar, side="right"))
+        until = int(changes[following]) if following < changes.size else len(tape)
+        low, high = tape.low[bar:until], tape.high[bar:until]
+        lower, upper = (stop, target) if want > 0 else (target, stop)
+        is_touched = (low <= _at_or_above(lower)) | (high >= _at_or_below(upper))
+        if is_touched.any():
+            at = bar + int(is_touched.argmax())
+            heapq.heappush(self.queue, (int(self.ranks[place][at]), _INSIDE, place, at))
+
+    def _levels(self, place: int, bar: int, want: int, bracket: Bracket) -> tuple[float, float]:
+        decided = float(self.tapes[place].close[bar - 1])
+        return decided * (1 - want * bracket.stop_fraction), decided * (1 + want * bracket.target_fraction)
+
+    def _leave_inside(self, rank: int, place: int, bar: int) -> None:
+        tape, entry, bracket = self.tapes[place], self.entries[place], self.bracket
+        assert entry is not None
+        assert bracket is not None
+        want, opened = entry.direction, float(tape.open[bar])
+        stop, target = self._levels(place, entry.entry_bar, want, bracket)
+        if tape.low[bar] <= _at_or_above(stop) if want > 0 else tape.high[bar] >= _at_or_below(stop):
+            worst = min(opened, stop) if want > 0 else max(opened, stop)
+            price = self.terms.slippage.fill_price(worst, -want, entry.size, float(tape.volume[bar]))
+        else:
+            price = max(opened, target) if want > 0 else min(opened, target)
+        self._close(rank, place, bar, price)
+
+    def _close(self, rank: int, place: int, bar: int, price: float) -> None:
+        entry, tape = self.entries[place], self.tapes[place]
+        assert entry is not None
+        fee = self._fill(rank, place, bar, -self.held[place], price)
+        gross = entry.direction * entry.size * (price - entry.entry_price)
+        self.trades.append(
+            Trade(
+                tape.symbol, entry.direction, entry.size, entry.entry_bar, bar, entry.entry_time, tape.times[bar],
+                entry.entry_price, price, entry.commission + fee, gross - (entry.commission + fee),
+            )
+        )  # fmt: skip
+        self.entries[place] = None
+
+    def _fill(self, rank: int, place: int, bar: int, change: float, price: float) -> float:
+        """Book a fill of signed shares. Returns its commission."""
+        fee = self.charge(abs(change), price, int(self.months[place][bar]))
+        paid = -change * price - fee
+        self.cash += paid
+        self.held[place] += change
+        self.traded_usd += abs(change) * price
+        self.fills.append((rank, place, bar, change, paid))
+        return fee
+
+    def _is_fill_bar(self, place: int, bar: int) -> bool:
+        changes = self.changes[place]
+        at = int(np.searchsorted(changes, bar))
+        return at < changes.size and int(changes[at]) == bar
+
+    def _nav_before(self, rank: int) -> float:
+        return self.cash + sum(shares * self._last_close(place, rank) for place, shares in enumerate(self.held))
+
+    def _short_value(self, rank: int) -> float:
+        shorts = ((place, -shares) for place, shares in enumerate(self.held) if shares < 0)
+        return sum(shares * self._last_close(place, rank) for place, shares in shorts)
+
+    def _last_close(self, place: int, rank: int) -> float:
+        """The last close of a tape before a moment; a tape that has not begun is not held."""
+        bar = int(np.searchsorted(self.ranks[place], rank)) - 1
+        return float(self.tapes[place].close[bar]) if bar >= 0 else 0.0
+
+    def _lines(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """Equity and exposure after the fills of each moment."""
+        ranks, places, bars, changes, paid = (
+            np.array([fill[column] for fill in self.fills], dtype=float if column > 2 else np.int64)
+            for column in range(5)
+        )
+        equity = np.full(self.times.size, self.terms.cash, dtype=np.float64)
+        equity += np.cumsum(np.bincount(ranks, weights=paid, minlength=self.times.size))
+        exposed = np.zeros(self.times.size, dtype=np.bool_)
+        for place, tape in enumerate(self.tapes):
+            own = places == place
+            held = np.cumsum(np.bincount(bars[own], weights=changes[own], minlength=len(tape)))
+            value = held * tape.close
+            if len(tape) == self.times.size:
+                equity += value
+                exposed |= held != 0
+                continue
+            newest = np.searchsorted(self.ranks[place], np.arange(self.times.size), side="right") - 1
+            equity += np.where(newest >= 0, value[newest], 0.0)
+            exposed |= (newest >= 0) & (held[newest] != 0)
+        return equity, exposed
+
+
+def _at_or_above(level: float) -> float:
+    """A level that rounding has moved away from the price it stands for is touched by that price all the same."""
+    return level + _ROUNDING * level
+
+
+def _at_or_below(level: float) -> float:
+    return level - _ROUNDING * level
+
+
+def _clock(tapes: Sequence[Tape]) -> tuple[npt.NDArray[np.datetime64], list[npt.NDArray[np.int64]]]:
+    """All moments at which any tape has a bar, and where the bars of each stand among them."""
+    if all(np.array_equal(tape.times, tapes[0].times) for tape in tapes[1:]):
+        return tapes[0].times, [np.arange(len(tape)) for tape in tapes]
+    times = np.unique(np.concatenate([tape.times for tape in tapes]))
+    return times, [np.searchsorted(times, tape.times) for tape in tapes]
+
+
+def _fill_bars(directions: Directions) -> npt.NDArray[np.int64]:
+    """The bars at whose open a change of direction fills: one after each change; after the last bar there is none."""
+    before = np.concatenate((np.zeros(1, dtype=directions.dtype), directions[:-1]))
+    bars = np.flatnonzero(directions != before) + 1
+    return bars[bars < directions.size]
