@@ -2,13 +2,18 @@
 
 import os
 import shlex
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ibkr_assets import settings
+from ibkr_assets.adapters.ibkr.client import shared_limiter
+from ibkr_assets.adapters.postgres.connection import Database
+from ibkr_assets.adapters.postgres.ledger import PostgresLedger
 from ibkr_assets.domain.errors import ConfigurationError, Unavailable
+from ibkr_assets.domain.order import Mode, account_ref
 from ibkr_assets.stack import health
 from ibkr_assets.stack.settings_report import list_settings, redact
 from ibkr_assets.stack.state import DataDirectory, StackState
@@ -134,3 +139,34 @@ def test_an_unknown_kind_of_strategy_is_refused_before_anything_starts(tmp_path:
     with pytest.raises(ConfigurationError, match="crystal_ball"):
         up(UpOptions(settings=in_force(tmp_path / "data"), strategies=file, once=True))
     assert not (tmp_path / "data").exists()
+
+
+def test_status_says_how_long_ago_the_session_was_kept_alive(
+    running: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("limits")))
+    publish(running, process("submitter", os.getpid()))
+    url = "http://127.0.0.1:1/v1/api"
+    in_use = in_force(running, IBKR_ASSETS_GATEWAY_URL=url)
+    assert health.status(in_force(running))["keep_alive_age_s"] is None
+    assert health.status(in_use)["keep_alive_age_s"] is None
+    shared_limiter(url).note_alive()
+    assert 0 <= health.status(in_use)["keep_alive_age_s"] < 5
+
+
+def test_doctor_finds_a_dead_keep_alive_unhealthy(tmp_path: Path, database: Database) -> None:
+    lease = PostgresLedger(database).of_account(account_ref("DU1000001")).lease
+    lease.register("DU1000001", Mode.SIM)
+    variables = {
+        "IBKR_ASSETS_ACCOUNT": "DU1000001",
+        "IBKR_ASSETS_DATABASE_URL": database.url,
+    }
+
+    def row() -> dict[str, object]:
+        checks = health.doctor(in_force(tmp_path, **variables))["checks"]
+        return next(check for check in checks if check["name"] == "submitter")
+
+    lease.beat("working", detail="keep-alive 12 s ago", epoch=None, market_at=None)
+    assert (row()["ok"], row()["detail"]) == (True, "working keep-alive 12 s ago")
+    lease.beat("keep-alive dead", detail="keep-alive 300 s ago", epoch=None, market_at=None)
+    assert (row()["ok"], row()["detail"]) == (False, "keep-alive dead keep-alive 300 s ago")

@@ -104,6 +104,24 @@ def test_a_login_that_works_ends_the_waits_and_counts_all_the_same(
     assert session.open().is_ready
 
 
+def test_after_a_login_that_worked_the_waits_begin_anew(server: RawServer, session: Session, clock: HandClock) -> None:
+    def fail() -> None:
+        server.replies[STATUS], server.replies[INIT] = http(AWAY), http(AWAY)
+        with pytest.raises(Unavailable):
+            session.open()
+
+    fail()
+    clock.sleep(15.5)
+    fail()
+    clock.sleep(60.5)
+    server.replies[STATUS], server.replies[INIT] = [http(AWAY), http(READY)], http(READY)
+    assert session.open().is_ready
+    fail()
+    clock.sleep(15.5)
+    fail()
+    assert server.count(INIT) == 5
+
+
 def test_the_words_for_a_held_session_name_the_way_out(server: RawServer, session: Session) -> None:
     server.replies[STATUS] = http(COMPETING)
     with pytest.raises(LoginRequired, match=r"TWS.*log it out there.*gateway\.may_compete"):
