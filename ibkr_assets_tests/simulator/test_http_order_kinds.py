@@ -151,6 +151,35 @@ def test_what_is_malformed_is_a_400(api: Api, orders: list[dict[str, Any]], said
         ({"tif": None}, "null time in force is not supported for this order"),
         ({"kind": "MOC", "tif": "GTC"}, "GTC time in force is not supported for this order"),
         ({"kind": "STP", "tif": "OPG"}, "OPG time in force is not supported for this order"),
+        ({"kind": "STOP_LIMIT"}, "Invalid order price fields"),
+        ({"kind": "TRAIL"}, "Invalid order price fields"),
+        ({"kind": "TRAIL", "trailingAmt": 1.0, "trailingType": "pct"}, "Invalid order price fields"),
+        ({"kind": "TRAILLMT", "trailingAmt": 1.0, "trailingType": "amt"}, "Invalid order price fields"),
+        ({"kind": "LOC", "price": None}, "Invalid order price fields"),
+        ({"conid": 38708077}, "No trading permissions."),
+        ({"conid": 1}, "no sec defs returned forSecDef reqId=1"),
+        ({"quantity": 1.5}, "Invalid order quantity: 1.5"),
+        ({"cOID": "x" * 65}, "Local order ID is longer than 64 characters"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_200_with_an_error(api: Api, fields: dict[str, Any], said: str) -> None:
+    refused = place(api, order(**fields))
+    assert refused.status_code == 200
+    assert said in refused.json()["error"]
+
+
+_STOP_LIMIT = {"kind": "STOP_LIMIT", "side": "SELL", "price": 649.0, "auxPrice": 650.0}
+_TRAIL = {"kind": "TRAIL", "side": "SELL", "price": None, "trailingAmt": 7.0, "trailingType": "amt"}
+_TRAIL_LIMIT = {
+    "kind": "TRAILLMT", "side": "SELL", "price": 659.0, "auxPrice": 660.0, "trailingAmt": 1.0, "trailingType": "%",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "orig", "shown", "price", "aux"),
+    [
+        ({"kind": "MKT", "price": None}, "MARKET", "Market", "", None),
+        ({"kind": "STP", "side": "SELL", "price": 650.0}, "STOP", "Stop", "650.00", None),
         (_STOP_LIMIT, "STOP_LIMIT", "Stop Limit", "649.00", "650.00"),
         # Behind the close of 667.105: 667.105 - 7 is rounded down to the tick.
         (_TRAIL, "TRAILING_STOP", "Trailing Stop", "660.10", None),
