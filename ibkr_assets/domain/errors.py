@@ -10,7 +10,8 @@ answers of the broker, which are values (`domain.broker`), and expected refusals
     ├── DataError                     bars that cannot be trusted; the asset fails and nothing is stored
     ├── Unavailable                   a peer did not answer, or cannot do it now: exit 75, try again
     │   ├── LoginRequired             a person must log in to the gateway; no retry helps
-    │   └── ShutOut                   too many requests: the gateway answers nobody for a while
+    │   ├── ShutOut                   too many requests: the gateway answers nobody for a while
+    │   └── NotTrusted                the peer is not who it must be: exit 78; no retry helps
     ├── BrokerRefusal                 the broker answered, and the answer is no (reads; orders get values)
     ├── UnreadableAnswer              the broker answered something that cannot be understood
     ├── StackFailure                  a process of the embedded stack died, or did not become ready
@@ -54,6 +55,12 @@ class LoginRequired(Unavailable):
 
 class ShutOut(Unavailable):
     """The gateway answered 429 and shuts this address out for minutes. Nothing may be sent meanwhile."""
+
+
+class NotTrusted(Unavailable):
+    """The peer's certificate is not the one that was named. Nothing was sent to it, and nothing will be."""
+
+    exit_code = 78
 
 
 class BrokerRefusal(PlatformError):

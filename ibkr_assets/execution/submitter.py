@@ -19,6 +19,7 @@ from ibkr_assets.domain.errors import (
     BrokerRefusal,
     LedgerConflict,
     LoginRequired,
+    NotTrusted,
     ShutOut,
     Unavailable,
     UnreadableAnswer,
@@ -85,7 +86,10 @@ class Submitter:
         self._stop = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set. Peers that are away are waited for; a wrong configuration is raised."""
+        """Work until `stop` is set. Peers that are away are waited for; a wrong configuration is raised.
+
+        So is NotTrusted: a gateway with another certificate is not asked again.
+        """
         self._stop = stop
         failures = 0
         while not stop.is_set():
@@ -94,6 +98,10 @@ class Submitter:
                 self._work()
             except StopRequested:
                 break
+            except NotTrusted as error:
+                log.error("the gateway is not who it must be; nothing is sent to it: %s", error)
+                self._close()
+                raise
             except LoginRequired as error:
                 log.error("a person is needed: %s", error)
                 self._wait_after("login required", str(error), LOGIN_WAIT_S)
@@ -106,6 +114,9 @@ class Submitter:
                 wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
                 log.warning("nothing is sent; trying again in %.1f s: %s", wait_s, error)
                 self._wait_after("away", str(error), wait_s)
+        self._close()
+
+    def _close(self) -> None:
         if self._stream is not None:
             self._stream.close()
         self._keeper.stop()

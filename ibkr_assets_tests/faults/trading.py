@@ -54,7 +54,8 @@ def start_flat_gateway(directory: Path, **options: Any) -> Iterator[RunningGatew
     for symbol in CONIDS:
         (tape / f"{symbol}.csv").write_text("opened_at,open,high,low,close,volume\n" + rows)
     start = sessions[0].closes_at + timedelta(hours=1)
-    with start_gateway(tape=tape, clock_start=start, extra=("--opening-cash", "10000000"), **options) as running:
+    extra = ("--opening-cash", "10000000", *options.pop("extra", ()))
+    with start_gateway(tape=tape, clock_start=start, extra=extra, **options) as running:
         yield running
 
 
@@ -79,10 +80,11 @@ class Trading:
         self.order_timeout_s = 2.0
         self.read_timeout_s = 5.0
         self.first_penalty_s = 0.5
+        self.ca: str | None = None
         self.may_resend = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._failure: BaseException | None = None
+        self.failure: BaseException | None = None
         self._begin_days_of_our_own()
         self._rows_before = len(gateway.ledger())
 
@@ -114,7 +116,7 @@ class Trading:
     def _run(self, stop: threading.Event) -> None:
         database = Database(self.database.url)
         side = broker(
-            self.gateway.api_url, ca=None, account=self.gateway.account, connect_timeout_s=2.0,
+            self.gateway.api_url, ca=self.ca, account=self.gateway.account, connect_timeout_s=2.0,
             read_timeout_s=self.read_timeout_s, order_timeout_s=self.order_timeout_s,
             first_penalty_s=self.first_penalty_s, pace=1000.0,
         )  # fmt: skip
@@ -140,7 +142,7 @@ class Trading:
                 say=lambda line: None,
             ).run(stop)
         except BaseException as error:  # noqa: BLE001 - handed to the test, which waits for it
-            self._failure = error
+            self.failure = error
         finally:
             side.close()
             database.close()
@@ -173,8 +175,8 @@ class Trading:
     def wait(self, what: str, condition: Callable[[], Any]) -> None:
         deadline = time.monotonic() + BOUND_S
         while not condition():
-            if self._failure is not None:
-                raise self._failure
+            if self.failure is not None:
+                raise self.failure
             states = [(str(r.state), r.reason) for r in self.book.intents()]
             assert time.monotonic() < deadline, f"{what}; orders {states}, differences {self.breaks()}"
             time.sleep(0.02)

@@ -25,7 +25,7 @@ import stamina
 
 from ibkr_assets.adapters.ibkr.pacing import Limiter
 from ibkr_assets.adapters.ibkr.sockets import Call, GuardedTransport, current_call, trust_of
-from ibkr_assets.domain.errors import ShutOut, Unavailable, UnreadableAnswer
+from ibkr_assets.domain.errors import NotTrusted, ShutOut, Unavailable, UnreadableAnswer
 from ibkr_assets.domain.text import visible
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -43,10 +43,10 @@ class NothingSent(Unavailable):
     """The call failed before the first byte of the request left this process."""
 
 
-class GatewayNotTrusted(NothingSent):
+class GatewayNotTrusted(NothingSent, NotTrusted):
     """The gateway's certificate is not the one that was named; trying again does not help."""
 
-    exit_code = 78
+    exit_code = NotTrusted.exit_code
 
 
 class NoAnswer(Unavailable):
