@@ -1,17 +1,24 @@
-"""Fills, positions and cash, and how the first gives the other two.
+"""One execution, what it does to cash, and how its corrections are told from it.
 
-Everything here is exact: `Decimal` money and quantities, no clock, no I/O. The broker's own numbers are read
-elsewhere and compared with these.
+What goes here: the value as the broker gave it, exact. What does not: how executions make positions and results
+(`portfolio.positions`).
 """
 
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from ibkr_assets.domain.order import Side
 
-ZERO = Decimal(0)
+#: IBKR's execution id: a correction keeps the head and raises the last part.
+_EXECUTION_ID = re.compile(r"^(?P<root>[0-9a-f]+\.[0-9a-f]+\.\d{2})\.(?P<revision>\d{2})$")
+
+
+def split_execution_id(execution_id: str) -> tuple[str, int]:
+    """The part of an execution id that stays through corrections, and the number of the correction."""
+    match = _EXECUTION_ID.match(execution_id)
+    return (match["root"], int(match["revision"])) if match else (execution_id, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,42 +43,3 @@ class Fill:
     def cash_change(self) -> Decimal:
         """What the fill does to cash: negative for a buy, commission included."""
         return -self.side.sign * self.quantity * self.price - self.commission
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Signed quantity and average cost a share, commissions not included."""
-
-    conid: int
-    symbol: str
-    quantity: Decimal
-    average_cost: Decimal
-    realized_pnl: Decimal = ZERO
-
-    def after(self, fill: Fill) -> "Position":
-        """The position after one more fill. Closing realises (price - average cost) x quantity closed."""
-        change = fill.side.sign * fill.quantity
-        total = self.quantity + change
-        if self.quantity == 0 or (self.quantity > 0) == (change > 0):
-            cost = (self.quantity.copy_abs() * self.average_cost + fill.quantity * fill.price) / total.copy_abs()
-            return Position(self.conid, self.symbol, total, cost, self.realized_pnl)
-        closed = min(self.quantity.copy_abs(), fill.quantity)
-        sign = 1 if self.quantity > 0 else -1
-        realized = self.realized_pnl + sign * closed * (fill.price - self.average_cost)
-        if total == 0:
-            return Position(self.conid, self.symbol, ZERO, ZERO, realized)
-        cost = self.average_cost if (total > 0) == (self.quantity > 0) else fill.price
-        return Position(self.conid, self.symbol, total, cost, realized)
-
-
-def positions_of(fills: Iterable[Fill]) -> dict[int, Position]:
-    """Positions by conid from fills in order of execution. An execution id seen twice counts once."""
-    seen: set[str] = set()
-    positions: dict[int, Position] = {}
-    for fill in fills:
-        if fill.execution_id in seen:
-            continue
-        seen.add(fill.execution_id)
-        held = positions.get(fill.conid, Position(fill.conid, fill.symbol, ZERO, ZERO))
-        positions[fill.conid] = held.after(fill)
-    return positions

@@ -169,5 +169,5 @@ def test_filling_every_order_reaches_the_wanted_direction_and_planning_again_ord
     for intent in intents:
         assert intent.limit_price is not None
         assert abs(intent.limit_price - price) <= COLLAR * price
-        assert intent.limit_price % Decimal("0.01") == 0
+        assert intent.limit_price % Decimal("0.01" if intent.limit_price >= 1 else "0.0001") == 0
     assert [i.leg for i in intents] == list(range(len(intents)))

@@ -6,7 +6,6 @@ does not: reading executions from the broker, and the account's books (`account_
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from ibkr_assets.adapters.postgres.differences import store_break
 from ibkr_assets.adapters.postgres.moves import move
 from ibkr_assets.adapters.postgres.order_rows import plain, read_record, record_columns
 from ibkr_assets.adapters.postgres.transactions import transaction
-from ibkr_assets.domain.account import Fill
+from ibkr_assets.domain.account import Fill, split_execution_id
 from ibkr_assets.domain.ledger import Blocks, Break, FillsSaved
 from ibkr_assets.domain.order import CLIENT_ORDER_ID_PREFIX, OrderState
 from ibkr_assets.ports import IntentRecord
@@ -26,20 +25,11 @@ from ibkr_assets.ports import IntentRecord
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
 
-#: IBKR's execution id: a correction keeps the head and raises the last part.
-_EXECUTION_ID = re.compile(r"^(?P<root>[0-9a-f]+\.[0-9a-f]+\.\d{2})\.(?P<revision>\d{2})$")
-
 _S = OrderState
 _NEVER_LEFT = frozenset({_S.PROPOSED, _S.DENIED, _S.APPROVED, _S.EXPIRED_UNSENT})
 _ENDED_BY_BROKER = frozenset({_S.CANCELLED, _S.REJECTED, _S.NOT_PLACED})
 _TO_WORKING = _ENDED_BY_BROKER | {_S.ACKED, _S.UNKNOWN}
 _IN_FLIGHT = frozenset({_S.SUBMITTING, _S.QUESTION, _S.CONFIRMING})
-
-
-def split_execution_id(execution_id: str) -> tuple[str, int]:
-    """The part of an execution id that stays through corrections, and the number of the correction."""
-    match = _EXECUTION_ID.match(execution_id)
-    return (match["root"], int(match["revision"])) if match else (execution_id, 1)
 
 
 class PostgresExecutions:
