@@ -131,6 +131,12 @@ class MlflowSettings(_Section):
     experiment: str = "ibkr_assets"
 
 
+class StrategySettings(_Section):
+    """Where strategies come from beside the shipped kinds."""
+
+    directory: Path | None = Field(None, description="directory of the user's own strategies, one Python file each")
+
+
 class Settings(_Section):
     """Everything in force. `dry_run` is the default mode: nothing leaves the machine."""
 
@@ -145,6 +151,7 @@ class Settings(_Section):
     risk: RiskSettings = RiskSettings()
     submitter: SubmitterSettings = SubmitterSettings()
     mlflow: MlflowSettings = MlflowSettings()
+    strategies: StrategySettings = StrategySettings()
 
     @model_validator(mode="after")
     def _sim_only(self) -> Settings:

@@ -1,7 +1,8 @@
 """The command line's entry: starting the stack and its processes, and the one place where an error becomes a line.
 
-Commands about orders are in `cli.orders`, about the broker in `cli.broker`, about strategies and data in `cli.data`.
-A command reads the settings, calls one function, and writes what it returned; anything longer belongs elsewhere.
+Commands about orders are in `cli.orders`, about the broker in `cli.broker`, about strategies and data in `cli.data`,
+about the past in `cli.research`. A command reads the settings, calls one function, and writes what it returned;
+anything longer belongs elsewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Annotated
 import typer
 
 from ibkr_assets import settings as configuration
-from ibkr_assets.cli import broker, data, orders
+from ibkr_assets.cli import broker, data, orders, research
 from ibkr_assets.cli.output import emit, emit_json, say, table
 from ibkr_assets.domain.errors import PlatformError
 from ibkr_assets.domain.text import visible
@@ -34,6 +35,7 @@ app.add_typer(db_app, name="db")
 app.add_typer(broker.app, name="broker")
 orders.register(app)
 data.register(app)
+research.register(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]
 
