@@ -67,7 +67,8 @@ def _before_the_open(api: Api) -> dict[str, Any]:
     question = api.place(orderType="MKT", price=None, quantity=44, tif="DAY")
     reply = api.reply(question)
     quotes = {"conids": AAPL, "fields": "31,84,86,85,88,87,70,71,82,83,6509"}
-    api.get("/iserver/marketdata/snapshot", **quotes)
+    for _ in range(4):  # fields arrive bit by bit
+        api.get("/iserver/marketdata/snapshot", **quotes)
     resting = api.place(cOID="a", price=650.5, quantity=1, tif="GTC")
     order_id = resting.json()[0]["order_id"]
     ticket = {"conid": AAPL, "side": "BUY", "orderType": "LMT", "price": 651.0, "quantity": 1, "tif": "GTC"}
