@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from ibkr_assets_tests.gateway import RunningGateway, gateway_process
+from ibkr_assets_tests.gateway import RunningGateway, gateway_process, start_gateway
 from ibkr_assets_tests.simulator.clients import Api, connect
 
 __all__ = ["gateway_process"]
@@ -179,3 +179,19 @@ def test_unknown_paths_slashes_and_lengths(gateway_process: RunningGateway, api:
     assert httpx.get(outside + "/elsewhere", trust_env=False).status_code == 404
     chunked = api.http.post("/tickle", content=iter([b"{}"]))
     assert chunked.status_code == 411
+
+
+def test_a_night_of_the_real_gateway_and_the_login_after_it() -> None:
+    night = (
+        "--nightly-reset", "login", "--maintenance", "--login-life-h", "24", "--auto-login-after-s", "7200",
+    )  # fmt: skip
+    seen = []
+    with start_gateway(clock_start="2012-10-01T20:00:00+00:00", extra=night) as gateway, connect(gateway) as api:
+        session = api.get("/tickle").json()["session"]
+        for clock in ("03:59", "04:00", "05:00", "05:10", "06:00"):  # New York is four hours behind
+            gateway.set_clock(f"2012-10-02T{clock}:00+00:00")
+            seen.append((clock, api.get("/tickle").status_code, api.get("/iserver/accounts").status_code))
+        assert api.get("/tickle").json()["session"] != session
+    assert seen == [
+        ("03:59", 200, 200), ("04:00", 401, 401), ("05:00", 503, 503), ("05:10", 401, 401), ("06:00", 200, 200),
+    ]  # fmt: skip

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -101,6 +104,14 @@ def test_what_is_sent_too_early_vanishes() -> None:
             stream.silence()
             with pytest.raises(TimeoutError):
                 stream.next(bound_s=0.05)
+
+
+def test_it_is_there_over_tls_as_well(tmp_path: Path) -> None:
+    with start_gateway(extra=("--tls-self-signed", str(tmp_path))) as secure:
+        context = ssl.create_default_context(cafile=secure.said[2].split()[1])
+        ticked = httpx.get(f"{secure.api_url}/tickle", verify=context, trust_env=False)
+        with open_socket(secure, session=ticked.json()["session"], context=context) as stream:
+            assert stream.next()["topic"] == "system"
 
 
 # ---- orders and executions
