@@ -265,6 +265,7 @@ def test_an_opposite_order_and_a_larger_size_are_asked_about(gateway: RunningGat
 
 def test_an_advanced_reject_is_answered_with_one_of_its_options(gateway: RunningGateway, api: Api) -> None:
     gateway.admin("POST", "/admin/venue", {"asked": ["p12"]})
+    assert "minimum price variation" in place(api, order(price=660.005)).json()["error"]
     prompt = place(api, order()).json()
     assert (prompt["messageId"], prompt["type"], prompt["prompt"]) == ("p12", "M", True)
     assert [row["status"] for row in live(api, str(prompt["orderId"]))] == ["Inactive"]

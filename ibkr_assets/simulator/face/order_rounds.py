@@ -32,14 +32,18 @@ T = TypeVar("T")
 
 def consider(gateway: Gateway, tickets: tuple[Ticket, ...], order: VenueOrder | None) -> Answer:
     """Refuse, ask, or take: in this order. Of several orders, only a repeated cOID refuses all."""
+    questions = gateway.extra_questions + questions_of(gateway, tickets, order)
     if len(tickets) > 1:
         refused = next((r for r in (_refuse_repeated(gateway, t) for t in tickets) if r is not None), None)
-    else:
+    elif questions:
+        # Without a question the venue checks the order as it takes it.
         checked = _guard(gateway, tickets[0], lambda: gateway.venue.check(tickets[0], replacing=order))
         refused = checked if isinstance(checked, Answer) else None
+    else:
+        refused = None
     if refused is not None:
         return refused
-    questions, gateway.extra_questions = gateway.extra_questions + questions_of(gateway, tickets, order), ()
+    gateway.extra_questions = ()
     return go_on(gateway, tickets, questions, None if order is None else order.order_id)
 
 
@@ -55,7 +59,8 @@ def go_on(
         return Answer(_take_legs(gateway, tickets))
     ticket = tickets[0]
     if is_prompted(ticket, gateway.venue.last_price(ticket.conid), gateway.venue.rules, _suppressed(gateway)):
-        return _prompt(gateway, ticket)
+        refused = _guard(gateway, ticket, lambda: gateway.venue.check(ticket))
+        return refused if isinstance(refused, Answer) else _prompt(gateway, ticket)
     taken = _guard(gateway, ticket, lambda: gateway.venue.submit(ticket))
     return taken if isinstance(taken, Answer) else Answer([_row(taken)])
 
