@@ -20,13 +20,14 @@ from ibkr_assets.backtest.result import Result
 _BACKGROUND, _PANEL, _GRID, _INK, _QUIET = "#14171f", "#1b1f2a", "#2b3140", "#e8eaf0", "#a3abbd"
 _GOOD, _BAD, _LINE = "#3ecf8e", "#f26d6d", "#4ea8f5"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+#: Said by the title, or too long to read; `metrics.json` has them.
+_IN_TITLE = {"strategy", "params", "source_sha256"}
 #: A month that gained or lost this much has the full colour.
 _FULL_COLOUR = 0.10
 _PERCENT = {
     "total_return", "cagr", "volatility", "max_drawdown", "value_at_risk_95", "positive_days", "hit_rate", "exposure",
 }  # fmt: skip
 _COUNTS = {"trades", "not_opened"}
-_MONEY = {"final_equity", "commission"}
 
 _STYLE = f"""
 body {{ background: {_BACKGROUND}; color: {_INK}; font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; padding: 2rem;
@@ -54,7 +55,11 @@ def draw_tear_sheet(
         f"<span>{escape(_words(name))}</span></div>"
         for name, value in metrics.items()
     )
-    facts = " · ".join(f"{escape(str(key))} {escape(str(value))}" for key, value in about.items() if value != "")
+    facts = " · ".join(
+        f"{escape(str(key).replace('_', ' '))} {escape(str(value))}"
+        for key, value in about.items()
+        if value != "" and key not in _IN_TITLE
+    )
     conventions = "".join(f"<dt>{escape(_words(n))}</dt><dd>{escape(text)}</dd>" for n, text in CONVENTIONS.items())
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -137,8 +142,9 @@ def _cell(value: float | None) -> str:
         return "<td></td>"
     depth = min(1.0, abs(value) / _FULL_COLOUR) * 0.75
     colour = _GOOD if value >= 0 else _BAD
-    return f'<td style="background:{colour}{round(depth * 255):02x}">{value:+.1%}</td>'
+    return f'<td style="background:{colour}{round(depth * 255):02x}">{value:+.1%}</td>'.replace("-0.0%", "+0.0%")
 
 
 def _words(name: str) -> str:
-    return {"cagr": "CAGR", "value_at_risk_95": "value at risk, 95 %"}.get(name, name.replace("_", " "))
+    named = {"cagr": "CAGR", "value_at_risk_95": "value at risk, 95 %"}
+    return named.get(name, name.title() if name in {"sharpe", "sortino", "calmar"} else name.replace("_", " "))

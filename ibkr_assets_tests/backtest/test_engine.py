@@ -54,7 +54,7 @@ def near(value: Fraction) -> Any:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 def test_every_fill_and_the_equity_are_those_of_exact_arithmetic(data: st.DataObject) -> None:
     rows = data.draw(cents())
     wanted = data.draw(directions(len(rows)))
@@ -80,7 +80,7 @@ def test_every_fill_and_the_equity_are_those_of_exact_arithmetic(data: st.DataOb
 
 
 @given(cents(), st.data())
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 def test_what_is_traded_does_not_depend_on_later_bars(rows: list[Cents], data: st.DataObject) -> None:
     wanted = data.draw(directions(len(rows)))
     bracket = data.draw(st.sampled_from([None, Bracket(0.02, 0.03)]))
@@ -92,7 +92,7 @@ def test_what_is_traded_does_not_depend_on_later_bars(rows: list[Cents], data: s
 
 
 @given(cents(), st.data())
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 def test_nothing_is_gained_or_lost_but_by_trades_fees_and_what_is_held(rows: list[Cents], data: st.DataObject) -> None:
     got = backtest(rows, data.draw(directions(len(rows))), commission="bps:7", slippage="spread:0.04")
     held = sum(p.direction * p.size * (rows[-1][3] / 100 - p.entry_price) - p.commission for p in got.open_positions)
