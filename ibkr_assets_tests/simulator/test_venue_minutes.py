@@ -103,6 +103,15 @@ def test_a_trailing_stop_follows_the_best_price_and_never_steps_back(unit: str, 
     assert (order.average_price, order.updated_at) == (Decimal(best), at(1, 13, 33))
 
 
+def test_a_trailing_stop_that_a_minute_reached_as_it_stood_is_not_saved_by_the_minute_s_high() -> None:
+    swing = [minute("13:30", "100", "100", "100", "100"), minute("13:31", "100", "103", "98.90", "102.80")]
+    venue, _ = small_venue(minute_tape(DAY_BEFORE, swing))
+    order = venue.submit(ticket("SELL", price=None, kind="TRAIL", trail="1.00"))
+    venue.advance(at(1, 13, 32))
+    # Whether the high of 103 came before the low is unknown; the stop of 99.00 was passed either way.
+    assert order.average_price == Decimal("99.00")
+
+
 def test_a_trailing_stop_limit_keeps_its_distance_and_needs_its_limit() -> None:
     venue, _ = small_venue(minute_tape(DAY_BEFORE, DAY))
     order = venue.submit(ticket("SELL", kind="TRAILLMT", price="98.50", aux="99.00", trail="3.00"))
