@@ -14,7 +14,7 @@ from typing import Any
 from ibkr_assets.simulator.records import Record
 
 #: Frames that may wait for a slow reader before it is dropped.
-MOST_WAITING = 2_000
+MOST_WAITING = 500
 HEARTBEAT_S = 10.0
 #: At a fast pace heartbeats do not come more often than this.
 _SHORTEST_HEARTBEAT_S = 0.2

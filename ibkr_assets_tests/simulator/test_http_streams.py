@@ -322,6 +322,24 @@ def test_a_reader_that_vanishes_is_forgotten_and_holds_up_nobody(gateway: Runnin
         wait_until_gone(gateway)
 
 
+def test_a_reader_that_does_not_keep_up_is_dropped_and_holds_up_nobody(gateway: RunningGateway, api: Api) -> None:
+    with open_stream(gateway, api) as stream:
+        slowest = 0.0
+        for number in range(10_000):
+            try:
+                stream.send(f"ssd+{api.account}+{{}}")  # ten thousand bytes each, and nobody reads them
+            except ConnectionClosed:
+                break
+            if number % 250 == 0:
+                began = time.monotonic()
+                api.get("/trsrv/stocks", symbols="AAPL")
+                slowest = max(slowest, time.monotonic() - began)
+        else:
+            raise AssertionError("it was never dropped")
+    assert slowest < 1
+    wait_until_gone(gateway)
+
+
 def test_notices_are_told_when_somebody_posts_them(gateway: RunningGateway, stream: Stream) -> None:
     gateway.admin("POST", "/admin/streams", {"ntf": {"id": "n1", "title": "t", "text": "x"}, "blt": "closed early"})
     assert stream.next() == {"topic": "ntf", "args": [{"id": "n1", "title": "t", "text": "x"}]}
