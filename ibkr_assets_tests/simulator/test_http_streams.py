@@ -164,6 +164,16 @@ def test_orders_can_be_narrowed_to_a_status(gateway: RunningGateway, api: Api, s
     assert row["status"] == "Filled"
 
 
+def test_a_filtered_order_list_narrows_the_stream_until_a_forced_one(api: Api, stream: Stream) -> None:
+    stream.send("sor+{}")
+    api.get("/iserver/account/orders", filters="filled")
+    api.place_through(cOID=f"n{time.monotonic()}", tif="DAY")
+    stream.silence()
+    api.get("/iserver/account/orders", force="true")
+    order_id = int(api.place_through(cOID=f"w{time.monotonic()}", tif="DAY"))
+    assert [row["orderId"] for row in stream.next()["args"]] == [order_id]
+
+
 def trades_of(stream: Stream, arguments: str) -> list[dict[str, Any]]:
     stream.send(f"str+{arguments}")
     return list(stream.next()["args"])
