@@ -35,6 +35,10 @@ Charge = Callable[[float, float, int], float]
 class Commission(Protocol):
     """A schedule. `begin` gives the function that charges the orders of one run, in their order."""
 
+    @property
+    def counts_months(self) -> bool:
+        """Whether the month of a fill is looked at."""
+
     def begin(self) -> Charge:
         """A run's own, because a tiered schedule counts shares."""
 
@@ -47,6 +51,7 @@ class BasisPoints:
     """So many hundredths of a percent of each order's value; 0 is no commission."""
 
     basis_points: float
+    counts_months: bool = False
 
     def begin(self) -> Charge:
         """Value x rate."""
@@ -60,6 +65,8 @@ class BasisPoints:
 
 class IbkrFixed:
     """IBKR Pro, fixed."""
+
+    counts_months = False
 
     def begin(self) -> Charge:
         """Shares x rate within the limits."""
@@ -75,6 +82,8 @@ class IbkrFixed:
 
 class IbkrTiered:
     """IBKR Pro, tiered, the commission alone."""
+
+    counts_months = True
 
     def begin(self) -> Charge:
         """Counts the shares of each month."""

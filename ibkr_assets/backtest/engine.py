@@ -60,12 +60,13 @@ class _Run:
     ) -> None:
         self.tapes, self.wanted, self.terms, self.bracket = tapes, wanted, terms, bracket
         self.times, self.ranks = _clock(tapes)
-        self.months = [tape.times.astype("datetime64[M]").astype(np.int64) for tape in tapes]
+        self.months = [_months(tape) if terms.commission.counts_months else None for tape in tapes]
         self.changes = [_fill_bars(directions) for directions in wanted]
         self.charge = terms.commission.begin()
         self.cash = terms.cash
         self.nav, self.nav_rank = terms.cash, -1
         self.held = [0.0] * len(tapes)
+        self.shorts: set[int] = set()
         self.entries: list[OpenPosition | None] = [None] * len(tapes)
         self.trades: list[Trade] = []
         self.not_opened: list[NotOpened] = []
@@ -109,7 +110,11 @@ class _Run:
             side, shares = (-1, self.held[place]) if self.held[place] > 0 else (1, -self.held[place])
             price = self.terms.slippage.fill_price(float(tape.open[bar]), side, shares, float(tape.volume[bar]))
             self._close(rank, place, bar, price)
-        if want:
+        if not want:
+            return
+        if len(self.tapes) == 1:
+            self._open(rank, place, bar)
+        else:  # after the closings of the others at the same open
             heapq.heappush(self.queue, (rank, _OPEN, place, bar))
 
     def _open(self, rank: int, place: int, bar: int) -> None:
@@ -130,7 +135,9 @@ class _Run:
         if shares <= 0:
             return "the size is zero"
         if not self.terms.may_borrow:
-            value, free = shares * opening.price, self.cash - 2 * self._short_value(rank)
+            value, free = shares * opening.price, self.cash
+            if self.shorts:
+                free -= 2 * sum(-self.held[place] * self._last_close(place, rank) for place in self.shorts)
             if value > free + _ROUNDING * abs(free):
                 return f"{shares:g} shares at {opening.price:g} are worth more than the free cash of {free:.2f}"
         return None if self.terms.refuse is None else self.terms.refuse(opening, shares)
@@ -188,11 +195,16 @@ class _Run:
 
     def _fill(self, rank: int, place: int, bar: int, change: float, price: float) -> float:
         """Book a fill of signed shares. Returns its commission."""
-        fee = self.charge(abs(change), price, int(self.months[place][bar]))
+        months, shares = self.months[place], abs(change)
+        fee = self.charge(shares, price, 0 if months is None else int(months[bar]))
         paid = -change * price - fee
         self.cash += paid
         self.held[place] += change
-        self.traded_usd += abs(change) * price
+        self.traded_usd += shares * price
+        if self.held[place] < 0:
+            self.shorts.add(place)
+        else:
+            self.shorts.discard(place)
         self.fills.append((rank, place, bar, change, paid))
         return fee
 
@@ -204,10 +216,6 @@ class _Run:
     def _nav_before(self, rank: int) -> float:
         return self.cash + sum(shares * self._last_close(place, rank) for place, shares in enumerate(self.held))
 
-    def _short_value(self, rank: int) -> float:
-        shorts = ((place, -shares) for place, shares in enumerate(self.held) if shares < 0)
-        return sum(shares * self._last_close(place, rank) for place, shares in shorts)
-
     def _last_close(self, place: int, rank: int) -> float:
         """The last close of a tape before a moment; a tape that has not begun is not held."""
         bar = int(np.searchsorted(self.ranks[place], rank)) - 1
@@ -215,10 +223,9 @@ class _Run:
 
     def _lines(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         """Equity and exposure after the fills of each moment."""
-        ranks, places, bars, changes, paid = (
-            np.array([fill[column] for fill in self.fills], dtype=float if column > 2 else np.int64)
-            for column in range(5)
-        )
+        columns = list(zip(*self.fills, strict=True)) or [()] * 5
+        ranks, places, bars = (np.array(column, dtype=np.int64) for column in columns[:3])
+        changes, paid = (np.array(column, dtype=np.float64) for column in columns[3:])
         equity = np.full(self.times.size, self.terms.cash, dtype=np.float64)
         equity += np.cumsum(np.bincount(ranks, weights=paid, minlength=self.times.size))
         exposed = np.zeros(self.times.size, dtype=np.bool_)
@@ -251,6 +258,10 @@ def _clock(tapes: Sequence[Tape]) -> tuple[npt.NDArray[np.datetime64], list[npt.
         return tapes[0].times, [np.arange(len(tape)) for tape in tapes]
     times = np.unique(np.concatenate([tape.times for tape in tapes]))
     return times, [np.searchsorted(times, tape.times) for tape in tapes]
+
+
+def _months(tape: Tape) -> npt.NDArray[np.int64]:
+    return tape.times.astype("datetime64[M]").astype(np.int64)
 
 
 def _fill_bars(directions: Directions) -> npt.NDArray[np.int64]:
