@@ -84,7 +84,7 @@ def test_every_handler_answers_in_its_own_words(
     http.get("/portfolio/accounts")
 
     @settings(
-        max_examples=30 if method == "POST" else 15, deadline=None, derandomize=True, database=None,
+        max_examples=20 if method == "POST" else 10, deadline=None, derandomize=True, database=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
     )  # fmt: skip
     @given(st.data())

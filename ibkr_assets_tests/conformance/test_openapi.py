@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(not DOCUMENT.is_file(), reason="IBKR's OpenAPI d
 
 _PAYLOADS = Path(__file__).parents[3] / "shared" / "ibkr" / "payloads"
 RECORDINGS = Path(os.environ.get("IBKR_ASSETS_RECORDED_PAYLOADS", _PAYLOADS))
-EXAMPLES = 25
+EXAMPLES = 15
 
 EXAMPLE = "the document's own example"
 _BAD = "a request that cannot be understood: 400 with `error` and `statusCode`, as on the paths that do list a 400"

@@ -38,7 +38,6 @@ _MORE = {
     "search": {"[].sections[].exchange"},  # recorded with the foreign listing of the same answer
     "snapshot": {"[].87_raw", "[].6119"},
     "modify": {"[].local_order_id"},
-    "order_status": {".stop_price"},
     "whatif": {".position", ".warns", ".errors", ".accruedInterest", ".action", ".order_id", ".cqe"},
     # All of them are recorded for the list of positions.
     "position": {

@@ -105,8 +105,7 @@ def status_row(gateway: Gateway, order: VenueOrder) -> dict[str, Any]:
         "contract_description_1": contract.symbol, "listing_exchange": contract.order_exchange, "option_acct": "c",
         "company_name": contract.company, "size": f"{order.remaining:.1f}", "total_size": f"{order.quantity:.1f}",
         "currency": "USD", "account": account, "order_type": _TYPES[order.order_type][0],
-        "limit_price": price_text(order.limit), "stop_price": price_text(order.stop),
-        "cum_fill": f"{order.filled:.1f}", "order_status": order.status.value,
+        "limit_price": price_text(order.limit), "cum_fill": f"{order.filled:.1f}", "order_status": order.status.value,
         "order_ccp_status": _CCP_STATUS.get(order.status, "0"),
         "order_status_description": _STATUS_WORDS.get(order.status, "Order Submitted"),
         "tif": order.time_in_force, "fg_color": foreground, "bg_color": background,
@@ -119,6 +118,8 @@ def status_row(gateway: Gateway, order: VenueOrder) -> dict[str, Any]:
         "exit_strategy_tool_availability": "1", "allowed_duplicate_opposite": True,
         "order_time": compact_time(order.accepted_at),
     }  # fmt: skip
+    if order.stop is not None:
+        row["stop_price"] = price_text(order.stop)
     if order.average_price is not None:
         row["average_price"] = average_text(order.average_price)
     return row
