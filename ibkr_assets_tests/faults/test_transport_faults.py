@@ -193,7 +193,7 @@ def test_f53_an_answer_to_an_order_without_measure_is_doubt_and_then_adopted(tra
 def test_f53_an_answer_that_drips_is_given_up_when_the_time_of_the_call_is_over(trading):
     trading.order_timeout_s = 0.4
     trading.start()
-    trading.gateway.arm_fault("F53", how="slow", routes=["submit"])
+    trading.gateway.arm_fault("F53", how="slow", bytes_per_s=10, routes=["submit"])
     record = trading.propose()
     trading.wait_for(record, S.WORKING)
     assert "UNKNOWN" in trading.path(record)
@@ -221,7 +221,7 @@ def test_f53_no_more_than_eight_megabytes_of_a_read_are_ever_held(trading, how):
 def test_f53_a_read_that_drips_ends_with_its_time(trading):
     side = side_of(trading.gateway, read_timeout_s=0.4)
     side.open_session()
-    trading.gateway.arm_fault("F53", how="slow", routes=["auth_status"])
+    trading.gateway.arm_fault("F53", how="slow", bytes_per_s=10, routes=["auth_status"])
     begun = time.monotonic()
     with pytest.raises(Unavailable, match="no whole answer"):
         side.session()
