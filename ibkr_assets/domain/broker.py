@@ -62,10 +62,14 @@ class DuplicateRefused:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """Something came, or nothing, and it proves nothing: the order may be there or not."""
+    """Something came, or nothing, and it proves nothing: the order may be there or not.
+
+    `is_other_account` tells that the answer spoke of an account that is not the pinned one.
+    """
 
     reason: str
     http_status: int | None
+    is_other_account: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,7 @@ class OrdersRead:
 
     orders: tuple[BrokerOrder, ...]
     is_snapshot: bool
+    others: tuple[str, ...] = ()  #: client order ids that the list shows on other accounts
 
     def presence(self, client_order_id: str) -> Presence:
         """Whether this read shows an order of ours. A row is one also where the list is not whole."""

@@ -83,7 +83,8 @@ _S = OrderState
 _TERMINAL = frozenset({_S.DENIED, _S.FILLED, _S.CANCELLED, _S.REJECTED, _S.EXPIRED_UNSENT, _S.NOT_PLACED})
 
 #: Every allowed move. The database holds the same rows and a trigger refuses any other; a test compares the two.
-#: The moves out of terminal states are broker evidence overturning our reading: allowed, and always an alert.
+#: The moves out of terminal states are broker evidence overturning our reading: allowed, and always an alert. A full
+#: order is one no more when executions are taken back; what is left of it is over.
 TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
     _S.PROPOSED: frozenset({_S.APPROVED, _S.DENIED, _S.EXPIRED_UNSENT}),
     _S.DENIED: frozenset(),
@@ -96,7 +97,7 @@ TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
     _S.WORKING: frozenset({_S.FILLED, _S.CANCELLED, _S.REJECTED, _S.CANCEL_PENDING, _S.UNKNOWN}),
     _S.CANCEL_PENDING: frozenset({_S.CANCELLED, _S.FILLED, _S.WORKING, _S.CANCEL_UNKNOWN}),
     _S.CANCEL_UNKNOWN: frozenset({_S.CANCELLED, _S.FILLED, _S.WORKING}),
-    _S.FILLED: frozenset(),
+    _S.FILLED: frozenset({_S.CANCELLED}),
     _S.CANCELLED: frozenset({_S.FILLED, _S.WORKING}),
     _S.REJECTED: frozenset({_S.WORKING, _S.FILLED, _S.CANCELLED}),
     _S.EXPIRED_UNSENT: frozenset(),

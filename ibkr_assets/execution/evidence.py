@@ -18,7 +18,7 @@ from ibkr_assets.domain.broker import (
     Question,
     Rejected,
 )
-from ibkr_assets.domain.ledger import CallOutcome, Observation
+from ibkr_assets.domain.ledger import Blocks, Break, CallOutcome, Observation
 from ibkr_assets.domain.order import Mode, OrderState
 from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.seat import log
@@ -108,6 +108,7 @@ def conclude(seat: Seat) -> None:
         if record.intent.mode is Mode.DRY_RUN:
             seat.ledger.doubts.close_rehearsal(record, epoch=seat.epoch)
             continue
+        _tell_age(seat, record, evidence)
         finding = weigh(evidence, settle_s=seat.options.settle_s)
         if finding is Finding.NOT_SENT:
             _end(seat, record, OrderState.APPROVED, f"nothing left: {evidence.last_answer}")
@@ -119,6 +120,19 @@ def conclude(seat: Seat) -> None:
             if record.filled > 0 and record.broker_order_id is not None:
                 state = OrderState.CANCELLED  # partly filled, and what was left is at the broker no more
             _end(seat, record, state, f"absent from orders and executions in {evidence.observations} looks")
+
+
+def _tell_age(seat: Seat, record: IntentRecord, evidence: Evidence) -> None:
+    """Doubt that lasts is told, and then stops the account. It stays doubt: no time is evidence."""
+    if evidence.doubt_age_s < min(seat.options.doubt_alarm_s, seat.options.doubt_kill_s):
+        return
+    detail = {"state": str(record.state), "reason": record.reason}
+    conid, intent_id = record.intent.conid, record.intent_id
+    found = Break("doubt_lasts", record.client_order_id, Blocks.CONID, detail, conid=conid, intent_id=intent_id)
+    if seat.ledger.differences.save_break(found):
+        log.error("%s is in doubt for %.0f s", record.client_order_id, evidence.doubt_age_s)
+    if evidence.doubt_age_s >= seat.options.doubt_kill_s:
+        seat.ledger.differences.kill(f"{record.client_order_id} is in doubt for {evidence.doubt_age_s:.0f} s")
 
 
 def decline_open_questions(seat: Seat) -> None:

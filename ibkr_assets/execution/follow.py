@@ -102,8 +102,8 @@ def _state_of(record: IntentRecord, row: BrokerOrder) -> OrderState | None:
         if record.state is _S.CANCELLED or row.filled > record.filled:
             return None if record.state is not _S.UNKNOWN else _S.WORKING
         return _S.CANCELLED
-    if row.status is _B.INACTIVE and record.state in (_S.REJECTED, _S.WORKING):
-        return _S.REJECTED if record.filled == row.filled == 0 else None  # seen so for the second time
+    if row.status is _B.INACTIVE and record.state is _S.REJECTED:
+        return None  # refused, and shown so
     if record.state is _S.CANCELLED:
         return None  # an older row; what is filled after all comes as an execution
     if record.state in (_S.CANCEL_PENDING, _S.CANCEL_UNKNOWN):

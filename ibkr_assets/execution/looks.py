@@ -6,6 +6,8 @@ What goes here: one read, what it moves, and what is still missing after it. Wha
 
 from __future__ import annotations
 
+from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ibkr_assets.domain.ledger import Blocks, Break
@@ -13,9 +15,11 @@ from ibkr_assets.domain.order import OrderState
 from ibkr_assets.execution.account import compare, open_books, read_account, settle_account
 from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.follow import follow_list, follow_row, needs_executions
+from ibkr_assets.execution.other_account import refuse_other_accounts
 from ibkr_assets.execution.seat import log
 
 if TYPE_CHECKING:
+    from ibkr_assets.domain.account import Fill
     from ibkr_assets.execution.account import AccountRead, Comparison
     from ibkr_assets.execution.reads import BrokerReads
     from ibkr_assets.execution.seat import Seat
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
 
 CANCELLING = (OrderState.CANCEL_PENDING, OrderState.CANCEL_UNKNOWN)
 AT_BROKER = (OrderState.ACKED, OrderState.WORKING, *CANCELLING)
+#: Executions of these days are listed for certain: the broker lists seven, and days begin in its own zone.
+_LISTED_FOR = timedelta(days=5)
 _MAY_VANISH = frozenset({OrderState.ACKED, OrderState.WORKING})
 
 
@@ -34,6 +40,7 @@ class Looks:
         self.reads = reads
         self.wants_trades = False
         self._unequal: tuple[str, float] | None = None
+        self._missing: frozenset[str] = frozenset()
 
     def at_broker(self) -> list[IntentRecord]:
         """Orders that the broker has and that are not over."""
@@ -44,6 +51,7 @@ class Looks:
         expected = self.at_broker()
         orders = self.reads.read_orders()
         reach("watch.orders")
+        refuse_other_accounts(self._seat, orders.others)
         self.wants_trades = follow_list(self._seat, orders.orders) or self.wants_trades
         if not orders.is_snapshot:
             return
@@ -87,7 +95,32 @@ class Looks:
         if saved.new:
             log.info("%d executions booked", saved.new)
         self.wants_trades = False
-        return saved.new + saved.revised
+        return saved.new + saved.revised + self._look_for_busts(fills)
+
+    def _look_for_busts(self, fills: tuple[Fill, ...]) -> int:
+        """Take back executions that two reads in a row do not show, where the broker's position says the same."""
+        if not self.reads.is_primed:
+            return 0
+        since = self._seat.clock.now() - _LISTED_FOR
+        missing = self._seat.ledger.executions.missing_from(fills, since=since)
+        again = [fill for fill in missing if fill.execution_id in self._missing]
+        before, self._missing = self._missing, frozenset(fill.execution_id for fill in missing)
+        if self._missing - before:
+            self.wants_trades = True
+        if not again:
+            return 0
+        held = {position.conid: position.quantity for position in self._seat.broker.positions()}
+        ours = self._seat.ledger.account.books().holdings
+        busted = []
+        for conid in sorted({fill.conid for fill in again}):
+            gone = [fill for fill in again if fill.conid == conid]
+            change = sum((fill.side.sign * fill.quantity for fill in gone), Decimal(0))
+            quantity = ours[conid].quantity if conid in ours else Decimal(0)
+            if held.get(conid, Decimal(0)) == quantity - change:
+                busted += gone
+        for fill in busted:
+            log.error("execution %s was taken back by the broker", fill.execution_id)
+        return self._seat.ledger.executions.save_busts(busted, epoch=self._seat.epoch) if busted else 0
 
     def look_at_account(self) -> bool:
         """Compare books and broker and store a snapshot. Returns False when executions must be read first.

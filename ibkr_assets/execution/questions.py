@@ -24,10 +24,11 @@ _ORDER_WORDS = re.compile(r"\b(BUY|SELL|BOT|SLD)\s+(\d[\d,]*(?:\.\d+)?)\s+([A-Z]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to a question, and why."""
+    """The answer to a question, and why. `is_alarming`: no policy expects such a question."""
 
     is_confirmed: bool
     reason: str
+    is_alarming: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,12 @@ def judge(question: Question, intent: OrderIntent, standards: Standards, *, dept
     Confirmed only when every message id has a policy that says so and the text is about this very order.
     """
     if depth > MAX_CHAIN:
-        return Verdict(is_confirmed=False, reason=f"more than {MAX_CHAIN} questions in a row")
+        return Verdict(is_confirmed=False, reason=f"more than {MAX_CHAIN} questions in a row", is_alarming=True)
     if not question.message_ids:
-        return Verdict(is_confirmed=False, reason="a question without a message id")
+        return Verdict(is_confirmed=False, reason="a question without a message id", is_alarming=True)
     text = " ".join(question.texts)
     problem = _names_another_order(text, intent)
+    is_alarming = problem is not None or not _POLICIES.keys() >= set(question.message_ids)
     for message_id in question.message_ids:
         policy = _POLICIES.get(message_id)
         if problem is None:
@@ -58,7 +60,7 @@ def judge(question: Question, intent: OrderIntent, standards: Standards, *, dept
             )
     ids = ", ".join(question.message_ids)
     if problem is not None:
-        return Verdict(is_confirmed=False, reason=f"declined {ids}: {problem}")
+        return Verdict(is_confirmed=False, reason=f"declined {ids}: {problem}", is_alarming=is_alarming)
     return Verdict(is_confirmed=True, reason=f"confirmed {ids}")
 
 

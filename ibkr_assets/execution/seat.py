@@ -32,7 +32,9 @@ class SubmitterOptions:
     """How the submitter behaves. All times are real seconds, money is in USD.
 
     `settle_s` is longer than any call that may still be on its way; `list_every_s` keeps IBKR's pacing of the order
-    list and the executions (one call in five seconds each). `reset_zone` is the region in whose nights IBKR resets.
+    list and the executions (one call in five seconds each). Doubt that lasts `doubt_alarm_s` is an alarm; after
+    `doubt_kill_s` the account's permission to trade is withdrawn. Neither ends the doubt. `reset_zone` is the region
+    in whose nights IBKR resets.
     """
 
     max_order_value_usd: Decimal
@@ -48,6 +50,8 @@ class SubmitterOptions:
     keep_alive_every_s: float = 55.0
     send_within_s: float = 2.0
     may_resend: bool = False
+    doubt_alarm_s: float = 300.0
+    doubt_kill_s: float = 900.0
     reset_zone: ZoneInfo = NEW_YORK
 
 

@@ -19,17 +19,18 @@ from ibkr_assets.domain.broker import (
     Rejected,
 )
 from ibkr_assets.domain.errors import Unavailable
-from ibkr_assets.domain.ledger import CallOutcome
+from ibkr_assets.domain.ledger import Blocks, Break, CallOutcome
 from ibkr_assets.domain.order import Mode, OrderState
 from ibkr_assets.execution.collar import collar_problem
 from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.kill import killed_by_file
+from ibkr_assets.execution.other_account import refuse_other_account
 from ibkr_assets.execution.questions import Standards, judge
 from ibkr_assets.execution.seat import log
 from ibkr_assets.risk.departure import check_clock, check_quote
 
 if TYPE_CHECKING:
-    from ibkr_assets.domain.broker import PlaceAnswer, Quote
+    from ibkr_assets.domain.broker import CancelAnswer, PlaceAnswer, Quote
     from ibkr_assets.domain.order import OrderIntent
     from ibkr_assets.execution.prices import Sighting
     from ibkr_assets.execution.seat import Seat
@@ -87,7 +88,7 @@ def submit(seat: Seat, record: IntentRecord, seen: Sighting) -> IntentRecord:
     return _talk(seat, record, answer, seen.quote)
 
 
-def cancel(seat: Seat, record: IntentRecord, reason: str) -> IntentRecord:
+def cancel(seat: Seat, record: IntentRecord, reason: str) -> tuple[IntentRecord, CancelAnswer]:
     """Ask the broker to cancel a working order, once. Only the order list tells whether it is cancelled."""
     assert record.broker_order_id is not None
     call_id, record = seat.ledger.sends.begin_cancel(
@@ -106,9 +107,12 @@ def cancel(seat: Seat, record: IntentRecord, reason: str) -> IntentRecord:
         case Ambiguous():
             outcome, state = CallOutcome.AMBIGUOUS, OrderState.CANCEL_UNKNOWN
             text, status = answer.reason, answer.http_status
-    return seat.ledger.sends.record_answer(
+    record = seat.ledger.sends.record_answer(
         record, call_id, outcome, state, epoch=seat.epoch, http_status=status, answer=text, reason=text or reason
     )
+    if isinstance(answer, Ambiguous) and answer.is_other_account:
+        refuse_other_account(seat, record, answer.reason)
+    return record, answer
 
 
 def _problem(seat: Seat, intent: OrderIntent, seen: Sighting) -> str | None:
@@ -162,6 +166,8 @@ def _talk(seat: Seat, record: IntentRecord, answer: PlaceAnswer, quote: Quote | 
         is_confirmed = verdict.is_confirmed and killed is None
         reason = verdict.reason if killed is None else f"declined: {killed}"
         log.info("question about %s: %s", record.client_order_id, reason)
+        if verdict.is_alarming:
+            _alarm(seat, record, answer, reason)
         call_id, record = seat.ledger.sends.begin_reply(
             record,
             answer.reply_id,
@@ -182,6 +188,15 @@ def _talk(seat: Seat, record: IntentRecord, answer: PlaceAnswer, quote: Quote | 
                 record, OrderState.UNKNOWN, epoch=seat.epoch, cause="question", reason=f"{reason}; asked again"
             )
     return record
+
+
+def _alarm(seat: Seat, record: IntentRecord, question: Question, reason: str) -> None:
+    """A question that no policy expects is a person's business too, though its answer is no."""
+    log.error("%s was asked what nobody expected: %s", record.client_order_id, reason)
+    detail = {"reason": reason, "message_ids": ", ".join(question.message_ids), "texts": " ".join(question.texts)}
+    conid, intent_id = record.intent.conid, record.intent_id
+    found = Break("question", record.client_order_id, Blocks.NOTHING, detail, conid=conid, intent_id=intent_id)
+    seat.ledger.differences.save_break(found)
 
 
 def _store(seat: Seat, record: IntentRecord, call_id: int, answer: PlaceAnswer, *, said: str = "") -> IntentRecord:
@@ -209,7 +224,7 @@ def _store(seat: Seat, record: IntentRecord, call_id: int, answer: PlaceAnswer, 
             reason = f"not sent: {text}"
     if state is OrderState.UNKNOWN and outcome is not CallOutcome.NOT_SENT:
         log.warning("%s is in doubt: %s", record.client_order_id, reason)
-    return seat.ledger.sends.record_answer(
+    record = seat.ledger.sends.record_answer(
         record,
         call_id,
         outcome,
@@ -221,3 +236,6 @@ def _store(seat: Seat, record: IntentRecord, call_id: int, answer: PlaceAnswer, 
         broker_order_id=broker_order_id,
         question=question,
     )
+    if isinstance(answer, Ambiguous) and answer.is_other_account:
+        refuse_other_account(seat, record, answer.reason)
+    return record

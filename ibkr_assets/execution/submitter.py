@@ -91,7 +91,16 @@ class Submitter:
         So is NotTrusted: a gateway with another certificate is not asked again.
         """
         self._stop = stop
-        failures = 0
+        try:
+            self._run()
+        finally:
+            if self._stream is not None:
+                self._stream.close()
+            self._keeper.stop()
+            self._ledger.lease.release()
+
+    def _run(self) -> None:
+        stop, failures = self._stop, 0
         while not stop.is_set():
             self._was_ready = False
             try:
@@ -100,7 +109,6 @@ class Submitter:
                 break
             except NotTrusted as error:
                 log.error("the gateway is not who it must be; nothing is sent to it: %s", error)
-                self._close()
                 raise
             except LoginRequired as error:
                 log.error("a person is needed: %s", error)
@@ -114,13 +122,6 @@ class Submitter:
                 wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
                 log.warning("nothing is sent; trying again in %.1f s: %s", wait_s, error)
                 self._wait_after("away", str(error), wait_s)
-        self._close()
-
-    def _close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-        self._keeper.stop()
-        self._ledger.lease.release()
 
     def _work(self) -> None:
         seat = self._take_seat()

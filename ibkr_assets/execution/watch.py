@@ -16,6 +16,7 @@ from ibkr_assets.domain.order import Mode, OrderState
 from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.evidence import conclude, observe, wanted
 from ibkr_assets.execution.follow import reopen_cancel
+from ibkr_assets.execution.inactive import inactive_orders, settle_inactive
 from ibkr_assets.execution.kill import killed_by_file
 from ibkr_assets.execution.looks import CANCELLING
 from ibkr_assets.execution.prices import Prices
@@ -150,6 +151,10 @@ class Watch:
                 self._cancelled[record.intent_id] = now
                 cancel(self._seat, record, "kill_cancel")
         reads = self._looks.reads
+        for record, text in inactive_orders(self._seat, reads):
+            if (reads.orders_begun_at or 0.0) > self._cancelled.get(record.intent_id, float("-inf")):
+                self._cancelled[record.intent_id] = now
+                settle_inactive(self._seat, record, text)
         for record in self._seat.ledger.sends.records(CANCELLING):
             asked_at = self._cancelled.setdefault(record.intent_id, now)
             if now - asked_at >= _CANCEL_AGAIN_S and (reads.orders_begun_at or 0.0) > asked_at:
@@ -217,6 +222,8 @@ class Watch:
         if not is_due or self._looks.wants_trades:
             return
         if self._looks.look_at_account():
+            in_doubt = [record.client_order_id for record, _ in self._seat.ledger.doubts.doubts()]
+            self._seat.ledger.differences.resolve("doubt_lasts", keep=in_doubt, resolved_by="not in doubt any more")
             self._snapshot_at = now
             self._reconciled_at = self._seat.monotonic()
             self._snapshot_due = self._reconciled_at + self._seat.options.snapshot_every_s

@@ -79,8 +79,9 @@ def test_only_whole_positive_quantities_are_orders(quantity: Decimal) -> None:
 
 def test_every_state_has_its_moves_and_our_own_ends_stay_ends() -> None:
     assert set(TRANSITIONS) == set(OrderState)
-    for state in (OrderState.DENIED, OrderState.EXPIRED_UNSENT, OrderState.FILLED):
+    for state in (OrderState.DENIED, OrderState.EXPIRED_UNSENT):
         assert not TRANSITIONS[state]
+    assert TRANSITIONS[OrderState.FILLED] == {OrderState.CANCELLED}
     reachable, edge = {OrderState.PROPOSED}, {OrderState.PROPOSED}
     while edge := {after for state in edge for after in TRANSITIONS[state]} - reachable:
         reachable |= edge

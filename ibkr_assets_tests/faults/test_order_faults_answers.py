@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
+
 import pytest
 
+from ibkr_assets.domain.broker import Ambiguous
 from ibkr_assets.domain.order import OrderState
+from ibkr_assets_tests.execution.desk import ticket_of
 from ibkr_assets_tests.faults.registry import end_state_of
 from ibkr_assets_tests.faults.trading import CONIDS, by_hand, flat_gateway, trading
 
@@ -60,7 +65,7 @@ def test_f2_a_request_that_never_arrived_is_not_placed(trading):
 
 @end_state_of("F2")
 def test_f2_a_request_that_never_arrived_may_be_sent_again_under_the_same_id(trading):
-    trading.may_resend = True
+    trading.options = {"may_resend": True}
     trading.gateway.arm_fault("F2")
     record = trading.start().propose()
     trading.wait_for(record, S.WORKING)
@@ -94,7 +99,7 @@ def test_f3_an_order_that_arrives_after_the_proof_is_taken_back_with_an_alarm(tr
 
 @end_state_of("F3")
 def test_f3_an_order_that_arrives_after_it_was_sent_again_is_refused_by_its_id(trading):
-    trading.may_resend = True
+    trading.options = {"may_resend": True}
     trading.gateway.arm_fault("F3", late_s=60)
     record = trading.start().propose()
     trading.wait_for(record, S.WORKING)
@@ -140,6 +145,21 @@ def test_f5_a_gateway_that_timed_out_without_booking(trading):
 @end_state_of("F6")
 def test_f6_a_body_that_is_cut_off_is_doubt(trading):
     are_adopted(trading, "F6", [{"cut_at": k, "ending": e} for k in (0, 1, 40) for e in ("end", "reset")])
+
+
+@end_state_of("F6")
+def test_f6_wherever_it_is_cut_it_proves_nothing(trading):
+    ticket = ticket_of(trading.propose(quantity=1))
+    whole = len(
+        f'[{{"order_id":"123456789","order_status":"PreSubmitted","local_order_id":"{ticket.client_order_id}"}}]'
+    )
+    with contextlib.closing(trading.client()) as client:
+        for cut_at in range(whole):
+            trading.gateway.arm_fault("F6", cut_at=cut_at)
+            answer = client.place(replace(ticket, client_order_id=f"q1-cut-{trading.evening.date()}-{cut_at}"))
+            assert isinstance(answer, Ambiguous), (cut_at, answer)
+            if cut_at % 10 == 9:
+                trading.cancel_by_hand()
 
 
 @end_state_of("F7")
@@ -194,7 +214,7 @@ def test_f12_a_refused_duplicate_says_that_the_first_one_arrived(trading):
 
 @end_state_of("F13")
 def test_f13_a_gateway_that_forgot_our_ids_still_has_one_order(trading):
-    trading.may_resend = True
+    trading.options = {"may_resend": True}
     trading.gateway.arm_fault("F13")
     record = trading.start().propose()
     is_adopted(trading, record)
@@ -226,4 +246,17 @@ def test_f19_a_refusal_in_a_200_is_rejected_after_one_look(trading):
     trading.wait_for(record, S.REJECTED)
     assert trading.path(record)[2:] == [*IN_DOUBT, "REJECTED"]
     assert "We cannot accept" in trading.record(record).reason
+    trading.agree()
+
+
+@end_state_of("F2")
+def test_doubt_that_lasts_is_told_and_then_stops_the_account_but_never_ends_by_time(trading):
+    trading.settle_s = 3600.0
+    trading.options = {"doubt_alarm_s": 0.1, "doubt_kill_s": 0.3}
+    trading.gateway.arm_fault("F2")
+    record = trading.start().propose()
+    trading.wait("the kill", trading.kills)
+    assert trading.breaks() == {"doubt_lasts": "conid"}
+    assert trading.record(record).state is S.UNKNOWN
+    assert len(trading.kills()) == 1
     trading.agree()

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ibkr_assets.adapters.clock import MarketClock
-from ibkr_assets.adapters.ibkr.client import broker
+from ibkr_assets.adapters.ibkr.client import IbkrBroker, broker
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.intents import PostgresIntents
 from ibkr_assets.adapters.postgres.invariants import check_invariants
@@ -37,7 +37,7 @@ CONIDS = {"AAPL": 265598, "IBM": 8314, "MSFT": 272093}
 PRICE = Decimal(100)
 FIRST, LAST = date(2004, 1, 2), date(2012, 12, 31)
 #: The submitter's seconds in one real second, and the longest real wait for anything.
-FAST = 30.0
+FAST = 60.0
 BOUND_S = 25.0
 #: Executions are listed for seven days: a test that begins later sees nothing of the one before.
 APART = timedelta(days=9)
@@ -81,7 +81,7 @@ class Trading:
         self.read_timeout_s = 5.0
         self.first_penalty_s = 0.5
         self.ca: str | None = None
-        self.may_resend = False
+        self.options: dict[str, Any] = {}
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.failure: BaseException | None = None
@@ -99,7 +99,7 @@ class Trading:
 
     def start(self) -> Trading:
         """Run a submitter, as a new process would."""
-        self._stop = threading.Event()
+        self._stop, self.failure = threading.Event(), None
         self._thread = threading.Thread(target=self._run, args=(self._stop,), daemon=True)
         self._thread.start()
         self.wait("the submitter is ready", lambda: self.status() == "working")
@@ -115,11 +115,7 @@ class Trading:
 
     def _run(self, stop: threading.Event) -> None:
         database = Database(self.database.url)
-        side = broker(
-            self.gateway.api_url, ca=self.ca, account=self.gateway.account, connect_timeout_s=2.0,
-            read_timeout_s=self.read_timeout_s, order_timeout_s=self.order_timeout_s,
-            first_penalty_s=self.first_penalty_s, pace=1000.0,
-        )  # fmt: skip
+        side = self.client()
         try:
             Submitter(
                 account=self.gateway.account,
@@ -134,8 +130,8 @@ class Trading:
                     settle_s=self.settle_s,
                     poll_interval_s=0.02,
                     send_within_s=60.0,
-                    may_resend=self.may_resend,
                     snapshot_every_s=15.0,
+                    **self.options,
                 ),
                 describe=describe,
                 monotonic=lambda: time.monotonic() * FAST,
@@ -146,6 +142,14 @@ class Trading:
         finally:
             side.close()
             database.close()
+
+    def client(self) -> IbkrBroker:
+        """The order side of the gateway; to be closed."""
+        return broker(
+            self.gateway.api_url, ca=self.ca, account=self.gateway.account, connect_timeout_s=2.0,
+            read_timeout_s=self.read_timeout_s, order_timeout_s=self.order_timeout_s,
+            first_penalty_s=self.first_penalty_s, pace=1000.0,
+        )  # fmt: skip
 
     def status(self) -> str:
         """What the submitter's heartbeat says it is doing."""
@@ -226,6 +230,15 @@ class Trading:
 
     # ---- the gateway's own books
 
+    def struck(self, fault_id: str) -> int:
+        """How often an armed fault has struck."""
+        return next(int(f["struck"]) for f in self.gateway.admin("GET", "/admin/fault") if f["id"] == fault_id)
+
+    def cancel_by_hand(self) -> None:
+        """A person cancels everything that works at the broker."""
+        with connect(self.gateway) as api:
+            api.cancel(-1)
+
     def accepted(self) -> list[str | None]:
         """Client order ids of what the gateway took in this test, in order."""
         return [row["coid"] for row in self._rows() if row["event"] == "accept"]
@@ -268,8 +281,7 @@ class Trading:
         self.stop()
         for fault in self.gateway.admin("GET", "/admin/fault"):
             self.gateway.disarm_fault(fault["id"])
-        with connect(self.gateway) as api:
-            api.cancel(-1)
+        self.cancel_by_hand()
         self.database.close()
 
 

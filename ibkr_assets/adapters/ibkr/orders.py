@@ -148,7 +148,7 @@ def judge_cancel(answer: Answer, account: str, broker_order_id: str) -> CancelAn
         if str(value.get("order_id", broker_order_id)) != broker_order_id:
             return Ambiguous("a cancel of another order was answered", answer.status)
         if value.get("account") not in (None, "", account):
-            return Ambiguous("a cancel on another account was answered", answer.status)
+            return Ambiguous("a cancel on another account was answered", answer.status, is_other_account=True)
         return CancelRequested()
     refusal = _refusal(value, answer)
     return Ambiguous(refusal.text, answer.status) if isinstance(refusal, DuplicateRefused) else refusal
@@ -191,7 +191,7 @@ def _order_row(row: dict[str, Any], answer: Answer, account: str, client_order_i
     if order_id <= 0 or not isinstance(state, str) or not state or row.get("error"):
         return _unknown_shape(answer)
     if any(row.get(key) not in (None, "", account) for key in ("account", "acct", "acctId")):
-        return Ambiguous("an order on another account was answered", answer.status)
+        return Ambiguous("an order on another account was answered", answer.status, is_other_account=True)
     if client_order_id is not None and row.get("local_order_id") not in (None, "", client_order_id):
         return Ambiguous("an order with another client order id was answered", answer.status)
     return Acknowledged(str(order_id), _words(state))

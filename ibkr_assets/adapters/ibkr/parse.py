@@ -74,14 +74,16 @@ def session_status(payload: payloads.AuthStatus, *, is_logged_in: bool = True) -
 
 def orders_read(payload: payloads.LiveOrders, account: str) -> OrdersRead:
     """The order list of one account. Raises UnreadableAnswer for a row that says neither whose it is nor how much."""
-    rows = []
+    rows, others = [], []
     for row in payload.orders:
         owner = row.acct or row.account
         if owner is None:
             raise UnreadableAnswer(f"order {row.orderId}: no account")
         if owner == account:
             rows.append(_live_order(row))
-    return OrdersRead(tuple(rows), payload.snapshot)
+        elif row.order_ref is not None:
+            others.append(row.order_ref)
+    return OrdersRead(tuple(rows), payload.snapshot, tuple(others))
 
 
 def _live_order(row: payloads.LiveOrder) -> BrokerOrder:

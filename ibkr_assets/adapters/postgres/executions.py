@@ -7,23 +7,33 @@ does not: reading executions from the broker, and the account's books (`account_
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import DictRow
 
-from ibkr_assets.adapters.postgres.differences import store_break
+from ibkr_assets.adapters.postgres.differences import store_break, store_kill
 from ibkr_assets.adapters.postgres.moves import move
 from ibkr_assets.adapters.postgres.order_rows import plain, read_record, record_columns
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.domain.account import Fill, split_execution_id
 from ibkr_assets.domain.ledger import Blocks, Break, FillsSaved
-from ibkr_assets.domain.order import CLIENT_ORDER_ID_PREFIX, OrderState
+from ibkr_assets.domain.order import CLIENT_ORDER_ID_PREFIX, OrderState, Side
 from ibkr_assets.ports import IntentRecord
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
+
+#: The revision of an execution that vanished from the broker's list: above any that IBKR's two digits can name.
+_BUST_REVISION = 100
+
+_STANDING = """
+select execution_id, client_order_id, broker_order_id, conid, symbol, side, quantity, price, commission, executed_at
+from oms.execution_current where account_ref = %s and executed_at >= %s and quantity > 0 order by executed_at
+"""
 
 _S = OrderState
 _NEVER_LEFT = frozenset({_S.PROPOSED, _S.DENIED, _S.APPROVED, _S.EXPIRED_UNSENT})
@@ -52,7 +62,8 @@ class PostgresExecutions:
                     continue
                 new, revised = new + (known == 0), revised + (known > 0)
                 if known > 0:
-                    self._alarm(cursor, "execution_revised", root, Blocks.NOTHING, fill, intent_id)
+                    kind = "execution_revised" if fill.quantity > 0 else "execution_busted"
+                    self._alarm(cursor, kind, root, Blocks.NOTHING, fill, intent_id)
                 if intent_id is not None:
                     touched[intent_id] = fill.broker_order_id
                 elif (fill.client_order_id or "").startswith(CLIENT_ORDER_ID_PREFIX):
@@ -62,6 +73,40 @@ class PostgresExecutions:
             for intent_id, broker_order_id in touched.items():
                 self._follow(cursor, intent_id, broker_order_id, epoch)
         return FillsSaved(new=new, revised=revised, foreign_conids=tuple(foreign))
+
+    def missing_from(self, fills: Sequence[Fill], *, since: datetime) -> list[Fill]:
+        """Executions of `since` or later that stand in the ledger and are not among `fills` in any revision."""
+        with transaction(self._database) as cursor:
+            rows = cursor.execute(_STANDING, (self._account_ref, since)).fetchall()
+        listed = {split_execution_id(fill.execution_id)[0] for fill in fills}
+        return [_fill(row) for row in rows if split_execution_id(row["execution_id"])[0] not in listed]
+
+    def save_busts(self, busted: Sequence[Fill], *, epoch: int) -> int:
+        """Store that the broker took these executions back, and move their orders. Returns how many were new."""
+        new = 0
+        with transaction(self._database) as cursor:
+            touched: dict[str, str] = {}
+            for fill in busted:
+                root, _ = split_execution_id(fill.execution_id)
+                intent_id = self._intent_of(cursor, fill)
+                if (
+                    self._insert(
+                        cursor,
+                        replace(fill, quantity=Decimal(0), commission=Decimal(0)),
+                        root,
+                        _BUST_REVISION,
+                        intent_id,
+                    )
+                    is None
+                ):
+                    continue
+                new += 1
+                self._alarm(cursor, "execution_busted", root, Blocks.NOTHING, fill, intent_id)
+                if intent_id is not None:
+                    touched[intent_id] = fill.broker_order_id
+            for intent_id, broker_order_id in touched.items():
+                self._follow(cursor, intent_id, broker_order_id, epoch)
+        return new
 
     def _intent_of(self, cursor: psycopg.Cursor[DictRow], fill: Fill) -> str | None:
         row = cursor.execute(
@@ -74,7 +119,11 @@ class PostgresExecutions:
     def _insert(
         self, cursor: psycopg.Cursor[DictRow], fill: Fill, root: str, revision: int, intent_id: str | None
     ) -> int | None:
-        """Store one execution. Returns how many revisions of it were there before, None when this one was."""
+        """Store one execution. Returns how many revisions of it were there before, None when this one was.
+
+        A negative quantity takes back what was there before, commission included; one of zero is as it says.
+        """
+        stands = fill.quantity >= 0
         values: dict[str, Any] = {
             "ref": self._account_ref,
             "root": root,
@@ -86,9 +135,9 @@ class PostgresExecutions:
             "conid": fill.conid,
             "symbol": fill.symbol,
             "side": fill.side,
-            "quantity": fill.quantity,
+            "quantity": fill.quantity if stands else Decimal(0),
             "price": fill.price,
-            "commission": fill.commission,
+            "commission": fill.commission if stands else Decimal(0),
             "executed_at": fill.executed_at,
         }
         cursor.execute(
@@ -141,7 +190,7 @@ class PostgresExecutions:
             state,
             epoch=epoch,
             cause="executions",
-            reason="" if state is OrderState.FILLED else None,
+            reason=_reason_of(record, state, filled),
             detail={"filled": str(filled), "average_price": str(average)},
             broker_order_id=broker_order_id,
             filled=filled,
@@ -177,10 +226,30 @@ class PostgresExecutions:
         store_break(cursor, self._account_ref, found)
 
     def _kill(self, cursor: psycopg.Cursor[DictRow], reason: str) -> None:
-        cursor.execute(
-            "insert into oms.control (scope, action, actor, reason) values (%s, 'kill', 'submitter', %s)",
-            (f"account:{self._account_ref}", reason),
-        )
+        store_kill(cursor, self._account_ref, reason)
+
+
+def _fill(row: dict[str, Any]) -> Fill:
+    return Fill(
+        execution_id=row["execution_id"],
+        client_order_id=row["client_order_id"],
+        broker_order_id=row["broker_order_id"],
+        conid=row["conid"],
+        symbol=row["symbol"],
+        side=Side(row["side"]),
+        quantity=plain(row["quantity"]),
+        price=plain(row["price"]),
+        commission=plain(row["commission"]),
+        executed_at=row["executed_at"],
+    )
+
+
+def _reason_of(record: IntentRecord, state: OrderState, filled: Decimal) -> str | None:
+    if state is OrderState.FILLED:
+        return ""
+    if record.state is OrderState.FILLED:
+        return f"the broker took executions back: {filled} of {record.intent.quantity} stand"
+    return None
 
 
 def _state_after(record: IntentRecord, filled: Decimal) -> OrderState:
@@ -188,6 +257,8 @@ def _state_after(record: IntentRecord, filled: Decimal) -> OrderState:
         return record.state
     if filled >= record.intent.quantity:
         return OrderState.FILLED
+    if record.state is OrderState.FILLED:
+        return OrderState.CANCELLED
     if filled > 0 and record.state in _TO_WORKING:
         return OrderState.WORKING
     return record.state

@@ -125,7 +125,8 @@ def _somebody_trades(situation: Situation) -> None:
         price = (venue.last_price(conid) * Decimal("0.5")).quantize(_CENT)
         venue.submit(Ticket(options["order_ref"], conid, "BUY", "LMT", quantity, price, None, "GTC"))
     else:
-        venue.execute_by_hand(conid, "BUY", quantity, venue.last_price(conid))
+        order = venue.submit(Ticket(options["order_ref"], conid, "BUY", "MKT", quantity, None, None, "DAY"))
+        venue.execute_by_hand(conid, "BUY", quantity, venue.last_price(conid), order)
 
 
 _SOMEBODY = {
