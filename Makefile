@@ -46,14 +46,14 @@ test-fast: setup
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
 
 check: setup
-	@$(BIN)/ruff format --check ibkr_assets ibkr_assets_tests benchmarks
-	@$(BIN)/ruff check ibkr_assets ibkr_assets_tests benchmarks
+	@$(BIN)/ruff format --check ibkr_assets ibkr_assets_tests benchmarks examples
+	@$(BIN)/ruff check ibkr_assets ibkr_assets_tests benchmarks examples
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
 format: setup
-	@$(BIN)/ruff format ibkr_assets ibkr_assets_tests benchmarks
-	@$(BIN)/ruff check --fix ibkr_assets ibkr_assets_tests benchmarks
+	@$(BIN)/ruff format ibkr_assets ibkr_assets_tests benchmarks examples
+	@$(BIN)/ruff check --fix ibkr_assets ibkr_assets_tests benchmarks examples
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)
