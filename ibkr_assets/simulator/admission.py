@@ -73,4 +73,4 @@ class Admission:
     def _is_closing_child(self, ticket: Ticket, replacing: VenueOrder | None) -> bool:
         parent_id = ticket.parent_id if replacing is None else replacing.parent_id
         parent = None if parent_id is None else self._book.orders[parent_id]
-        return parent is not None and parent.side != ticket.side
+        return parent is not None and parent.side != ticket.side and ticket.quantity <= parent.quantity

@@ -143,6 +143,7 @@ class Book:
         order.trail_unit = detail.get("trail_unit")
         order.trail_stop = _decimal(detail.get("stop"))
         order.status = Status(detail.get("status", order.status))
+        order.released = _decimal(detail["released"]) if "released" in detail else order.released
         order.is_triggered = False
         order.worked_since = order.updated_at = record.at
 

@@ -34,7 +34,7 @@ def changes_after(book: Book, record: Record) -> Iterator[Change]:
     children = [child for child in _live(book, book.children.get(order.order_id, [])) if child.released is not None]
     if record.event == "fill":
         for child in children:
-            released = _part(child, order)
+            released = part_of(child.quantity, order)
             if child.released is not None and released > child.released:
                 yield Change(child, released=released)
         if order.group is not None:
@@ -44,7 +44,7 @@ def changes_after(book: Book, record: Record) -> Iterator[Change]:
     else:
         for child in children:
             if child.released:
-                yield Change(child, released=child.released, quantity=child.released)
+                yield Change(child, released=child.released, quantity=min(child.quantity, child.released))
             else:
                 yield Change(child, f"parent order {order.order_id} was cancelled")
 
@@ -53,6 +53,7 @@ def _live(book: Book, order_ids: list[int]) -> list[VenueOrder]:
     return [book.orders[order_id] for order_id in order_ids if order_id in book.live]
 
 
-def _part(child: VenueOrder, parent: VenueOrder) -> Decimal:
-    part = (child.quantity * parent.filled / parent.quantity).to_integral_value(ROUND_FLOOR)
-    return min(part, child.quantity)
+def part_of(quantity: Decimal, parent: VenueOrder) -> Decimal:
+    """How many of a child's `quantity` shares may trade after the fills that its parent has."""
+    part = (quantity * parent.filled / parent.quantity).to_integral_value(ROUND_FLOOR)
+    return min(part, quantity)

@@ -15,6 +15,7 @@ from ibkr_assets.simulator.account import ZERO, Account
 from ibkr_assets.simulator.admission import Admission
 from ibkr_assets.simulator.book import Book
 from ibkr_assets.simulator.desk import Desk
+from ibkr_assets.simulator.groups import part_of
 from ibkr_assets.simulator.records import Record
 from ibkr_assets.simulator.tape import Moment, Tape
 from ibkr_assets.simulator.tickets import Ticket
@@ -114,6 +115,9 @@ class Venue:
         """Change a live order; its cOID, its parent and its group stay. Raises Refused."""
         self.check(ticket, replacing=order)
         detail = self._terms(ticket) | {"status": self._standing(ticket, is_held=order.is_held)}
+        if order.parent_id is not None and not order.is_held:
+            parent = self.book.orders[order.parent_id]
+            detail["released"] = str(part_of(ticket.quantity, parent) if parent.is_live else ticket.quantity)
         self.record(
             Record(
                 "modify", self.now, order.coid, order.order_id, self.book.account.name, order.conid, order.side,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
+from ibkr_assets.simulator.tickets import Refused
 from ibkr_assets.simulator.venue import Venue
 from ibkr_assets.simulator.venue_order import Status, VenueOrder
 from ibkr_assets_tests.simulator.tapes import at, bar, minute, minute_tape, small_tape, small_venue, ticket
@@ -74,6 +77,26 @@ def test_children_are_as_large_as_the_parent_s_fills() -> None:
     assert (profit.status, profit.quantity, profit.remaining) == (Status.SUBMITTED, Decimal(40), Decimal(40))
     venue.advance(at(1, 13, 45))
     assert (profit.filled, profit.status, stop.status) == (Decimal(40), Status.FILLED, Status.CANCELLED)
+
+
+def test_a_child_that_was_made_smaller_stays_so_and_one_made_larger_grows_with_its_parent() -> None:
+    flat = [minute(f"13:{30 + i}", "100", "100", "100", "100", 100) for i in range(4)]
+    venue, _ = small_venue(minute_tape(flat, flat))
+    parent, profit, stop = bracket(venue, profit="109", stop="90", quantity=100)
+    venue.advance(at(1, 13, 33) + timedelta(seconds=30))
+    venue.modify(profit, ticket("SELL", 15, "109", life="GTC", parent_id=parent.order_id))
+    assert (profit.quantity, profit.tradable) == (Decimal(15), Decimal(6))  # the parent has 40 of 100
+    venue.cancel(parent, "")
+    assert (profit.quantity, stop.quantity) == (Decimal(6), Decimal(40))
+    venue.modify(stop, ticket("SELL", 20, "90", kind="STP", life="GTC", parent_id=parent.order_id))
+    assert (stop.quantity, stop.tradable) == (Decimal(20), Decimal(20))  # the parent is over: its part was the whole
+
+
+def test_a_child_larger_than_its_parent_needs_funds_of_its_own() -> None:
+    venue, _ = small_venue(small_tape(DAYS), cash="1060")
+    parent = venue.submit(ticket("BUY", 10, "105"))
+    with pytest.raises(Refused, match="MUST EXCEED THE INITIAL MARGIN"):
+        venue.submit(ticket("SELL", 500, "120", parent_id=parent.order_id))
 
 
 def test_of_a_group_without_a_parent_one_fill_is_the_end_of_the_others() -> None:
