@@ -1,4 +1,4 @@
-"""The files of a backtest: `trades.csv`, `equity.csv` and `metrics.json`.
+"""The files of a backtest (`trades.csv`, `equity.csv`, `metrics.json`) and of a sweep (`sweep.csv`).
 
 What goes here: names, columns and how values are written. Floats are written so that reading them gives the same bits;
 times are ISO 8601 in UTC.
@@ -15,6 +15,7 @@ import numpy as np
 
 from ibkr_assets.backtest.metrics import CONVENTIONS
 from ibkr_assets.backtest.result import Result
+from ibkr_assets.backtest.sweep import Sweep
 
 TRADE_COLUMNS = (
     "symbol", "side", "size", "entry_bar", "exit_bar", "entry_time", "exit_time", "entry_price", "exit_price",
@@ -48,6 +49,18 @@ def write_files(
     }
     figures.write_text(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
     return [trades, equity, figures]
+
+
+def write_sweep(path: Path, sweep: Sweep) -> None:
+    """One line a combination, best first: `rank`, its parameters, its figures (empty where one has no value)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = sorted({name for row in sweep.rows for name in row.params})
+    lines = [",".join(["rank", *names, *CONVENTIONS])]
+    for rank, row in enumerate(sweep.rows, start=1):
+        params = (str(row.params.get(name, "")) for name in names)
+        figures = ("" if (value := row.metrics[name]) is None else repr(value) for name in CONVENTIONS)
+        lines.append(",".join([str(rank), *params, *figures]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def iso(times: np.ndarray[Any, np.dtype[np.datetime64]]) -> list[str]:

@@ -6,8 +6,12 @@ What goes here: reading options, asking for the work, and saying what came of it
 from __future__ import annotations
 
 import hashlib
+import json
+import os
+import random
+import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,6 +47,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     app.command()(backtest)
+    app.command()(sweep)
 
 
 def backtest(
@@ -98,6 +103,107 @@ def backtest(
 
 
 _COLUMNS = ["figure", "value"]
+
+
+def sweep(
+    strategy: Kind,
+    out: Out,
+    grid: Annotated[list[str], typer.Option(help="values of a parameter: k=a:b:step or k=v,v,...")],
+    bars: Bars = None,
+    symbols: Symbols = None,
+    start: From = None,
+    end: To = None,
+    param: Params = None,
+    cash: Cash = 100_000,
+    size: SizeOf = "percent:95",
+    commission: CommissionOf = "none",
+    slippage: SlippageOf = "none",
+    may_borrow: MayBorrow = False,
+    rank_by: Annotated[str, typer.Option(help="the figure to rank by")] = "sharpe",
+    sample: Annotated[int, typer.Option(min=0, help="try so many of the grid, drawn by --seed; 0 tries all")] = 0,
+    seed: Annotated[int, typer.Option(help="of the draw")] = 0,
+    processes: Annotated[int, typer.Option(min=0, help="processes to work in; 0 is one a core")] = 0,
+    no_track: NoTrack = False,
+    as_json: AsJson = False,
+) -> None:
+    """Backtest a strategy over a grid of parameters, ranked, with a picture.
+
+    Example: ibkr-assets sweep sma_cross --bars AAPL.csv --grid fast=5:50:5 --grid slow=20:200:10 --out result
+    """
+    from ibkr_assets.backtest import sweep as work
+    from ibkr_assets.backtest.files import write_sweep
+    from ibkr_assets.backtest.heat_map import draw_heat_map
+    from ibkr_assets.backtest.metrics import CONVENTIONS
+    from ibkr_assets.backtest.tape import tapes_of
+
+    if rank_by not in CONVENTIONS:
+        raise InputError(f"rank_by {rank_by!r}: no such figure; there are {', '.join(CONVENTIONS)}")
+    settings = configuration.load()
+    fixed = dict(_param(text) for text in param or [])
+    values = work.parse_grid(grid)
+    tried = work.combinations(values, fixed)
+    if sample and sample < len(tried):
+        chosen = sorted(random.Random(seed).sample(range(len(tried)), sample))  # noqa: S311 a draw, not a secret
+        tried = [tried[place] for place in chosen]
+    terms = _terms(cash, size, commission, slippage, may_borrow=may_borrow)
+    frame = _bars(settings, bars, symbols, start, end)
+    done = work.sweep(
+        strategy, tried, tapes_of(frame), terms, rank_by=rank_by, processes=processes or os.cpu_count() or 1,
+        directory=settings.strategies.directory, progress=_progress(),
+    )  # fmt: skip
+    chance = work.deflated_sharpe(done.rows)
+    about = _about(strategy, fixed, frame, bars) | {
+        "grid": " ".join(grid), "tried": len(done.rows), "refused": done.refused, "ranked_by": rank_by, "cash": cash,
+        "size": size, "commission": terms.commission.describe(), "slippage": terms.slippage.describe(),
+    }  # fmt: skip
+    rows, picture, summary = out / "sweep.csv", out / "heat_map.png", out / "sweep.json"
+    write_sweep(rows, done)
+    picture.write_bytes(draw_heat_map(done, values, title=f"{strategy} on {about['symbols']}"))
+    best = done.rows[0]
+    document = {"best": {"params": best.params, **best.metrics}, "deflated_sharpe": chance, "about": about}
+    summary.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    say(_doubt(len(done.rows), chance))
+    if not no_track:
+        figures = best.metrics | {"deflated_sharpe": chance}
+        _track(settings, f"sweep {strategy}", figures, about | {"best": str(best.params)}, [rows, picture, summary])
+    if as_json:
+        emit_json(document)
+    else:
+        names = list(values)
+        shown = [row.params | {n: _short(row.metrics[n]) for n in _SHOWN} for row in done.rows[:10]]
+        emit(table(shown, [*names, *_SHOWN]))
+    say(f"written: {rows}, {picture}, {summary}")
+
+
+_SHOWN = ("sharpe", "cagr", "max_drawdown", "trades", "final_equity")
+
+
+def _short(value: float | None) -> str | None:
+    return None if value is None else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.2f}"
+
+
+def _doubt(tried: int, chance: float | None) -> str:
+    """The honest words about the best of many."""
+    told = f"the best of {tried} tries on one past is mostly the luckiest"
+    if chance is None:
+        return told
+    return f"{told}: the probability that its Sharpe ratio is more than luck (deflated Sharpe ratio) is {chance:.0%}"
+
+
+def _progress() -> Callable[[int, int], None]:
+    """Say how far it is: rewritten in place on a terminal, otherwise at each tenth."""
+    told = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{done} of {total}" + ("\n" if done == total else ""))
+            sys.stderr.flush()
+        elif done * 10 // total > told:
+            told = done * 10 // total
+            say(f"{done} of {total}")
+
+    return tell
 
 
 def _terms(cash: float, size: str, commission: str, slippage: str, *, may_borrow: bool) -> Terms:
