@@ -12,7 +12,7 @@ in floats: a run adds up to 1e-9 of its cash at most, which a reference in exact
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _CLOSE, _OPEN, _INSIDE = 0, 1, 2  #: what happens at one moment happens in this order
 _ROUNDING = 1e-9
+#: Place among all moments, what happens, which tape, which of its bars.
+_Event = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +74,11 @@ class _Run:
         self.not_opened: list[NotOpened] = []
         self.fills: list[tuple[int, int, int, float, float]] = []  # rank, tape, bar, signed shares, cash change
         self.traded_usd = 0.0
-        self.queue = [
-            (int(rank), _CLOSE, place, bar)
-            for place, bars in enumerate(self.changes)
-            for bar, rank in zip(bars.tolist(), self.ranks[place][bars].tolist(), strict=True)
-        ]
-        heapq.heapify(self.queue)
+        self.queue: list[_Event] = []  # what follows from fills
 
     def result(self) -> Result:
         """Work through the queue, then draw the lines."""
-        while self.queue:
-            rank, what, place, bar = heapq.heappop(self.queue)
+        for rank, what, place, bar in self._events():
             if self.terms.size.needs_nav and rank != self.nav_rank:
                 self.nav, self.nav_rank = self._nav_before(rank), rank
             if what == _CLOSE:
@@ -102,6 +98,20 @@ class _Run:
             exposed=exposed,
             traded_usd=self.traded_usd,
         )
+
+    def _events(self) -> Iterator[_Event]:
+        """Changes of direction, known from the start, and what follows from fills, in order of time."""
+        turns = sorted(
+            (rank, _CLOSE, place, bar)
+            for place, bars in enumerate(self.changes)
+            for bar, rank in zip(bars.tolist(), self.ranks[place][bars].tolist(), strict=True)
+        )
+        for turn in turns:
+            while self.queue and self.queue[0] < turn:
+                yield heapq.heappop(self.queue)
+            yield turn
+        while self.queue:
+            yield heapq.heappop(self.queue)
 
     def _turn(self, rank: int, place: int, bar: int) -> None:
         """At an open after a change of direction: leave what is held, and ask for what is wanted."""

@@ -115,9 +115,8 @@ class Venue:
         """Change a live order; its cOID, its parent and its group stay. Raises Refused."""
         self.check(ticket, replacing=order)
         detail = self._terms(ticket) | {"status": self._standing(ticket, is_held=order.is_held)}
-        if order.parent_id is not None and not order.is_held:
-            parent = self.book.orders[order.parent_id]
-            detail["released"] = str(part_of(ticket.quantity, parent) if parent.is_live else ticket.quantity)
+        if order.released is not None and not order.is_held:
+            detail["released"] = str(self._released(order, ticket.quantity))
         self.record(
             Record(
                 "modify", self.now, order.coid, order.order_id, self.book.account.name, order.conid, order.side,
@@ -193,6 +192,15 @@ class Venue:
 
     def _is_held(self, ticket: Ticket) -> bool:
         return ticket.parent_id is not None and self.book.orders[ticket.parent_id].status is not Status.FILLED
+
+    def _released(self, child: VenueOrder, quantity: Decimal) -> Decimal:
+        """How many shares of a changed, awake child may trade: its part of the parent, or all when that is over."""
+        assert child.parent_id is not None
+        assert child.released is not None
+        parent = self.book.orders[child.parent_id]
+        part = part_of(quantity, parent) if parent.is_live else quantity
+        # A parent whose fills were taken back does not put a child to sleep again, nor below what it traded.
+        return max(part or min(child.released, quantity), child.filled)
 
     def _standing(self, ticket: Ticket, *, is_held: bool | None = None) -> Status:
         return self._desk.standing(
