@@ -70,6 +70,7 @@ def bar_source(settings: Settings) -> BarSource:
         connect_timeout_s=gateway.connect_timeout_s,
         read_timeout_s=gateway.read_timeout_s,
         may_compete=gateway.may_compete,
+        pace=gateway.pace,
     )
 
 
@@ -86,6 +87,7 @@ def broker(settings: Settings) -> IbkrBroker:
         read_timeout_s=gateway.read_timeout_s,
         order_timeout_s=gateway.order_timeout_s,
         may_compete=gateway.may_compete,
+        pace=gateway.pace,
     )
 
 
@@ -96,7 +98,13 @@ def _order_stream(settings: Settings, side: IbkrBroker) -> OrderStream | None:
     gateway = settings.gateway
     if not gateway.has_stream:
         return None
-    return stream(side, _gateway_url(settings), ca=gateway.ca, connect_timeout_s=gateway.connect_timeout_s)
+    return stream(
+        side,
+        _gateway_url(settings),
+        ca=gateway.ca,
+        connect_timeout_s=gateway.connect_timeout_s,
+        pace=gateway.pace,
+    )
 
 
 def keep_alive_age_s(settings: Settings) -> float | None:
@@ -148,7 +156,7 @@ def submitter(settings: Settings) -> Submitter:
     from ibkr_assets.domain.order import account_ref
     from ibkr_assets.execution import crashpoints
     from ibkr_assets.execution.kill import kill_file
-    from ibkr_assets.execution.seat import SubmitterOptions
+    from ibkr_assets.execution.seat import LIST_EVERY_S, SubmitterOptions
     from ibkr_assets.execution.submitter import Submitter
 
     def describe(ticket: OrderTicket) -> dict[str, Any]:
@@ -170,6 +178,8 @@ def submitter(settings: Settings) -> Submitter:
             settle_s=settings.submitter.settle_s,
             lease_s=settings.submitter.lease_s,
             poll_interval_s=settings.submitter.poll_interval_s,
+            list_every_s=LIST_EVERY_S / settings.gateway.pace,
+            may_resend=settings.submitter.may_resend,
             reset_zone=ZoneInfo(settings.gateway.reset_zone),
         ),
         describe=describe,

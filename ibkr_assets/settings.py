@@ -77,6 +77,7 @@ class GatewaySettings(_Section):
         default=False, description="take the brokerage session from another platform of this user, at most once an hour"
     )
     has_stream: bool = Field(default=True, description="follow the websocket, so that fills are read as they happen")
+    pace: float = Field(1.0, ge=1, description="mode sim only: divides IBKR's windows, as the simulated gateway's does")
 
     @field_validator("reset_zone")
     @classmethod
@@ -122,6 +123,9 @@ class SubmitterSettings(_Section):
     poll_interval_s: float = Field(0.1, gt=0, le=5)
     settle_s: float = Field(30.0, ge=0, description="between a send and the first, and the next, proof of absence")
     lease_s: float = Field(20.0, gt=1)
+    may_resend: bool = Field(
+        default=False, description="send once more, under the same id, what is proven absent; refused in mode live"
+    )
 
 
 class MlflowSettings(_Section):
@@ -162,6 +166,10 @@ class Settings(_Section):
                 raise ValueError(f"crash is refused in mode {self.mode}")
             if self.gateway.url and self.gateway.url.startswith("http://"):
                 raise ValueError(f"gateway.url must be https in mode {self.mode}")
+        if self.gateway.pace != 1 and self.mode is not Mode.SIM:
+            raise ValueError(f"gateway.pace is for mode sim only, got mode {self.mode}: IBKR keeps its own")
+        if self.submitter.may_resend and self.mode is Mode.LIVE:
+            raise ValueError("submitter.may_resend is refused in mode live: one decision is sent once")
         if self.crash and self.mode is not Mode.SIM:
             raise ValueError(f"crash is for mode sim only, got mode {self.mode}")
         return self

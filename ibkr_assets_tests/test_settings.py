@@ -49,6 +49,11 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ({"IBKR_ASSETS_MODE": "paper", "IBKR_ASSETS_GATEWAY_URL": "http://127.0.0.1:1/v1/api"}, "must be https"),
         ({"IBKR_ASSETS_MODE": "paper", "IBKR_ASSETS_CRASH": "send.begun:1"}, "crash is refused"),
         ({"IBKR_ASSETS_CRASH": "send.begun:1"}, "mode sim only"),
+        ({"IBKR_ASSETS__GATEWAY__PACE": "100"}, "gateway.pace is for mode sim only, got mode dry_run"),
+        (
+            {"IBKR_ASSETS_MODE": "live", "IBKR_ASSETS__SUBMITTER__MAY_RESEND": "true"},
+            "may_resend is refused in mode live",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(environment: dict[str, str], words: str, tmp_path: Path) -> None:

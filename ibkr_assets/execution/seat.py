@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("ibkr_assets.submitter")
 
 NEW_YORK = ZoneInfo("America/New_York")
+#: Real seconds between two reads of the order list, or of the executions: IBKR allows one in five.
+LIST_EVERY_S = 5.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class SubmitterOptions:
     settle_s: float = 30.0
     lease_s: float = 20.0
     poll_interval_s: float = 0.1
-    list_every_s: float = 5.1
+    list_every_s: float = LIST_EVERY_S
     idle_list_every_s: float = 30.0
     status_every_s: float = 0.35
     snapshot_every_s: float = 60.0
