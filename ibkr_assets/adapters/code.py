@@ -1,0 +1,44 @@
+"""Which code runs: a hash over the package's own files, and the commit of the checkout they lie in.
+
+What goes here: looking at our own files. What does not: the configuration (`bootstrap.version`) and where both are
+kept (`adapters.postgres.versions`). The hash is the proof, since files may be edited after a commit; the commit is for
+people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[1]
+
+
+@cache
+def code_sha256(package: Path = PACKAGE) -> str:
+    """SHA-256 (hex) over every Python file of the package: relative path, length and bytes; read once a process."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(package).as_posix()}|{len(content)}|".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+@cache
+def git_commit(checkout: Path = PACKAGE.parent) -> str | None:
+    """The commit that is checked out, or None where there is no repository. No process is started."""
+    head = checkout / ".git" / "HEAD"
+    if not head.is_file():
+        return None
+    name = head.read_text(encoding="utf-8").strip().removeprefix("ref: ")
+    loose = checkout / ".git" / name
+    if loose.is_file():
+        return loose.read_text(encoding="utf-8").strip()
+    packed = checkout / ".git" / "packed-refs"
+    if packed.is_file():
+        for line in packed.read_text(encoding="utf-8").splitlines():
+            commit, _, ref = line.partition(" ")
+            if ref == name:
+                return commit
+    return name if len(name) == 40 and "/" not in name else None
