@@ -18,6 +18,7 @@ LOG_IN = "log in to the gateway in a browser, at the address of gateway.url with
 
 _NO_BRIDGE = re.compile(r"no bridge|init session first|not authenticated", re.IGNORECASE)
 _ACCOUNTS_FIRST = re.compile(r"query /(iserver/)?accounts first", re.IGNORECASE)
+_PORTFOLIO_FIRST = re.compile(r"query /portfolio/accounts first", re.IGNORECASE)
 _SERVER_TROUBLE = frozenset({500, 502, 503, 504})
 
 
@@ -35,13 +36,18 @@ def error_text(answer: Answer) -> str:
 
 
 def is_about_session(text: str) -> bool:
-    """True for the words that say that the brokerage session, or the first accounts call, is missing."""
-    return bool(_NO_BRIDGE.search(text) or _ACCOUNTS_FIRST.search(text))
+    """True for the words that say that the brokerage session, or the first accounts call of either, is missing."""
+    return any(words.search(text) for words in (_NO_BRIDGE, _ACCOUNTS_FIRST, _PORTFOLIO_FIRST))
 
 
 def wants_accounts(answer: Answer) -> bool:
-    """True where the gateway asks for the first call of a session."""
+    """True where the gateway asks for the first call of a brokerage session."""
     return not is_login_page(answer) and bool(_ACCOUNTS_FIRST.search(error_text(answer)))
+
+
+def wants_portfolio_accounts(answer: Answer) -> bool:
+    """True where the gateway asks for the first call on the portfolio: a restarted one has forgotten it."""
+    return not is_login_page(answer) and bool(_PORTFOLIO_FIRST.search(error_text(answer)))
 
 
 def is_session_gone(answer: Answer) -> bool:

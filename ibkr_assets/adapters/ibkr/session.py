@@ -27,11 +27,14 @@ from ibkr_assets.adapters.ibkr.answers import (
     is_transient,
     session_value,
     wants_accounts,
+    wants_portfolio_accounts,
 )
 from ibkr_assets.adapters.ibkr.login import bring_up
 from ibkr_assets.adapters.ibkr.transport import Answer, Transport
 from ibkr_assets.domain.broker import SessionStatus
 from ibkr_assets.domain.errors import ConfigurationError, LoginRequired
+
+_PORTFOLIO_ACCOUNTS = "portfolio/accounts"
 
 
 class Session:
@@ -137,9 +140,7 @@ class Session:
         """The pinned account's base currency, from the call that must come before all others on the portfolio."""
         with self._lock:
             if self._base_currencies is None:
-                rows = self.read("portfolio/accounts")
-                read = payloads.read(list[payloads.PortfolioAccount], rows, "portfolio accounts")
-                self._base_currencies = {row.id: row.currency for row in read}
+                self._base_currencies = _currencies(self.read(_PORTFOLIO_ACCOUNTS))
             return self._base_currencies.get(self.account or "")
 
     @property
@@ -155,7 +156,7 @@ class Session:
         is_exact: bool = True,
         is_again: Callable[[Answer], bool] = is_transient,
     ) -> Any:
-        """GET and parse. Where a session is gone it is brought back and the GET repeated, once.
+        """GET and parse. Where a session, or its first call, is missing it is brought back and the GET repeated, once.
 
         Raises LoginRequired, Unavailable, BrokerRefusal (also for an error inside a 200) or UnreadableAnswer.
         """
@@ -169,10 +170,13 @@ class Session:
         is_again: Callable[[Answer], bool] = is_transient,
     ) -> Answer:
         """As `read`, but gives the answer unjudged once the sessions are in order."""
-        generation = self._generation
+        generation, currencies = self._generation, self._base_currencies
         answer = self._get(path, params, is_again)
         if is_session_gone(answer):
-            self._mend(answer, generation)
+            if wants_portfolio_accounts(answer):
+                self._read_portfolio_again(currencies)
+            else:
+                self._mend(answer, generation)
             answer = self._get(path, params, lambda a: is_again(a) or is_about_session(error_text(a)))
         return answer
 
@@ -194,6 +198,12 @@ class Session:
             else:
                 self.open()
 
+    def _read_portfolio_again(self, seen: dict[str, str | None] | None) -> None:
+        with self._lock:
+            if self._base_currencies is seen:  # else another thread has just done it
+                answer = accept(self._get(_PORTFOLIO_ACCOUNTS, None), _PORTFOLIO_ACCOUNTS)
+                self._base_currencies = _currencies(answer)
+
     def _forget(self) -> None:
         self._generation += 1
         self._has_read_accounts = False
@@ -204,6 +214,11 @@ class Session:
         if is_login_page(answer):
             return None
         return payloads.read(payloads.Tickle, session_value(answer, "tickle"), "tickle")
+
+
+def _currencies(rows: Any) -> dict[str, str | None]:
+    read = payloads.read(list[payloads.PortfolioAccount], rows, "portfolio accounts")
+    return {row.id: row.currency for row in read}
 
 
 def _name(session: str) -> str:

@@ -15,6 +15,7 @@ from ibkr_assets.domain.errors import BrokerRefusal, LoginRequired, PlatformErro
     [
         (b'{"error":"Bad Request: no bridge","statusCode":400}', "json"),
         (b'{"error":"Please query /accounts first"}', "json"),
+        (b'{"error":"Please query /portfolio/accounts first"}', "json"),
         (b'{"error":"Too many history charts requests, please try again later."}', "json"),
         (b'{"error":"Service Unavailable","statusCode":503}', "json"),
         (b'{"error":"Chart data unavailable"}', "json"),

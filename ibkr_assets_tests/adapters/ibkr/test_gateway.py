@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -172,6 +173,23 @@ def test_a_limit_on_open_sent_before_the_open_fills_there(gateway: RunningGatewa
     assert status.status is BrokerOrderStatus.FILLED
     assert desk.order_status("424242") is None
     assert accepted(gateway, "q1-open") == 1
+
+
+def test_the_portfolio_of_a_restarted_gateway_is_read_by_the_client_that_knew_it_before(tmp_path: Path) -> None:
+    start = "2012-10-01T13:00:00+00:00"
+    with start_gateway(clock_start=start, pace=PACE, state_dir=tmp_path) as first:
+        first.move_position(265598, 10)
+        side = order_side(first)
+        side.open_session()
+        before = (side.positions(), side.cash_ledger())
+        first.kill()
+        port = int(first.api_url.rsplit(":", 1)[1].split("/")[0])
+        with start_gateway(clock_start=start, pace=PACE, state_dir=tmp_path, port=port) as second:
+            assert (side.positions(), side.cash_ledger()) == before
+            asked = [row["path"].partition("/v1/api/")[2] for row in second.wirelog()]
+        side.close()
+    assert [path for path in asked if path.startswith("portfolio/accounts")] == ["portfolio/accounts"]
+    assert before[0][0].quantity == 10
 
 
 def test_a_question_is_answered_and_a_cancel_is_taken(gateway: RunningGateway, desk: IbkrBroker) -> None:

@@ -161,6 +161,37 @@ def test_a_read_that_wants_the_accounts_first_gets_them(server: RawServer, sessi
     assert [r.path for r in server.requests] == ["iserver/accounts", "x", "iserver/accounts", "x"]
 
 
+PORTFOLIO_FIRST = http({"error": "Please query /portfolio/accounts first"}, status=400)
+
+
+def test_a_portfolio_that_wants_its_accounts_first_gets_them_and_nothing_is_opened(
+    server: RawServer, session: Session
+) -> None:
+    server.replies["GET portfolio/accounts"] = [
+        http([{"id": ACCOUNT, "accountId": ACCOUNT, "currency": currency}]) for currency in ("USD", "CHF")
+    ]
+    assert session.base_currency() == "USD"
+    before = session.openings
+    server.replies["GET portfolio2/x"] = [PORTFOLIO_FIRST, http([])]
+    assert session.read("portfolio2/x") == []
+    assert session.base_currency() == "CHF"
+    assert session.openings == before
+    assert [r.path for r in server.requests] == [
+        "portfolio/accounts", "portfolio2/x", "portfolio/accounts", "portfolio2/x",
+    ]  # fmt: skip
+
+
+def test_a_portfolio_that_goes_on_asking_for_its_accounts_ends_the_read(server: RawServer, session: Session) -> None:
+    server.replies["GET portfolio/accounts"] = http([{"id": ACCOUNT, "accountId": ACCOUNT, "currency": "USD"}])
+    server.replies["GET x"] = PORTFOLIO_FIRST
+    with pytest.raises(Unavailable, match="query /portfolio/accounts first"):
+        session.read("x")
+    assert server.count("GET portfolio/accounts") == 1
+    server.replies["GET portfolio/accounts"] = PORTFOLIO_FIRST
+    with pytest.raises(Unavailable, match="query /portfolio/accounts first"):
+        session.read("x")
+
+
 def test_a_session_that_does_not_come_back_ends_the_read(server: RawServer, session: Session) -> None:
     server.replies["GET x"] = NO_BRIDGE
     with pytest.raises(Unavailable, match="brokerage session is away"):
