@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import statistics
 import subprocess
 import sys
@@ -23,11 +22,10 @@ from decimal import Decimal
 from pathlib import Path
 
 from benchmarks.broker import Figures
+from benchmarks.server import new_database, start_server
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.intents import PostgresIntents
-from ibkr_assets.adapters.postgres.migrate import migrate
 from ibkr_assets.domain.order import Mode, OrderState, TimeInForce, account_ref
-from ibkr_assets.stack.postgres import EmbeddedPostgres
 from ibkr_assets_tests.execution.desk import approve
 from ibkr_assets_tests.gateway import RunningGateway, start_gateway
 from ibkr_assets_tests.risk.orders import intent
@@ -49,9 +47,9 @@ class _Times:
 
 def run() -> Iterator[Figures]:
     """Both ways side by side."""
-    with _server() as server, ThreadPoolExecutor(2) as pool:
+    with start_server() as server, ThreadPoolExecutor(2) as pool:
         ways = {"with the stream": True, "without": False}
-        databases = [Database(_new_database(server, f"settling_{number}")) for number in range(len(ways))]
+        databases = [Database(new_database(server, f"settling_{number}")) for number in range(len(ways))]
         found = dict(zip(ways, pool.map(_measure, databases, ways.values()), strict=True))
     yield Figures(
         f"one submitter, {FILLS} fills of working orders at IBKR's own pace, then a gateway that goes away",
@@ -115,28 +113,6 @@ def _heartbeat(database: Database) -> str | None:
     with database.connect() as connection:
         row = connection.execute("select status from oms.heartbeat").fetchone()
     return None if row is None else str(row[0])
-
-
-@contextmanager
-def _server() -> Iterator[EmbeddedPostgres]:
-    data_dir = Path(tempfile.mkdtemp(prefix="ibkr-assets-bench-"))
-    data_dir.chmod(0o755)
-    server = EmbeddedPostgres(data_dir)
-    try:
-        server.start()
-        server.ensure_databases()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(data_dir)
-
-
-def _new_database(server: EmbeddedPostgres, name: str) -> str:
-    with server.connect() as connection:
-        connection.execute(f"create database {name} owner ibkr_platform")
-    url = server.url(name, "ibkr_platform")
-    migrate(url)
-    return url
 
 
 @contextmanager

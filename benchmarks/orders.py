@@ -1,0 +1,195 @@
+"""What an order costs before it reaches the gateway, and what the submitter adds to the gateway's own answer time.
+
+The ledger waits for the disk at each commit, the rules are the real ones. Bare means: the same row into a table
+without guards, hash chain and review; the same request by httpx, with nothing written before or after it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.broker import UNLIMITED, Figures
+from benchmarks.server import new_database, start_server
+from ibkr_assets.adapters.clock import MarketClock
+from ibkr_assets.adapters.ibkr import pacing_state
+from ibkr_assets.adapters.ibkr.client import IbkrBroker
+from ibkr_assets.adapters.ibkr.client import broker as connect
+from ibkr_assets.adapters.ibkr.parse import order_body
+from ibkr_assets.adapters.postgres.connection import Database
+from ibkr_assets.adapters.postgres.intents import PostgresIntents
+from ibkr_assets.adapters.postgres.ledger import PostgresLedger
+from ibkr_assets.adapters.postgres.order_rows import INTENT_FIELDS, intent_values
+from ibkr_assets.domain.broker import OrderTicket
+from ibkr_assets.domain.instrument import Instrument
+from ibkr_assets.domain.order import Mode, OrderIntent, OrderState, TimeInForce
+from ibkr_assets.execution.prices import Sighting
+from ibkr_assets.execution.seat import Seat, SubmitterOptions
+from ibkr_assets.execution.submit import submit
+from ibkr_assets_tests.execution.contest import prepare, propose
+from ibkr_assets_tests.execution.desk import ACCOUNT, REF, an_intent, approve
+from ibkr_assets_tests.gateway import RunningGateway, start_gateway
+from ibkr_assets_tests.risk.orders import limits
+
+INTENTS = 300
+ORDERS = 150
+WORKERS = 8
+_OPEN = datetime(2012, 10, 2, 14, 0, tzinfo=UTC)
+_IBM = Instrument(8314, "IBM", "NYSE")
+
+
+def run() -> Iterator[Figures]:
+    """The way to an approval, then the way to the gateway."""
+    with start_server() as server, tempfile.TemporaryDirectory(prefix="ibkr-assets-bench-") as folder:
+        pacing_state.tempfile.tempdir = folder  # limits of a gateway of its own
+        with closing(Database(new_database(server, "approving"))) as database:
+            yield _approving(database)
+        with closing(Database(new_database(server, "sending"))) as database:
+            yield _sending(database, Path(folder))
+
+
+def _approving(database: Database) -> Figures:
+    """One decision after the other through facts, review and commit; then from several connections at once."""
+    prepare(database)
+    book, numbers = PostgresIntents(database, "salt"), count()
+    with database.connect() as connection:
+        connection.execute("create table public.bare_intent (like oms.order_intent including all)")
+
+    def ours() -> None:
+        assert propose(book, _wish(next(numbers)), limits()).state is OrderState.APPROVED
+
+    ours_s, bare_s = _in_turn(INTENTS, ours, lambda: _insert_bare(database, _wish(next(numbers))))
+    began = time.perf_counter()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(lambda _: ours(), range(INTENTS)))
+    at_once = INTENTS / (time.perf_counter() - began)
+    return Figures(
+        f"{INTENTS} intents through facts, review and commit, on one account",
+        (
+            f"one after the other: {ours_s * 1e3:.2f} ms an intent, {1 / ours_s:,.0f}/s",
+            f"bare insert of the same row: {bare_s * 1e3:.2f} ms, {1 / bare_s:,.0f}/s",
+            f"ours takes {ours_s / bare_s:.2f} x as long as the bare insert",
+            f"from {WORKERS} connections at once: {at_once:,.0f}/s",
+        ),
+    )
+
+
+def _insert_bare(database: Database, intent: OrderIntent) -> None:
+    values = intent_values(intent) | {
+        "decision_key": intent.decision_key, "client_order_id": intent.client_order_id("salt"),
+        "payload_sha256": intent.payload_sha256, "state": "PROPOSED", "cause": "propose", "created_by": "bench",
+    }  # fmt: skip
+    names = [*INTENT_FIELDS, *(name for name in values if name not in INTENT_FIELDS)]
+    statement = (
+        f"insert into public.bare_intent ({', '.join(names)}) "  # noqa: S608 - names of columns
+        f"values ({', '.join(f'%({name})s' for name in names)})"
+    )
+    with database.connect() as connection:
+        connection.execute(statement, values)
+
+
+def _sending(database: Database, folder: Path) -> Figures:
+    """An approved order through the submitter's last checks, its two commits and the request between them."""
+    with _seat(database, folder) as (seat, gateway), httpx.Client(base_url=gateway.api_url, trust_env=False) as bare:
+        book, numbers = PostgresIntents(database, "default"), count()
+        records = iter([_approved(book, number, seat) for number in range(ORDERS + 1)])
+        seen = Sighting(seat.broker.quotes([_IBM])[_IBM.conid], seat.clock.now())
+        path = f"/iserver/account/{gateway.account}/orders"
+
+        def ours() -> None:
+            record = submit(seat, next(records), replace(seen, market_at=seat.clock.now()))
+            assert record.state is OrderState.ACKED, record.reason
+
+        def post() -> None:
+            body = {"orders": [_request(seat.account, f"bare-{next(numbers)}")]}
+            answer = bare.post(path, json=body).raise_for_status().json()
+            assert "order_id" in answer[0], answer
+
+        ours_s, bare_s = _in_turn(ORDERS, ours, post)
+    return Figures(
+        f"{ORDERS} approved orders to the simulated gateway and its answer into the ledger",
+        (
+            f"submitter: {ours_s * 1e3:.2f} ms an order, of which it adds {(ours_s - bare_s) * 1e3:.2f} ms",
+            f"bare httpx POST of the same order: {bare_s * 1e3:.2f} ms; ours takes {ours_s / bare_s:.2f} x as long",
+        ),
+    )
+
+
+@contextmanager
+def _seat(database: Database, folder: Path) -> Iterator[tuple[Seat, RunningGateway]]:
+    """A submitter's place over a gateway with its limits off."""
+    with start_gateway(clock_start=_OPEN, pace=UNLIMITED, account=ACCOUNT) as gateway:
+        ledger = PostgresLedger(database).of_account(REF)
+        ledger.lease.register(ACCOUNT, Mode.SIM)
+        epoch = ledger.lease.acquire("bench", 600)
+        assert epoch is not None
+        side = _broker(gateway)
+        try:
+            assert side.open_session().is_ready
+            side.quotes([_IBM])  # the first one only subscribes
+            yield Seat(
+                account=ACCOUNT, account_ref=REF, mode=Mode.SIM, epoch=epoch, gateway_session=side.session_id(),
+                broker=side, ledger=ledger, clock=MarketClock(gateway.clock_url), describe=_describe,
+                options=SubmitterOptions(
+                    max_order_value_usd=limits().max_order_value_usd,
+                    price_collar_fraction=limits().price_collar_fraction, kill_file=folder / "kill",
+                ),
+                monotonic=time.monotonic, openings=side.openings(),
+            ), gateway  # fmt: skip
+        finally:
+            side.close()
+
+
+def _broker(gateway: RunningGateway) -> IbkrBroker:
+    return connect(
+        gateway.api_url, ca=None, account=ACCOUNT, connect_timeout_s=5, read_timeout_s=20, order_timeout_s=20,
+        pace=UNLIMITED,
+    )  # fmt: skip
+
+
+def _approved(book: PostgresIntents, number: int, seat: Seat) -> Any:
+    intent = an_intent(
+        number, quantity=Decimal(1), limit_price=Decimal("208.00"), reference_price=Decimal("210.00"),
+        time_in_force=TimeInForce.DAY, valid_until=_OPEN.replace(hour=19),
+    )  # fmt: skip
+    return book.propose(intent, approve, now=seat.clock.now(), dagster_run_id=None, created_by="bench")
+
+
+def _describe(ticket: OrderTicket) -> dict[str, Any]:
+    return {"orders": [order_body(ticket) | {"acctId": REF}]}
+
+
+def _request(account: str, reference: str) -> dict[str, Any]:
+    return {
+        "acctId": account, "conid": _IBM.conid, "cOID": reference, "orderType": "LMT", "side": "BUY", "quantity": 1,
+        "tif": "DAY", "price": 208.0,
+    }  # fmt: skip
+
+
+def _wish(number: int) -> OrderIntent:
+    """A decision about an instrument of its own, so that all of them fit."""
+    return an_intent(number, quantity=Decimal(1), conid=1 + number)
+
+
+def _in_turn(times: int, ours: Callable[[], None], other: Callable[[], None]) -> tuple[float, float]:
+    """Median seconds of each, alternately; the first of each is not counted."""
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for number in range(times + 1):
+        for kept, call in zip(seconds, (ours, other), strict=True):
+            began = time.perf_counter()
+            call()
+            if number:
+                kept.append(time.perf_counter() - began)
+    return statistics.median(seconds[0]), statistics.median(seconds[1])
