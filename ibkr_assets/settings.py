@@ -18,15 +18,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.domain.order import Mode
@@ -44,6 +36,8 @@ NAMED_VARIABLES: dict[str, tuple[str, ...]] = {
     "IBKR_ASSETS_MODE": ("mode",),
     "IBKR_ASSETS_CLOCK_URL": ("clock_url",),
     "IBKR_ASSETS_CRASH": ("crash",),
+    "IBKR_ASSETS_LIVE_ARM": ("live_arm",),
+    "IBKR_ASSETS_PAPER_DATABASE_URL": ("paper_database_url",),
     "MLFLOW_TRACKING_URI": ("mlflow", "tracking_uri"),
 }
 _OTHER_VARIABLES = {"IBKR_ASSETS_CONFIG", "IBKR_ASSETS_DEBUG", "IBKR_ASSETS_ADMIN_TOKEN"}
@@ -94,6 +88,7 @@ class MarketSettings(_Section):
     calendar: str = Field("XNYS", description="ISO 10383 MIC of the exchange calendar")
     symbols: tuple[str, ...] = Field(("AAPL", "FB", "GOOG", "IBM", "MSFT"), min_length=1)
     first_session: str = Field("2012-05-18", description="first partition of the assets, ISO date")
+    last_session: str | None = Field(None, description="last partition where the market's days end, as a tape's do")
     warm_up_sessions: int = Field(120, ge=1, le=1000, description="sessions fetched before a first partition")
 
     @field_validator("symbols")
@@ -149,6 +144,9 @@ class Settings(_Section):
     data_dir: Path = Path(".ibkr_assets")
     clock_url: str | None = None
     crash: str | None = None
+    live_arm: str | None = Field(None, description="for the submitter in mode live alone: <account_ref>:<YYYY-MM-DD>")
+    paper_database_url: SecretStr | None = Field(None, description="where the paper sessions are that arming rests on")
+    may_flatten: bool = Field(default=False, description="allow two persons to close everything: `kill --flatten`")
     database: DatabaseSettings = DatabaseSettings()
     gateway: GatewaySettings = GatewaySettings()
     market: MarketSettings = MarketSettings()
@@ -196,7 +194,7 @@ def _first_problem(error: ValidationError) -> str:
     more = "" if error.error_count() == 1 else f" (and {error.error_count() - 1} more)"
     if first["type"] == "extra_forbidden":
         return f"{key}: unknown setting{more}"
-    is_shown = not key.startswith("database") and isinstance(first["input"], str | int | float | list)
+    is_shown = "database" not in key and isinstance(first["input"], str | int | float | list)
     value = f", got {first['input']!r}" if is_shown else ""
     return f"{key}: {first['msg']}{value}{more}"
 
