@@ -10,18 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.session import TradingSession
+from ibkr_assets.simulator.bar_columns import PRICES, read_symbols, read_table, read_values, refuse
 from ibkr_assets.simulator.bars import PRICE_UNITS, MinuteBars, TapeBar, price_of
 from ibkr_assets.simulator.hours import NEW_YORK, extended_close, extended_open, minute_of, time_of
 
-COLUMNS = ("opened_at", "open", "high", "low", "close", "volume")
-_PRICES = COLUMNS[1:5]
-_OFFSET = r"(?:[zZ]|[+-]\d{2}:?\d{2})$"
+_OFFSET = r":.*(?:[zZ]|[+-]\d{2}:?\d{2})$"
 _MINUTE_NS = 60_000_000_000
 
 
@@ -46,19 +45,12 @@ class MinuteTable:
 
 def read_minutes(files: Sequence[Path], zone: str | None) -> dict[str, MinuteTable]:
     """Tables by symbol, each in time order. Raises InputError for the first row that cannot be."""
-    import numpy as np
-
     parts: dict[str, list[tuple[Any, Any, int, Any]]] = {}
     for number, path in enumerate(files):
-        frame = _read_file(path)
-        starts, values = _starts(frame["opened_at"], zone, path), _values(frame, path)
-        if "symbol" in frame.columns:
-            symbols = frame["symbol"].astype(str).str.strip().str.upper().to_numpy()
-        else:
-            symbols = np.full(len(frame), path.stem.strip().upper())
-        for symbol in np.unique(symbols):
-            chosen = np.flatnonzero(symbols == symbol)
-            parts.setdefault(str(symbol), []).append((starts[chosen], values[chosen], number, chosen + 1))
+        table = read_table(path)
+        starts, values = _starts(table, zone, path), _units(read_values(table, path))
+        for symbol, chosen in read_symbols(table, path).items():
+            parts.setdefault(symbol, []).append((starts[chosen], values[chosen], number, chosen + 1))
     names = [path.name for path in files]
     return {symbol: _in_order(symbol, pieces, names) for symbol, pieces in sorted(parts.items())}
 
@@ -113,7 +105,7 @@ def check_agreement(symbol: str, given: dict[date, TapeBar], made: dict[date, Ta
         whole = given.get(day)
         if whole is None:
             continue
-        for name in _PRICES:
+        for name in PRICES:
             of_day, of_minutes = getattr(whole, name), getattr(minutes, name)
             if round(of_day * PRICE_UNITS) != round(of_minutes * PRICE_UNITS):
                 raise InputError(f"tape: {symbol} {day}: {name} is {of_day} by the day and {of_minutes} by its minutes")
@@ -123,77 +115,78 @@ def check_agreement(symbol: str, given: dict[date, TapeBar], made: dict[date, Ta
             )
 
 
-def _read_file(path: Path) -> Any:
-    import pandas as pd
-
-    frame = pd.read_csv(path, dtype=str) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    missing = [name for name in COLUMNS if name not in frame.columns]
-    if missing:
-        raise InputError(f"{path.name}: column {missing[0]} is missing; it has {', '.join(map(str, frame.columns))}")
-    return frame.reset_index(drop=True)
-
-
-def _starts(column: Any, zone: str | None, path: Path) -> Any:
+def _starts(table: Any, zone: str | None, path: Path) -> Any:
     """Minutes since the epoch."""
-    import numpy as np
-    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        moments = column.dt.tz_convert("UTC")
-    elif pd.api.types.is_datetime64_dtype(column):
-        moments = _localized(column, column, zone, path)
+    column = table["opened_at"]
+    if pa.types.is_timestamp(column.type):
+        moments = column if column.type.tz is not None else _localized(column, table, zone, path)
     else:
-        texts = column.astype(str)
-        is_aware = texts.str.contains(_OFFSET, regex=True) & texts.str.contains(":", regex=False)
-        naive = np.flatnonzero(~is_aware.to_numpy())
-        if naive.size == len(texts):
-            read = pd.to_datetime(texts, format="ISO8601", errors="coerce")
-            _refuse(read.isna(), column, path, "is not ISO 8601")
-            moments = _localized(read, column, zone, path)
+        texts = pc.cast(column, pa.string())
+        is_aware = pc.match_substring_regex(texts, _OFFSET).fill_null(False).to_numpy()  # noqa: FBT003 - Arrow's own
+        if is_aware.any():
+            refuse(~is_aware, table, "opened_at", path, "has no offset although other rows have one")
+            moments = _moments(texts, "UTC", table, path)
         else:
-            if naive.size:
-                _refuse(~is_aware, column, path, "has no offset although other rows have one")
-            moments = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
-            _refuse(moments.isna(), column, path, "is not ISO 8601")
-    nanoseconds = moments.dt.tz_localize(None).astype("datetime64[ns]").astype("int64").to_numpy()
-    _refuse(pd.Series(nanoseconds % _MINUTE_NS != 0), column, path, "is not the start of a minute")
+            moments = _localized(_moments(texts, None, table, path), table, zone, path)
+    nanoseconds = _nanoseconds(moments)
+    refuse(nanoseconds % _MINUTE_NS != 0, table, "opened_at", path, "is not the start of a minute")
     return nanoseconds // _MINUTE_NS
 
 
-def _localized(moments: Any, column: Any, zone: str | None, path: Path) -> Any:
-    if zone is None:
-        raise InputError(
-            f"{path.name} row 1: opened_at {column.iloc[0]!s} has no time zone; declare one as time_zone in tape.toml"
-        )
-    local = moments.dt.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
-    _refuse(local.isna(), column, path, f"is there twice or never on the clock of {zone}")
-    return local.dt.tz_convert("UTC")
-
-
-def _values(frame: Any, path: Path) -> Any:
-    """Open, high, low, close in millionths of a dollar, and volume in shares."""
+def _moments(texts: Any, zone: str | None, table: Any, path: Path) -> Any:
+    """Texts as Arrow's timestamps; those of another form than it reads at once are read one by one."""
     import numpy as np
-    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    columns = {}
-    for name in COLUMNS[1:]:
-        numbers = pd.to_numeric(frame[name], errors="coerce")
-        _refuse(~np.isfinite(numbers.astype("float64")), frame[name], path, "is not a number")
-        is_wrong = numbers < 0 if name == "volume" else numbers <= 0
-        _refuse(is_wrong, frame[name], path, "must not be negative" if name == "volume" else "must be positive")
-        columns[name] = numbers.astype("float64")
-    opened, high, low, close = (columns[name] for name in _PRICES)
-    _refuse((high < low) | (high < opened) | (high < close), frame["high"], path, "is below another price of its bar")
-    _refuse((low > opened) | (low > close), frame["low"], path, "is above another price of its bar")
-    prices = [(columns[name].to_numpy() * PRICE_UNITS).round().astype("int64") for name in _PRICES]
-    return np.column_stack([*prices, columns["volume"].to_numpy().astype("int64")])
+    kind = pa.timestamp("ns", zone)
+    try:
+        return pc.cast(texts, kind)
+    except pa.ArrowInvalid:
+        moments = [_moment(text) for text in texts.to_pylist()]
+    refuse(np.array([moment is None for moment in moments]), table, "opened_at", path, "is not ISO 8601")
+    return pa.chunked_array([pa.array(moments, kind)])
 
 
-def _refuse(is_wrong: Any, column: Any, path: Path, reason: str) -> None:
-    """Raise InputError for the first row that is wrong."""
-    if is_wrong.any():
-        i = int(is_wrong.to_numpy().argmax())
-        raise InputError(f"{path.name} row {i + 1}: {column.name} {reason}: {column.iloc[i]!s}")
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+
+
+def _localized(moments: Any, table: Any, zone: str | None, path: Path) -> Any:
+    import pyarrow.compute as pc
+
+    if zone is None:
+        first = table["opened_at"][0].as_py()
+        raise InputError(
+            f"{path.name} row 1: opened_at {first} has no time zone; declare one as time_zone in tape.toml"
+        )
+    local = pc.assume_timezone(moments, zone, ambiguous="earliest", nonexistent="earliest")
+    other = pc.assume_timezone(moments, zone, ambiguous="latest", nonexistent="latest")
+    is_unclear = _nanoseconds(local) != _nanoseconds(other)
+    refuse(is_unclear, table, "opened_at", path, f"is there twice or never on the clock of {zone}")
+    return local
+
+
+def _nanoseconds(moments: Any) -> Any:
+    """Since the epoch, as 64-bit integers."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.cast(pc.cast(moments, pa.timestamp("ns", moments.type.tz)), pa.int64()).to_numpy()
+
+
+def _units(values: dict[str, Any]) -> Any:
+    """Open, high, low, close in millionths of a dollar, and volume in shares, a row each."""
+    import numpy as np
+
+    prices = [(values[name] * PRICE_UNITS).round().astype("int64") for name in PRICES]
+    return np.column_stack([*prices, values["volume"].astype("int64")])
 
 
 def _in_order(symbol: str, pieces: list[tuple[Any, Any, int, Any]], names: list[str]) -> MinuteTable:

@@ -1,48 +1,30 @@
 """Reads a tape: the real bars that ship as a wheel, or a directory of the user's own bar files.
 
-Daily bars are in the directory itself, minute bars in its sub-directory `minutes` (`minute_files`); either may be
-absent. What is refused here is refused with file, row and value. What the tape means is in `tape`.
+Daily bars are in the directory itself (`day_files`), minute bars in its sub-directory `minutes` (`minute_files`);
+either may be absent. Here they meet the exchange's calendar and each other. What the tape means is in `tape`.
 """
 
 from __future__ import annotations
 
-import math
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ibkr_assets.domain.errors import ConfigurationError, InputError
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.simulator.bars import TapeBar
 from ibkr_assets.simulator.corporate_actions import find_actions
-from ibkr_assets.simulator.hours import NEW_YORK
+from ibkr_assets.simulator.day_files import DaySeries, read_days
 from ibkr_assets.simulator.listings import contracts_of
-from ibkr_assets.simulator.minute_files import (
-    COLUMNS,
-    MinuteTable,
-    arrange_minutes,
-    check_agreement,
-    days_of,
-    read_minutes,
-)
+from ibkr_assets.simulator.minute_files import MinuteTable, arrange_minutes, check_agreement, days_of, read_minutes
 from ibkr_assets.simulator.tape import CorporateAction, Tape
 
 EXCHANGE = "XNYS"
 #: The sub-directory of minute bars.
 MINUTES = "minutes"
-
-
-@dataclass(slots=True)
-class _Series:
-    """One symbol's bars by day; `adjusted` is empty where the source has no adjusted closes."""
-
-    bars: dict[date, TapeBar] = field(default_factory=dict)
-    adjusted: list[float] = field(default_factory=list)
 
 
 def load_tape(source: str | Path) -> Tape:
@@ -97,7 +79,7 @@ def _sessions(first: date, last: date) -> Sequence[TradingSession]:
     ]  # fmt: skip
 
 
-def _read_real() -> dict[str, _Series]:
+def _read_real() -> dict[str, DaySeries]:
     from bokeh_sampledata import stocks
 
     series = {}
@@ -108,7 +90,7 @@ def _read_real() -> dict[str, _Series]:
             date.fromisoformat(day): TapeBar(_exact(opened), _exact(high), _exact(low), _exact(close), int(volume))
             for day, opened, high, low, close, volume in zip(*columns, strict=True)
         }
-        series[symbol] = _Series(bars, list(raw["adj_close"]))
+        series[symbol] = DaySeries(bars, list(raw["adj_close"]))
     return series
 
 
@@ -116,16 +98,13 @@ def _exact(price: float) -> Decimal:
     return Decimal(str(price))
 
 
-def _read_directory(directory: Path) -> tuple[dict[str, _Series], dict[str, MinuteTable]]:
+def _read_directory(directory: Path) -> tuple[dict[str, DaySeries], dict[str, MinuteTable]]:
     if not directory.is_dir():
         raise ConfigurationError(f"tape: no such directory: {directory}")
     files, minute_files = _bar_files(directory), _bar_files(directory / MINUTES)
     if not files and not minute_files:
         raise ConfigurationError(f"tape: no .csv or .parquet file in {directory}, nor in its directory {MINUTES}")
-    series: dict[str, _Series] = {}
-    for path in files:
-        _read_file(path, series)
-    return {symbol: _in_order(one) for symbol, one in series.items()}, read_minutes(minute_files, _zone(directory))
+    return read_days(files), read_minutes(minute_files, _zone(directory))
 
 
 def _bar_files(directory: Path) -> list[Path]:
@@ -152,76 +131,3 @@ def _zone(directory: Path) -> str | None:
     except (ValueError, ZoneInfoNotFoundError):
         raise ConfigurationError(f"tape: {path}: time_zone is no zone of the tz database: {zone!r}") from None
     return str(zone)
-
-
-def _in_order(one: _Series) -> _Series:
-    order = sorted(range(len(one.bars)), key=list(one.bars).__getitem__)
-    adjusted = [one.adjusted[i] for i in order] if one.adjusted else []
-    return _Series(dict(sorted(one.bars.items())), adjusted)
-
-
-def _read_file(path: Path, series: dict[str, _Series]) -> None:
-    import pandas as pd
-
-    frame = pd.read_csv(path, dtype=str) if path.suffix.lower() == ".csv" else pd.read_parquet(path)
-    missing = [name for name in COLUMNS if name not in frame.columns]
-    if missing:
-        raise InputError(f"{path.name}: column {missing[0]} is missing; it has {', '.join(map(str, frame.columns))}")
-    has_adjusted = "adj_close" in frame.columns
-    for number, row in enumerate(_rows(frame), start=1):
-        symbol = str(row.get("symbol") or path.stem).strip().upper()
-        one = series.setdefault(symbol, _Series())
-        day = _day(row["opened_at"], path, number)
-        if day in one.bars:
-            raise InputError(
-                f"{path.name} row {number}: a second bar of {symbol} for {day}; minute bars go into {MINUTES}/"
-            )
-        one.bars[day] = _bar(row, path, number)
-        if has_adjusted:
-            one.adjusted.append(_positive(row["adj_close"], "adj_close", path, number))
-        if one.adjusted and len(one.adjusted) != len(one.bars):
-            raise InputError(f"{path.name}: only some bars of {symbol} carry adj_close")
-
-
-def _rows(frame: Any) -> Iterable[dict[str, Any]]:
-    names = [str(name) for name in frame.columns]
-    for values in frame.itertuples(index=False, name=None):
-        yield dict(zip(names, values, strict=True))
-
-
-def _day(value: Any, path: Path, number: int) -> date:
-    try:
-        moment = value if isinstance(value, datetime | date) else datetime.fromisoformat(str(value))
-    except ValueError:
-        raise InputError(f"{path.name} row {number}: opened_at is not ISO 8601: {value!r}") from None
-    if not isinstance(moment, datetime):
-        return moment
-    if moment.tzinfo is None or moment.astimezone(UTC).time() == datetime.min.time():
-        return moment.date()
-    return moment.astimezone(NEW_YORK).date()
-
-
-def _positive(value: Any, name: str, path: Path, number: int) -> float:
-    try:
-        number_read = float(value)
-    except ValueError:
-        raise InputError(f"{path.name} row {number}: {name} is not a number: {value!r}") from None
-    if not (math.isfinite(number_read) and number_read > 0):
-        raise InputError(f"{path.name} row {number}: {name} must be positive, got {value}")
-    return number_read
-
-
-def _bar(row: dict[str, Any], path: Path, number: int) -> TapeBar:
-    try:
-        prices = {name: Decimal(str(row[name])) for name in ("open", "high", "low", "close")}
-        volume = Decimal(str(row["volume"]))
-    except InvalidOperation:
-        raise InputError(f"{path.name} row {number}: a price or the volume is not a number") from None
-    for name, price in prices.items():
-        if not price.is_finite() or price <= 0:
-            raise InputError(f"{path.name} row {number}: {name} must be positive, got {price}")
-    if prices["low"] > min(prices["open"], prices["close"]) or prices["high"] < max(prices["open"], prices["close"]):
-        raise InputError(f"{path.name} row {number}: open or close is outside of low..high")
-    if not volume.is_finite() or volume < 0:
-        raise InputError(f"{path.name} row {number}: volume must not be negative, got {volume}")
-    return TapeBar(**prices, volume=int(volume))

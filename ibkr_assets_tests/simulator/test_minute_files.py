@@ -99,6 +99,23 @@ def test_parquet_with_zones_and_a_column_of_symbols(tmp_path: Path) -> None:
     assert (first.open, first.volume) == (Decimal("1.50"), 3)
 
 
+def test_times_are_read_in_every_form_of_iso_8601(tmp_path: Path) -> None:
+    write(tmp_path, "abc.csv", "2024-W10-5T09:30-05:00,1,1,1,1,1", "2024-03-08 14:31:00.000Z,2,2,2,2,1")
+    frame = pd.DataFrame({"opened_at": pd.to_datetime(["2024-03-11 09:30"])})
+    frame[HEAD.split(",")[1:]] = 3
+    frame.to_parquet(tmp_path / "minutes" / "xyz.parquet")
+    with pytest.raises(InputError, match=r"xyz\.parquet row 1: opened_at 2024-03-11 09:30:00 has no time zone"):
+        load_tape(tmp_path)
+    (tmp_path / "tape.toml").write_text('time_zone = "America/New_York"\n')
+    tape = load_tape(tmp_path)
+    opens = [
+        tape.minute_open(conid(tape), int(at(text).timestamp()) // 60)
+        for text in ("2024-03-08T14:30Z", "2024-03-08T14:31Z")
+    ]
+    assert opens == [1, 2]
+    assert tape.minute_open(conid(tape, "XYZ"), int(at("2024-03-11T13:30Z").timestamp()) // 60) == 3
+
+
 def test_two_files_of_one_symbol_are_one_series_whatever_their_order(tmp_path: Path) -> None:
     write(tmp_path, "a.csv", "2024-03-11T09:31-04:00,2,2,2,2,1,ABC", head=f"{HEAD},symbol")
     write(tmp_path, "b.csv", "2024-03-08T09:31-05:00,1,1,1,1,1,ABC", head=f"{HEAD},symbol")

@@ -89,10 +89,14 @@ def test_a_directory_of_csv_and_parquet_files_is_a_tape(tmp_path: Path) -> None:
     [
         ("opened_at,open,high,low,close\n2020-01-02,1,2,1,1\n", "column volume is missing"),
         (f"{HEAD}\n2020-01-02,1,2,1,1,5\n2020-01-02,1,2,1,1,5\n", "row 2: a second bar"),
-        (f"{HEAD}\n2020-01-02,1,2,1,nan,5\n", "row 1: close must be positive"),
-        (f"{HEAD}\n2020-01-02,x,2,1,1,5\n", "row 1: a price or the volume is not a number"),
-        (f"{HEAD}\n2020-01-02,3,2,1,1,5\n", "row 1: open or close is outside"),
-        (f"{HEAD}\nyesterday,1,2,1,1,5\n", "opened_at is not ISO 8601: 'yesterday'"),
+        (f"{HEAD}\n2020-01-02,1,2,1,nan,5\n", "row 1: close is not a number: nan"),
+        (f"{HEAD}\n2020-01-02,x,2,1,1,5\n", "row 1: open is not a number: x"),
+        (f"{HEAD}\n2020-01-02,3,2,1,1,5\n", "row 1: high is below another price of its bar: 2"),
+        (f"{HEAD}\nyesterday,1,2,1,1,5\n", "opened_at is not ISO 8601: yesterday"),
+        (f"{HEAD}\n2020-01-02,1,2,1,,5\n", "row 1: close is not a number: $"),
+        (f"{HEAD}\n2020-01-02,1,2,1,1\n", r"abc.csv: cannot be read: .*Expected 6 columns, got 5"),
+        (f"{HEAD}\n", "abc.csv: has no bars"),
+        (f"{HEAD},adj_close\n2020-01-02,1,2,1,1,5,1\n2020-01-03,1,2,1,1,5,0\n", "row 2: adj_close must be positive: 0"),
         (f"{HEAD}\n2020-01-01,1,2,1,1,5\n2020-01-02,1,2,1,1,5\n", "2020-01-01 is not a session"),
     ],
 )
@@ -100,6 +104,14 @@ def test_a_bar_that_cannot_be_is_refused_with_its_place(tmp_path: Path, text: st
     (tmp_path / "abc.csv").write_text(text)
     with pytest.raises(InputError, match=said):
         load_tape(tmp_path)
+
+
+def test_spaces_and_other_forms_of_a_day_are_read_as_what_they_are(tmp_path: Path) -> None:
+    rows = ("20200102, 1.10,2,0.5,1.5,1e3", "2020-01-03T09:30-05:00,2,3,1,2.5,100.0", "2020-01-06T00:00Z,2,3,1,2.5,0")
+    (tmp_path / "abc.csv").write_text("\n".join([HEAD, *rows]))
+    tape = load_tape(tmp_path)
+    bars = [tape.bar(tape.by_symbol["ABC"].conid, date(2020, 1, day)) for day in (2, 3, 6)]
+    assert [(str(bar.open), bar.volume) for bar in bars if bar is not None] == [("1.10", 1000), ("2", 100), ("2", 0)]
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
