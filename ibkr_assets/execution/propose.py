@@ -126,7 +126,10 @@ def review_with(
     book: IntentBook, intent: OrderIntent, *, limits: Limits, platform_mode: Mode, now: datetime
 ) -> Callable[[OrderIntent, Exposure], Decision]:
     """The review of one intent, its facts read now: NAV, kills, the market clock and the platform's mode."""
-    from ibkr_assets.risk.engine import review
+    from ibkr_assets.risk.codes import DenialCode
+    from ibkr_assets.risk.engine import Approved, Denied, hear
+    from ibkr_assets.risk.facts import InstrumentFacts
+    from ibkr_assets.risk.rules import RULES
 
     nav = book.net_asset_value(intent.account_ref)
     facts = Facts(
@@ -135,4 +138,17 @@ def review_with(
         nav_usd=None if nav is None else nav[0],
         killed_by=book.killed_by(intent.account_ref, intent.strategy_id, intent.conid),
     )
-    return lambda proposed, exposure: review(proposed, facts, exposure, limits)
+    heard = [
+        DenialCode.MODE, DenialCode.KILL, DenialCode.VALIDITY, DenialCode.ALLOW_LIST, DenialCode.PRICE_COLLAR,
+        DenialCode.ORDER_VALUE, DenialCode.POSITION, DenialCode.NO_SHORT,
+    ]  # fmt: skip
+
+    def decide(proposed: OrderIntent, exposure: Exposure) -> Decision:
+        findings = hear([RULES[code] for code in heard], proposed, facts, exposure, limits)
+        failed = next((finding for finding in findings if not finding.is_passed), None)
+        if failed is None:
+            return Approved(proposed, findings, facts)
+        return Denied(proposed, failed.code, failed.text, findings, facts)
+
+    return decide
+        instrument=InstrumentFacts(average_true_range=intent.reference_price),

@@ -1,51 +1,83 @@
 """From an intent to `Approved` or `Denied`, with every number that was used.
 
-What goes here: the two outcomes and the loop over the rules. What does not: the rules themselves (`risk.rules`)
+What goes here: the outcomes and the loop over the rules. What does not: the rules themselves (`risk.rules`)
 and the facts they are given (`risk.facts`). No rule can be left out, and none stops the others from being heard.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from ibkr_assets.domain.order import OrderIntent
+from ibkr_assets.risk.codes import DenialCode
 from ibkr_assets.risk.facts import Exposure, Facts, Finding, Limits
-from ibkr_assets.risk.rules import RULES
+from ibkr_assets.risk.rules import APPROVAL, DEPARTURE, RULES, Rule
 
-__all__ = ["Approved", "Decision", "Denied", "Exposure", "Facts", "Finding", "Limits", "review"]
+__all__ = [
+    "Approved", "Decision", "Denied", "Exposure", "Facts", "Finding", "Limits", "hear", "review", "review_departure",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """Every rule passed."""
+    """Every rule passed. `facts` are what they were asked of, to be stored with the decision."""
 
     intent: OrderIntent
     findings: tuple[Finding, ...]
+    facts: Facts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """At least one rule failed; `code` and `text` are the first that did, `findings` are all of them."""
+    """At least one rule failed; `code` and `text` are the first that did, `findings` are all of them.
+
+    `is_patient` at departure: only such rules failed as pass by themselves, so the order may wait.
+    """
 
     intent: OrderIntent
     code: str
     text: str
     findings: tuple[Finding, ...]
+    facts: Facts | None = None
+    is_patient: bool = False
 
 
 Decision = Approved | Denied
 
 
 def review(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits) -> Decision:
-    """Hear every rule. A rule that cannot be evaluated denies; nothing is raised for what an intent contains."""
+    """Hear every rule of an approval. One that cannot be evaluated denies; nothing is raised for what is contained."""
+    return _decide(intent, facts, hear(APPROVAL, intent, facts, exposure, limits))
+
+
+def review_departure(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits) -> Decision:
+    """Hear every rule of a departure, as `review` does. A failure that lasts is named before one that passes."""
+    findings = hear(DEPARTURE, intent, facts, exposure, limits)
+    lasting = [f for f in findings if not f.is_passed and not RULES[DenialCode(f.code)].is_patient]
+    if lasting:
+        return Denied(intent, lasting[0].code, lasting[0].text, findings, facts)
+    decision = _decide(intent, facts, findings)
+    return replace(decision, is_patient=True) if isinstance(decision, Denied) else decision
+
+
+def hear(
+    rules: Sequence[Rule], intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits
+) -> tuple[Finding, ...]:
+    """What each of these rules says, in their order."""
     findings = []
-    for code, rule in RULES.items():
+    for rule in rules:
         try:
             finding = rule(intent, facts, exposure, limits)
         except ArithmeticError as error:
-            finding = Finding(code, is_passed=False, numbers={}, text=f"cannot be evaluated: {type(error).__name__}")
+            text = f"cannot be evaluated: {type(error).__name__}"
+            finding = Finding(str(rule.code), is_passed=False, numbers={}, text=text)
         findings.append(finding)
-    failed = next((finding for finding in findings if not finding.is_passed), None)
-    if failed is None:
-        return Approved(intent, tuple(findings))
-    return Denied(intent, failed.code, failed.text, tuple(findings))
+    return tuple(findings)
+
+
+def _decide(intent: OrderIntent, facts: Facts, findings: tuple[Finding, ...]) -> Decision:
+    failed = [finding for finding in findings if not finding.is_passed]
+    if not failed:
+        return Approved(intent, findings, facts)
+    return Denied(intent, failed[0].code, failed[0].text, findings, facts)

@@ -1,205 +1,132 @@
-"""One small pure function per rule; each answers with the numbers it used.
+"""Every rule, R1 to R24, in the order in which a denial is named.
 
-What goes here: rules that need the intent, the facts, the exposure and the limits, and nothing else. Reading those
-is not: whoever asks for a review brings them. A number that is missing or not finite denies in every rule that
+What goes here: one row a rule: what it is called, when it is heard, which limits it is held against. What does not:
+the rules themselves, which are in modules by topic. A number that is missing or not finite denies in every rule that
 needs it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
+from dataclasses import dataclass
 from enum import StrEnum
 
-from ibkr_assets.domain.order import Mode, OrderIntent, Side
+from ibkr_assets.domain.order import OrderIntent
+from ibkr_assets.risk import cash, data, exposure, instrument, loss, market, pace, permission, platform, price, size
+from ibkr_assets.risk.codes import DenialCode
 from ibkr_assets.risk.facts import Exposure, Facts, Finding, Limits
 
-ZERO = Decimal(0)
+__all__ = ["APPROVAL", "DEPARTURE", "RULES", "Check", "DenialCode", "Heard", "Rule"]
+
+Check = Callable[[OrderIntent, Facts, Exposure, Limits], Finding]
 
 
-class DenialCode(StrEnum):
-    """Why an order was denied by us. Stored with the order, so a value once released keeps its meaning."""
+class Heard(StrEnum):
+    """When a rule is heard: before an order is approved, right before it leaves, or both times."""
 
-    MODE = "mode"
-    KILL = "kill"
-    VALIDITY = "validity"
-    ALLOW_LIST = "allow_list"
-    PRICE_COLLAR = "price_collar"
-    ORDER_VALUE = "order_value"
-    POSITION = "position"
-    NO_SHORT = "no_short"
+    APPROVAL = "approval"
+    DEPARTURE = "departure"
+    BOTH = "both"
 
 
-#: What each code means, for people.
-DESCRIPTIONS: dict[DenialCode, str] = {
-    DenialCode.MODE: "the order's mode is neither dry_run nor the platform's",
-    DenialCode.KILL: "a kill or a disarm is active for the account, the strategy or the instrument",
-    DenialCode.VALIDITY: "the bar that was decided on is not over, or the order's time is past",
-    DenialCode.ALLOW_LIST: "the symbol is not on the list of those that may be traded",
-    DenialCode.PRICE_COLLAR: "the limit is too far from the reference price, or there is none",
-    DenialCode.ORDER_VALUE: "the order is worth more than one order may be",
-    DenialCode.POSITION: "the position could become larger than one position may be",
-    DenialCode.NO_SHORT: "more would be sold than is held",
-}
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `limits` are names of `Limits`, `unit` is of what is held against them; the check's docstring cites.
 
-
-def check_mode(intent: OrderIntent, facts: Facts, _exposure: Exposure, _limits: Limits) -> Finding:
-    """A rehearsal passes everywhere; anything else only where the platform runs in that mode."""
-    is_passed = intent.mode in (Mode.DRY_RUN, facts.mode)
-    numbers = {"intent_mode": str(intent.mode), "platform_mode": str(facts.mode)}
-    return _answer(
-        DenialCode.MODE,
-        numbers,
-        f"order of mode {intent.mode} on a platform of mode {facts.mode}",
-        is_passed=is_passed,
-    )
-
-
-def check_kill(_intent: OrderIntent, facts: Facts, _exposure: Exposure, _limits: Limits) -> Finding:
-    """Nothing new while trading is stopped."""
-    numbers = {"killed_by": facts.killed_by or ""}
-    return _answer(
-        DenialCode.KILL, numbers, f"trading is stopped: {facts.killed_by}", is_passed=facts.killed_by is None
-    )
-
-
-def check_validity(intent: OrderIntent, facts: Facts, _exposure: Exposure, _limits: Limits) -> Finding:
-    """Decided on a bar that is over, and still in time: signal_bar_end <= now < valid_until."""
-    is_passed = intent.signal_bar_end <= facts.now < intent.valid_until
-    numbers = {
-        "now": facts.now.isoformat(),
-        "signal_bar_end": intent.signal_bar_end.isoformat(),
-        "valid_until": intent.valid_until.isoformat(),
-    }
-    text = f"now {facts.now.isoformat()} is not within [{numbers['signal_bar_end']}, {numbers['valid_until']})"
-    return _answer(DenialCode.VALIDITY, numbers, text, is_passed=is_passed)
-
-
-def check_allow_list(intent: OrderIntent, _facts: Facts, _exposure: Exposure, limits: Limits) -> Finding:
-    """Only symbols that are listed; an empty list lets nothing trade."""
-    numbers = {"symbol": intent.symbol, "allowed": ",".join(sorted(limits.allowed_symbols))}
-    is_passed = intent.symbol in limits.allowed_symbols
-    return _answer(
-        DenialCode.ALLOW_LIST, numbers, f"symbol {intent.symbol} is not on the allow-list", is_passed=is_passed
-    )
-
-
-def check_price_collar(intent: OrderIntent, _facts: Facts, _exposure: Exposure, limits: Limits) -> Finding:
-    """Limit within a fraction of the reference price, on both sides; an order without limit is denied."""
-    limit, reference, fraction = intent.limit_price, intent.reference_price, limits.price_collar_fraction
-    numbers = {"limit_price": str(limit), "reference_price": str(reference), "fraction": str(fraction)}
-    if limit is None or not _are_finite(limit, reference, fraction):
-        text = f"limit {limit}, reference {reference} and collar {fraction} must all be numbers"
-        return _denied(DenialCode.PRICE_COLLAR, numbers, text)
-    distance, allowed = abs(limit - reference), fraction * reference
-    numbers |= {"distance": str(distance), "allowed": str(allowed)}
-    text = f"limit {limit} is {distance} from the reference {reference}; allowed are {allowed}"
-    return _answer(DenialCode.PRICE_COLLAR, numbers, text, is_passed=distance <= allowed)
-
-
-def check_order_value(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits) -> Finding:
-    """Quantity x the higher of limit and reference price, against a sum of USD and a fraction of NAV.
-
-    An order that can only make the position smaller passes: a holding that has grown past the limit must not be
-    locked in by it.
+    An order that fails a rule when it is about to leave is denied, or waits while `is_patient`: what is wrong then
+    passes by itself, or the order's time does.
     """
-    nav, price = facts.nav_usd, _worst_price(intent)
-    numbers = {"nav_usd": str(nav), "quantity": str(intent.quantity), "price": str(price)}
-    if nav is None or not _are_finite(nav, price, intent.quantity, limits.max_order_value_usd):
-        return _denied(DenialCode.ORDER_VALUE, numbers, f"value cannot be judged: {_show(numbers)}")
-    value = intent.quantity * price
-    allowed = min(limits.max_order_value_usd, limits.max_order_nav_fraction * nav)
-    is_reducing = _is_reducing(intent, exposure)
-    numbers |= {"value_usd": str(value), "allowed_usd": str(allowed), "is_reducing": str(is_reducing)}
-    text = f"order value {value} USD exceeds {allowed} USD"
-    return _answer(DenialCode.ORDER_VALUE, numbers, text, is_passed=is_reducing or value <= allowed)
+
+    id: str
+    code: DenialCode
+    description: str
+    unit: str
+    limits: tuple[str, ...]
+    heard: Heard
+    check: Check
+    is_patient: bool = False
+
+    def __call__(self, intent: OrderIntent, facts: Facts, exposed: Exposure, limits: Limits) -> Finding:
+        """What the rule says of this order."""
+        return self.check(intent, facts, exposed, limits)
 
 
-def check_position(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits) -> Finding:
-    """The worst position if all open orders of one side fill, at the order's price, against a fraction of NAV.
+_APPROVAL, _DEPARTURE, _BOTH = Heard.APPROVAL, Heard.DEPARTURE, Heard.BOTH
+_CODE = DenialCode
 
-    An order that can only make the position smaller passes whatever the position is worth.
-    """
-    nav, price = facts.nav_usd, _worst_price(intent)
-    held, buys, sells = exposure.held, exposure.open_buys, exposure.open_sells
-    numbers = {
-        "nav_usd": str(nav), "held": str(held), "open_buys": str(buys), "open_sells": str(sells),
-        "quantity": str(intent.quantity), "price": str(price),
-    }  # fmt: skip
-    if nav is None or not _are_finite(nav, price, intent.quantity, held, buys, sells):
-        return _denied(DenialCode.POSITION, numbers, f"position cannot be judged: {_show(numbers)}")
-    is_reducing = _is_reducing(intent, exposure)
-    if intent.side is Side.BUY:
-        buys += intent.quantity
-    else:
-        sells += intent.quantity
-    worst = max(abs(held + buys), abs(held - sells)) * price
-    allowed = limits.max_position_nav_fraction * nav
-    numbers |= {"worst_usd": str(worst), "allowed_usd": str(allowed), "is_reducing": str(is_reducing)}
-    text = f"position could reach {worst} USD; allowed are {allowed} USD"
-    return _answer(DenialCode.POSITION, numbers, text, is_passed=is_reducing or worst <= allowed)
+_ROWS = (
+    Rule("R1", _CODE.MODE, "the order's mode is neither dry_run nor the platform's", "", (), _BOTH,
+         permission.check_mode, is_patient=True),
+    Rule("R2", _CODE.KILL, "a kill or a disarm is active for the account, the strategy or the instrument", "", (),
+         _BOTH, permission.check_kill, is_patient=True),
+    Rule("R3", _CODE.RECONCILED, "books and broker were not compared lately, or differ", "s",
+         ("max_reconciled_age_s",), _BOTH, permission.check_reconciled, is_patient=True),
+    Rule("R19", _CODE.VALIDITY, "the bar that was decided on is not over, or the order's time is past", "", (),
+         _BOTH, market.check_validity, is_patient=True),
+    Rule("R4", _CODE.ALLOW_LIST, "the symbol is not on the list of those that may be traded", "",
+         ("allowed_symbols",), _APPROVAL, instrument.check_allow_list),
+    Rule("R4", _CODE.CONTRACT, "the broker did not describe the contract lately, or it is not in USD", "h",
+         ("max_contract_age_hours",), _APPROVAL, instrument.check_contract),
+    Rule("R8", _CODE.PRICE_COLLAR, "the limit is too far from the reference price, or there is none", "USD",
+         ("price_collar_fraction", "price_collar_atr"), _APPROVAL, price.check_price_collar),
+    Rule("R5", _CODE.ORDER_VALUE, "the order is worth more than one order may be", "USD",
+         ("max_order_value_usd", "max_order_nav_fraction"), _APPROVAL, size.check_order_value),
+    Rule("R6", _CODE.ORDER_SIZE, "the order has more shares than one order may have", "shares",
+         ("max_order_shares", "max_order_volume_fraction"), _APPROVAL, size.check_order_size),
+    Rule("R7", _CODE.DECISION_SUM, "the orders of one decision are more than was decided", "shares", (), _APPROVAL,
+         size.check_decision_sum),
+    Rule("R9", _CODE.REPEATED, "the strategy traded this too often today without a person's leave", "orders",
+         ("max_repeats_per_day",), _APPROVAL, pace.check_repeated),
+    Rule("R10", _CODE.MESSAGES, "too many calls today, or too many orders of this side at work", "calls, orders",
+         ("max_messages_per_day", "max_working_orders"), _APPROVAL, pace.check_messages),
+    Rule("R11", _CODE.ORDER_COUNT, "too many orders today, of the account or of the instrument", "orders",
+         ("max_orders_per_day", "max_orders_per_day_and_instrument"), _APPROVAL, pace.check_order_count),
+    Rule("R12", _CODE.LOOK_ALIKE, "another decision ordered the same a few minutes ago", "minutes",
+         ("look_alike_minutes", "look_alike_price_fraction"), _APPROVAL, pace.check_look_alike),
+    Rule("R13", _CODE.POSITION, "the position could become larger than one position may be", "USD",
+         ("max_position_nav_fraction",), _APPROVAL, exposure.check_position),
+    Rule("R14", _CODE.GROSS, "all positions together could become larger than they may be", "USD",
+         ("max_gross_nav_fraction",), _APPROVAL, exposure.check_gross),
+    Rule("R14", _CODE.NET, "long less short could become more than it may be", "USD", ("max_net_nav_fraction",),
+         _APPROVAL, exposure.check_net),
+    Rule("R14", _CODE.SECTOR, "the positions of one sector could become larger than they may be", "USD",
+         ("max_sector_nav_fraction", "sectors"), _APPROVAL, exposure.check_sector),
+    Rule("R15", _CODE.NO_SHORT, "more would be sold than is held", "shares", ("may_short",), _APPROVAL,
+         exposure.check_no_short),
+    Rule("R16", _CODE.DAILY_NOTIONAL, "more would be ordered in one day than may be", "USD",
+         ("max_daily_notional_nav_fraction",), _APPROVAL, pace.check_daily_notional),
+    Rule("R17", _CODE.LOSS, "too much was lost today, or since net asset value was highest", "fraction of NAV",
+         ("day_loss_disarm_fraction", "day_loss_kill_fraction", "drawdown_disarm_fraction"), _APPROVAL,
+         loss.check_loss),
+    Rule("R18", _CODE.CASH, "the cash that is free does not pay for it", "USD", ("cash_reserve_fraction",),
+         _APPROVAL, cash.check_cash),
+    Rule("R19", _CODE.SIGNAL_AGE, "the decision is too old", "bars", ("max_signal_age_bars",), _BOTH,
+         market.check_signal_age),
+    Rule("R21", _CODE.VERSION, "code, settings or schema are not those of the process that sends", "", (), _APPROVAL,
+         platform.check_version),
+    Rule("R22", _CODE.DATA, "bars or features behind the decision are not proven", "bars, features", (), _APPROVAL,
+         data.check_data),
+    Rule("R23", _CODE.MODEL, "a model is not approved, or a language model decides too much", "fraction of the score",
+         ("max_llm_weight",), _APPROVAL, data.check_model),
+    Rule("R24", _CODE.PLATFORM, "clock, disk or alarms of this machine are not well", "s, bytes",
+         ("max_clock_skew_s", "min_disk_free_fraction", "min_disk_free_bytes", "max_alert_age_s"), _APPROVAL,
+         platform.check_platform),
+    Rule("R24", _CODE.CLOCK, "the gateway's clock is not ours", "s", ("max_gateway_skew_s",), _DEPARTURE,
+         platform.check_gateway_clock),
+    Rule("R19", _CODE.QUOTE, "the quote is old, not live, halted, or makes no sense", "s", ("max_quote_age_s",),
+         _DEPARTURE, market.check_newest_quote),
+    Rule("R8", _CODE.COLLAR, "the limit is worse than the newest price by too much", "fraction of the price",
+         ("price_collar_fraction",), _DEPARTURE, price.check_collar),
+    Rule("R20", _CODE.NIGHTLY_RESET, "IBKR's nightly reset", "", (), _DEPARTURE, market.check_reset, is_patient=True),
+    Rule("R20", _CODE.MARKET_HOURS, "the market is closed, or about to open or close", "minutes",
+         ("session_edge_minutes",), _DEPARTURE, market.check_market_hours, is_patient=True),
+    Rule("R10", _CODE.THROTTLE, "too many calls in a second or a minute", "calls",
+         ("max_messages_per_second", "max_messages_per_minute"), _DEPARTURE, pace.check_throttle, is_patient=True),
+    Rule("R18", _CODE.MARGIN, "the broker's preview leaves no margin", "USD", (), _DEPARTURE, cash.check_margin),
+)  # fmt: skip
 
-
-def check_no_short(intent: OrderIntent, _facts: Facts, exposure: Exposure, limits: Limits) -> Finding:
-    """Held shares less all open sales, this one included, stay at zero or above unless shorts are allowed."""
-    numbers = {
-        "held": str(exposure.held), "open_sells": str(exposure.open_sells),
-        "quantity": str(intent.quantity), "may_short": str(limits.may_short),
-    }  # fmt: skip
-    if intent.side is Side.BUY or limits.may_short:
-        return _passed(DenialCode.NO_SHORT, numbers)
-    if not _are_finite(exposure.held, exposure.open_sells, intent.quantity):
-        return _denied(DenialCode.NO_SHORT, numbers, f"sale cannot be judged: {_show(numbers)}")
-    left = exposure.held - exposure.open_sells - intent.quantity
-    numbers |= {"left": str(left)}
-    text = f"a sale of {intent.quantity} would leave {left} shares, and shorts are not allowed"
-    return _answer(DenialCode.NO_SHORT, numbers, text, is_passed=left >= ZERO)
-
-
-Rule = Callable[[OrderIntent, Facts, Exposure, Limits], Finding]
-
-#: Every rule, in the order in which a denial is named.
-RULES: dict[DenialCode, Rule] = {
-    DenialCode.MODE: check_mode,
-    DenialCode.KILL: check_kill,
-    DenialCode.VALIDITY: check_validity,
-    DenialCode.ALLOW_LIST: check_allow_list,
-    DenialCode.PRICE_COLLAR: check_price_collar,
-    DenialCode.ORDER_VALUE: check_order_value,
-    DenialCode.POSITION: check_position,
-    DenialCode.NO_SHORT: check_no_short,
-}
-
-
-def _denied(code: DenialCode, numbers: dict[str, str], text: str) -> Finding:
-    return Finding(str(code), is_passed=False, numbers=numbers, text=text)
-
-
-def _passed(code: DenialCode, numbers: dict[str, str]) -> Finding:
-    return Finding(str(code), is_passed=True, numbers=numbers)
-
-
-def _answer(code: DenialCode, numbers: dict[str, str], text: str, *, is_passed: bool) -> Finding:
-    """`text` is what a denial says."""
-    return _passed(code, numbers) if is_passed else _denied(code, numbers, text)
-
-
-def _is_reducing(intent: OrderIntent, exposure: Exposure) -> bool:
-    """True when all open orders of this side together, this one included, do not take the position past zero."""
-    if not _are_finite(exposure.held, exposure.open_buys, exposure.open_sells):
-        return False
-    if intent.side is Side.BUY:
-        return exposure.held < ZERO and exposure.held + exposure.open_buys + intent.quantity <= ZERO
-    return exposure.held > ZERO and exposure.held - exposure.open_sells - intent.quantity >= ZERO
-
-
-def _worst_price(intent: OrderIntent) -> Decimal:
-    return intent.reference_price if intent.limit_price is None else max(intent.limit_price, intent.reference_price)
-
-
-def _are_finite(*values: Decimal) -> bool:
-    return all(value.is_finite() for value in values)
-
-
-def _show(numbers: dict[str, str]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in numbers.items())
+#: Every rule by its code, in the order in which a denial is named.
+RULES: dict[DenialCode, Rule] = {rule.code: rule for rule in _ROWS}
+#: Those that are heard before approval, and those that are heard right before an order leaves.
+APPROVAL = tuple(rule for rule in _ROWS if rule.heard in (Heard.APPROVAL, Heard.BOTH))
+DEPARTURE = tuple(rule for rule in _ROWS if rule.heard in (Heard.DEPARTURE, Heard.BOTH))

@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 
 from ibkr_assets.domain.order import Mode, OrderType, Side
-from ibkr_assets.risk import rules
+from ibkr_assets.risk import exposure as exposures
+from ibkr_assets.risk import instrument, market, permission, price, rules, size
 from ibkr_assets.risk.facts import Finding
 from ibkr_assets_tests.risk.orders import (
     CLOSE,
@@ -35,8 +36,8 @@ def test_an_ordinary_order_passes_every_rule_and_says_with_which_numbers(rule: r
 
 
 def test_every_code_has_a_rule_and_a_description() -> None:
-    assert list(rules.RULES) == list(rules.DenialCode)
-    assert set(rules.DESCRIPTIONS) == set(rules.DenialCode)
+    assert set(rules.RULES) == set(rules.DenialCode)
+    assert all(rule.description for rule in rules.RULES.values())
     for code, rule in rules.RULES.items():
         assert rule(INTENT, FACTS, NOTHING, LIMITS).code == code
 
@@ -53,15 +54,15 @@ def test_every_code_has_a_rule_and_a_description() -> None:
     ],
 )
 def test_only_a_rehearsal_leaves_its_mode(order_mode: Mode, platform: Mode, is_passed: bool) -> None:
-    finding = rules.check_mode(intent(mode=order_mode), facts(mode=platform), NOTHING, LIMITS)
+    finding = permission.check_mode(intent(mode=order_mode), facts(mode=platform), NOTHING, LIMITS)
     assert finding.is_passed is is_passed
 
 
 def test_an_active_kill_denies_with_its_reason() -> None:
-    finding = rules.check_kill(INTENT, facts(killed_by="fire drill"), NOTHING, LIMITS)
+    finding = permission.check_kill(INTENT, facts(killed_by="fire drill"), NOTHING, LIMITS)
     assert not finding.is_passed
     assert "fire drill" in finding.text
-    assert not rules.check_kill(INTENT, facts(killed_by=""), NOTHING, LIMITS).is_passed
+    assert not permission.check_kill(INTENT, facts(killed_by=""), NOTHING, LIMITS).is_passed
 
 
 @pytest.mark.parametrize(
@@ -69,25 +70,25 @@ def test_an_active_kill_denies_with_its_reason() -> None:
     [(CLOSE - MOMENT, False), (CLOSE, True), (NEXT_OPEN - MOMENT, True), (NEXT_OPEN, False)],
 )
 def test_an_order_is_valid_from_the_close_of_its_bar_until_just_before_its_end(now: object, is_passed: bool) -> None:
-    assert rules.check_validity(INTENT, facts(now=now), NOTHING, LIMITS).is_passed is is_passed
+    assert market.check_validity(INTENT, facts(now=now), NOTHING, LIMITS).is_passed is is_passed
 
 
 def test_a_symbol_that_is_not_listed_is_denied_and_an_empty_list_lists_nothing() -> None:
-    assert not rules.check_allow_list(intent(symbol="AAPL"), FACTS, NOTHING, LIMITS).is_passed
-    assert not rules.check_allow_list(INTENT, FACTS, NOTHING, limits(allowed_symbols=frozenset())).is_passed
+    assert not instrument.check_allow_list(intent(symbol="AAPL"), FACTS, NOTHING, LIMITS).is_passed
+    assert not instrument.check_allow_list(INTENT, FACTS, NOTHING, limits(allowed_symbols=frozenset())).is_passed
 
 
 @pytest.mark.parametrize(
     ("limit", "is_passed"), [("206.00", True), ("206.01", False), ("194.00", True), ("193.99", False)]
 )
 def test_the_limit_stays_within_three_percent_of_two_hundred(limit: str, is_passed: bool) -> None:
-    finding = rules.check_price_collar(intent(limit_price=Decimal(limit)), FACTS, NOTHING, LIMITS)
+    finding = price.check_price_collar(intent(limit_price=Decimal(limit)), FACTS, NOTHING, LIMITS)
     assert finding.is_passed is is_passed
 
 
 def test_a_market_order_has_no_collar_and_is_denied() -> None:
     order = intent(order_type=OrderType.MARKET, limit_price=None)
-    assert not rules.check_price_collar(order, FACTS, NOTHING, LIMITS).is_passed
+    assert not price.check_price_collar(order, FACTS, NOTHING, LIMITS).is_passed
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_a_market_order_has_no_collar_and_is_denied() -> None:
 )
 def test_an_order_is_worth_at_most_ten_thousand(quantity: int, limit: str, is_passed: bool) -> None:
     order = intent(quantity=Decimal(quantity), limit_price=Decimal(limit))
-    assert rules.check_order_value(order, FACTS, NOTHING, LIMITS).is_passed is is_passed
+    assert size.check_order_value(order, FACTS, NOTHING, LIMITS).is_passed is is_passed
 
 
 @pytest.mark.parametrize(
@@ -112,15 +113,15 @@ def test_a_holding_that_outgrew_the_limit_can_still_be_closed(
     held: int, sells: int, quantity: int, is_passed: bool
 ) -> None:
     order = intent(side=Side.SELL, quantity=Decimal(quantity))
-    assert rules.check_order_value(order, FACTS, exposure(held, 0, sells), LIMITS).is_passed is is_passed
+    assert size.check_order_value(order, FACTS, exposure(held, 0, sells), LIMITS).is_passed is is_passed
 
 
 def test_the_fraction_of_nav_counts_where_it_is_the_lower_limit() -> None:
-    finding = rules.check_order_value(INTENT, facts(nav_usd=Decimal(82_399)), NOTHING, LIMITS)
+    finding = size.check_order_value(INTENT, facts(nav_usd=Decimal(82_399)), NOTHING, LIMITS)
     assert not finding.is_passed
     assert finding.numbers["value_usd"] == "8240.00"
     assert finding.numbers["allowed_usd"] == "8239.90"
-    assert rules.check_order_value(INTENT, facts(nav_usd=Decimal(82_400)), NOTHING, LIMITS).is_passed
+    assert size.check_order_value(INTENT, facts(nav_usd=Decimal(82_400)), NOTHING, LIMITS).is_passed
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_the_worst_position_is_worth_at_most_a_tenth_of_nav(
     held: int, buys: int, sells: int, side: Side, quantity: int, is_passed: bool
 ) -> None:
     order = intent(side=side, quantity=Decimal(quantity))
-    finding = rules.check_position(order, FACTS, exposure(held, buys, sells), LIMITS)
+    finding = exposures.check_position(order, FACTS, exposure(held, buys, sells), LIMITS)
     assert finding.is_passed is is_passed, finding.text
 
 
@@ -155,17 +156,17 @@ def test_the_worst_position_is_worth_at_most_a_tenth_of_nav(
 )
 def test_no_more_is_sold_than_is_held(held: int, sells: int, quantity: int, is_passed: bool) -> None:
     order = intent(side=Side.SELL, quantity=Decimal(quantity))
-    assert rules.check_no_short(order, FACTS, exposure(held, 0, sells), LIMITS).is_passed is is_passed
-    assert rules.check_no_short(order, FACTS, exposure(held, 0, sells), limits(may_short=True)).is_passed
+    assert exposures.check_no_short(order, FACTS, exposure(held, 0, sells), LIMITS).is_passed is is_passed
+    assert exposures.check_no_short(order, FACTS, exposure(held, 0, sells), limits(may_short=True)).is_passed
 
 
 def test_a_buy_sells_nothing() -> None:
-    assert rules.check_no_short(INTENT, FACTS, exposure(-100), LIMITS).is_passed
+    assert exposures.check_no_short(INTENT, FACTS, exposure(-100), LIMITS).is_passed
 
 
 @pytest.mark.parametrize("nav", [None, NAN, INF, -INF])
-@pytest.mark.parametrize("rule", [rules.check_order_value, rules.check_position])
-def test_a_nav_that_is_missing_or_no_number_denies(rule: rules.Rule, nav: Decimal | None) -> None:
+@pytest.mark.parametrize("rule", [size.check_order_value, exposures.check_position])
+def test_a_nav_that_is_missing_or_no_number_denies(rule: rules.Check, nav: Decimal | None) -> None:
     finding: Finding = rule(INTENT, facts(nav_usd=nav), NOTHING, LIMITS)
     assert not finding.is_passed
     assert str(nav) in finding.text
@@ -174,11 +175,11 @@ def test_a_nav_that_is_missing_or_no_number_denies(rule: rules.Rule, nav: Decima
 @pytest.mark.parametrize("held", [NAN, INF])
 def test_an_exposure_that_is_no_number_denies(held: Decimal) -> None:
     sale = intent(side=Side.SELL)
-    assert not rules.check_position(sale, FACTS, exposure(str(held)), LIMITS).is_passed
-    assert not rules.check_no_short(sale, FACTS, exposure(str(held)), LIMITS).is_passed
+    assert not exposures.check_position(sale, FACTS, exposure(str(held)), LIMITS).is_passed
+    assert not exposures.check_no_short(sale, FACTS, exposure(str(held)), LIMITS).is_passed
 
 
-@pytest.mark.parametrize("price", [INF, Decimal("1E+400000")])
-def test_an_infinite_or_absurd_limit_price_denies(price: Decimal) -> None:
-    assert not rules.check_price_collar(intent(limit_price=price), FACTS, NOTHING, LIMITS).is_passed
-    assert not rules.check_order_value(intent(limit_price=price), FACTS, NOTHING, LIMITS).is_passed
+@pytest.mark.parametrize("absurd", [INF, Decimal("1E+400000")])
+def test_an_infinite_or_absurd_limit_price_denies(absurd: Decimal) -> None:
+    assert not price.check_price_collar(intent(limit_price=absurd), FACTS, NOTHING, LIMITS).is_passed
+    assert not size.check_order_value(intent(limit_price=absurd), FACTS, NOTHING, LIMITS).is_passed
