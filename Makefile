@@ -40,10 +40,10 @@ $(STAMP): requirements.lock pyproject.toml
 
 # Most tests wait for a server, not for a processor: three at a time on two cores take half as long as one.
 test: setup
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: setup
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 check: setup
 	@$(BIN)/ruff format --check ibkr_assets ibkr_assets_tests benchmarks examples

@@ -25,7 +25,7 @@ from ibkr_assets.defs.validated_bars import validated_bars
 def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitions:
     """All definitions. `load` is asked now for the partitions, and again by each run and tick for all else."""
     market = load().market
-    partitions = session_partitions(market.calendar, market.first_session)
+    partitions = session_partitions(market.calendar, market.first_session, market.last_session)
     in_force = SettingsInForce(load)
     return dg.Definitions(
         assets=[

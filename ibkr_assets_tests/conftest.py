@@ -67,3 +67,9 @@ def database(database_url) -> Iterator:
     opened = Database(database_url)
     yield opened
     opened.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts whole stacks goes first, so that no worker begins the longest module when the others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

@@ -15,24 +15,33 @@ TIME_ZONE = "America/New_York"
 _CRON_WEEKDAYS = {5: "0 0 * * 6", 6: "0 0 * * 0"}
 
 
-def session_partitions(mic: str, first_session: str) -> dg.DailyPartitionsDefinition:
-    """The sessions of an exchange from `first_session` on; the present day is the last one.
+def session_partitions(mic: str, first_session: str, last_session: str | None = None) -> dg.DailyPartitionsDefinition:
+    """The sessions of an exchange from `first_session` to `last_session`; without it the present day is the last one.
 
-    Raises ConfigurationError when `first_session` is no ISO date or no session of the exchange.
+    Raises ConfigurationError when `first_session` is no ISO date or no session of the exchange, or `last_session` is
+    no ISO date or before it.
     """
-    try:
-        first = date.fromisoformat(first_session)
-    except ValueError:
-        raise ConfigurationError(f"market.first_session: expected an ISO date, got {first_session!r}") from None
+    first = _day("first_session", first_session)
+    last = None if last_session is None else _day("last_session", last_session)
+    if last is not None and last < first:
+        raise ConfigurationError(f"market.last_session: {last} is before market.first_session {first}")
     partitions = dg.DailyPartitionsDefinition(
         start_date=first.isoformat(),
+        end_date=None if last is None else (last + timedelta(days=1)).isoformat(),
         timezone=TIME_ZONE,
-        end_offset=1,
+        end_offset=1 if last is None else 0,
         exclusions=[*_closed_weekdays(mic, first)],
     )
     if partitions.get_first_partition_key() != first.isoformat():
         raise ConfigurationError(f"market.first_session: {first} is not a session of {mic}")
     return partitions
+
+
+def _day(name: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"market.{name}: expected an ISO date, got {text!r}") from None
 
 
 def _closed_weekdays(mic: str, first: date) -> list[str | datetime]:

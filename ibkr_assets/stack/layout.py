@@ -21,6 +21,8 @@ from ibkr_assets.stack.postgres import EmbeddedPostgres
 
 SIMULATED_ACCOUNT = "DU1000001"
 LOCATION = "ibkr_assets"
+#: The last day of the real bars that our own gateway replays: after it there is no session to ask for.
+LAST_SESSION_OF_TAPE = "2013-03-01"
 #: Dagster's processes open a connection for nearly every question, and most of the time of each went into hashing
 #: its password 4,096 times. That guards passwords that can be guessed; ours are 192 random bits.
 _CHEAP_CONNECTIONS = {"scram_iterations": "1"}
@@ -53,6 +55,7 @@ class Layout:
     symbols: tuple[str, ...]
     allowed_symbols: tuple[str, ...]
     first_session: str
+    last_session: str | None
     postgres: EmbeddedPostgres | None
     databases: Databases
     gateway_url: str
@@ -96,6 +99,8 @@ class Layout:
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "DAGSTER_HOME": str(self.dagster_home),
         }
+        if self.last_session is not None:
+            variables["IBKR_ASSETS__MARKET__LAST_SESSION"] = self.last_session
         if self.gateway_ca is not None:
             variables["IBKR_ASSETS_GATEWAY_CA"] = self.gateway_ca
         if self.clock_url is not None:
@@ -128,6 +133,7 @@ def plan_layout(settings: Settings, data_dir: Path, ports: Mapping[str, int], *,
         symbols=settings.market.symbols,
         allowed_symbols=settings.risk.allowed_symbols or settings.market.symbols,
         first_session=first_session,
+        last_session=settings.market.last_session or (LAST_SESSION_OF_TAPE if is_gateway_ours else None),
         postgres=postgres,
         databases=databases,
         gateway_url=settings.gateway.url or f"http://127.0.0.1:{ports['gateway']}/v1/api",

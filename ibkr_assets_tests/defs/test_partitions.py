@@ -55,6 +55,19 @@ def test_the_present_day_is_a_partition_before_its_open() -> None:
     assert partitions.get_partition_keys(current_time=early)[-1] == "2026-11-20"
 
 
+def test_partitions_end_where_the_tape_does() -> None:
+    keys = session_partitions("XNYS", "2012-05-18", "2013-03-01").get_partition_keys(
+        current_time=datetime(2026, 11, 20, 12, tzinfo=NEW_YORK)
+    )
+    expected = exchange_calendars.get_calendar("XNYS", start="2012-05-18", end="2013-03-01").sessions
+    assert list(keys) == [day.date().isoformat() for day in expected]
+
+
+def test_a_last_session_before_the_first_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="market.last_session: 2012-05-17 is before"):
+        session_partitions("XNYS", "2012-05-18", "2012-05-17")
+
+
 def test_another_exchange_has_its_own_sessions() -> None:
     keys = session_partitions("XTAE", "2020-01-02").get_partition_keys(
         current_time=datetime(2021, 1, 1, tzinfo=NEW_YORK)

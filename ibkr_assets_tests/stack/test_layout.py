@@ -117,3 +117,16 @@ def test_paths_in_the_environment_still_lead_somewhere_from_another_directory(
     monkeypatch.setenv("IBKR_ASSETS_CONFIG", "trading.yaml")
     table = services(layout(tmp_path), tmp_path)
     assert table["code"].environment["IBKR_ASSETS_CONFIG"] == str(tmp_path / "trading.yaml")
+
+
+def test_partitions_of_our_own_gateway_end_with_its_tape(tmp_path: Path) -> None:
+    from ibkr_assets.simulator.tape_files import load_tape
+
+    tape = load_tape("real")
+    traded = [s.day for s in tape.sessions if any(tape.bar(conid, s.day) for conid in tape.contracts)]
+    assert layout(tmp_path).environment()["IBKR_ASSETS__MARKET__LAST_SESSION"] == max(traded).isoformat()
+
+
+def test_an_outside_gateway_has_no_last_session(tmp_path: Path) -> None:
+    plan = layout(tmp_path, IBKR_ASSETS_GATEWAY_URL="https://localhost:5555/v1/api", IBKR_ASSETS_ACCOUNT="U7654321")
+    assert plan.last_session is None
