@@ -21,11 +21,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """Every rule passed. `facts` are what they were asked of, to be stored with the decision."""
+    """Every rule passed. `facts` are what they were asked of, to be stored with the decision, as are the `limits`."""
 
     intent: OrderIntent
     findings: tuple[Finding, ...]
     facts: Facts | None = None
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Denied:
     text: str
     findings: tuple[Finding, ...]
     facts: Facts | None = None
+    limits: Limits | None = None
     is_patient: bool = False
 
 
@@ -48,7 +50,7 @@ Decision = Approved | Denied
 
 def review(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits) -> Decision:
     """Hear every rule of an approval. One that cannot be evaluated denies; nothing is raised for what is contained."""
-    return _decide(intent, facts, hear(APPROVAL, intent, facts, exposure, limits))
+    return _decide(intent, facts, limits, hear(APPROVAL, intent, facts, exposure, limits))
 
 
 def review_departure(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits) -> Decision:
@@ -56,8 +58,8 @@ def review_departure(intent: OrderIntent, facts: Facts, exposure: Exposure, limi
     findings = hear(DEPARTURE, intent, facts, exposure, limits)
     lasting = [f for f in findings if not f.is_passed and not RULES[DenialCode(f.code)].is_patient]
     if lasting:
-        return Denied(intent, lasting[0].code, lasting[0].text, findings, facts)
-    decision = _decide(intent, facts, findings)
+        return Denied(intent, lasting[0].code, lasting[0].text, findings, facts, limits)
+    decision = _decide(intent, facts, limits, findings)
     return replace(decision, is_patient=True) if isinstance(decision, Denied) else decision
 
 
@@ -76,8 +78,8 @@ def hear(
     return tuple(findings)
 
 
-def _decide(intent: OrderIntent, facts: Facts, findings: tuple[Finding, ...]) -> Decision:
+def _decide(intent: OrderIntent, facts: Facts, limits: Limits, findings: tuple[Finding, ...]) -> Decision:
     failed = [finding for finding in findings if not finding.is_passed]
     if not failed:
-        return Approved(intent, findings, facts)
-    return Denied(intent, failed[0].code, failed[0].text, findings, facts)
+        return Approved(intent, findings, facts, limits)
+    return Denied(intent, failed[0].code, failed[0].text, findings, facts, limits)
