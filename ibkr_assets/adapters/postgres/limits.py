@@ -1,0 +1,90 @@
+"""Versions of the limits, and who changed them when.
+
+What goes here: the rows of `oms.limits_version` and `oms.limits_change`. What does not: which limits are in force
+(`risk.changes`), and the decisions that were made by them (`past_decisions`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from ibkr_assets.adapters.postgres.transactions import transaction
+from ibkr_assets.domain.order import Mode
+from ibkr_assets.risk.changes import LimitsChange
+from ibkr_assets.risk.limits import Limits
+from ibkr_assets.risk.stored import digest, read_limits
+
+if TYPE_CHECKING:
+    from ibkr_assets.adapters.postgres.connection import Database
+
+_CHANGES = """
+select c.mode, c.sha256, c.actor, c.origin, c.at, v.limits
+from oms.limits_change c join oms.limits_version v using (sha256)
+where %(mode)s::text is null or c.mode = %(mode)s
+order by c.change_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """The history of one mode, newest last, and the database's time when it was read."""
+
+    history: list[LimitsChange]
+    at: datetime
+
+
+class PostgresLimits:
+    """The limits as the order ledger knows them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, limits: Limits, *, mode: Mode, actor: str, origin: str) -> Noted:
+        """Keep a row of the change, if these limits are not those that were noted last for the mode."""
+        noted = self._read(mode)
+        if noted.history and noted.history[-1].sha256 == digest(limits):
+            return noted
+        with transaction(self._database) as cursor:
+            cursor.execute("select pg_advisory_xact_lock(hashtext('oms.limits_change'))")
+            sha256 = save_version(cursor, limits)
+            cursor.execute(
+                "insert into oms.limits_change (mode, sha256, actor, origin) select %(mode)s, %(sha)s, %(actor)s, "
+                "%(origin)s where (select sha256 from oms.limits_change where mode = %(mode)s order by change_id desc "
+                "limit 1) is distinct from %(sha)s",
+                {"mode": mode, "sha": sha256, "actor": actor, "origin": origin},
+            )
+        return self._read(mode)
+
+    def history(self, mode: Mode | None = None) -> list[LimitsChange]:
+        """Every change, oldest first, of one mode or of all."""
+        return self._read(mode).history
+
+    def _read(self, mode: Mode | None) -> Noted:
+        with transaction(self._database) as cursor:
+            rows = cursor.execute(_CHANGES, {"mode": mode}).fetchall()
+            row = cursor.execute("select clock_timestamp() as now").fetchone()
+        assert row is not None
+        history = [
+            LimitsChange(
+                read_limits(found["limits"]), found["sha256"], Mode(found["mode"]), found["actor"],
+                found["origin"], found["at"],
+            )
+            for found in rows
+        ]  # fmt: skip
+        return Noted(history, row["now"])
+
+
+def save_version(cursor: psycopg.Cursor[DictRow], limits: Limits) -> str:
+    """Keep the limits under the name of their content, which is returned."""
+    sha256 = digest(limits)
+    cursor.execute(
+        "insert into oms.limits_version (sha256, limits) values (%s, %s) on conflict do nothing",
+        (sha256, Jsonb(limits.as_text())),
+    )
+    return sha256
