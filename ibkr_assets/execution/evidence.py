@@ -132,7 +132,7 @@ def _tell_age(seat: Seat, record: IntentRecord, evidence: Evidence) -> None:
     if seat.ledger.differences.save_break(found):
         log.error("%s is in doubt for %.0f s", record.client_order_id, evidence.doubt_age_s)
     if evidence.doubt_age_s >= seat.options.doubt_kill_s:
-        seat.ledger.differences.kill(f"{record.client_order_id} is in doubt for {evidence.doubt_age_s:.0f} s")
+        seat.ledger.permission.kill(f"{record.client_order_id} is in doubt for {evidence.doubt_age_s:.0f} s")
 
 
 def decline_open_questions(seat: Seat) -> None:

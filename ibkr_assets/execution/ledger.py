@@ -122,8 +122,6 @@ class Executions(Protocol):
 class Doubts(Protocol):
     """Orders in doubt and the evidence about them."""
 
-    def kill_if_any(self, reason: str) -> bool: ...
-
     def doubt_in_flight(self, *, epoch: int) -> list[IntentRecord]: ...
 
     def doubts(self) -> list[tuple[IntentRecord, Evidence]]: ...
@@ -162,11 +160,15 @@ class Differences(Protocol):
 
     def save_break(self, found: Break) -> bool: ...
 
-    def kill(self, reason: str) -> bool: ...
-
     def resolve(self, kind: str, *, keep: Collection[str], resolved_by: str) -> int: ...
 
     def open_breaks(self) -> list[Break]: ...
+
+
+class Permission(Protocol):
+    """Permission to trade on the account."""
+
+    def kill(self, reason: str, *, actor: str = "submitter", is_only_in_doubt: bool = False) -> bool: ...
 
 
 class AccountLedger(Protocol):
@@ -189,3 +191,6 @@ class AccountLedger(Protocol):
 
     @property
     def differences(self) -> Differences: ...
+
+    @property
+    def permission(self) -> Permission: ...

@@ -23,7 +23,7 @@ def refuse_other_account(seat: Seat, record: IntentRecord, reason: str) -> None:
     detail = {"reason": reason}
     found = Break("other_account", record.client_order_id, Blocks.ACCOUNT, detail, intent_id=record.intent_id)
     seat.ledger.differences.save_break(found)
-    seat.ledger.differences.kill(f"{record.client_order_id}: {reason}")
+    seat.ledger.permission.kill(f"{record.client_order_id}: {reason}")
 
 
 def refuse_other_accounts(seat: Seat, client_order_ids: Sequence[str]) -> None:

@@ -199,7 +199,7 @@ class Submitter:
     def _kill_if_in_doubt(self, reason: str) -> None:
         """Nobody can look for an order while the gateway answers nothing, so nothing is added to what is in doubt."""
         try:
-            if self._ledger.doubts.kill_if_any(f"orders are in doubt, and {reason}"):
+            if self._ledger.permission.kill(f"orders are in doubt, and {reason}", is_only_in_doubt=True):
                 log.error("the account is killed: orders are in doubt, and %s", reason)
         except (Unavailable, LedgerConflict) as error:
             log.error("the account could not be killed: %s", error)

@@ -32,18 +32,6 @@ def store_break(cursor: psycopg.Cursor[DictRow], account_ref: str, found: Break)
     return cursor.rowcount == 1
 
 
-def store_kill(cursor: psycopg.Cursor[DictRow], account_ref: str, reason: str) -> bool:
-    """Withdraw permission to trade on the account. Returns False where that was done before and nobody resumed it."""
-    cursor.execute(
-        "insert into oms.control (scope, action, actor, reason) select %(scope)s, 'kill', 'submitter', %(reason)s "
-        "where not exists (select from oms.control c where c.scope = %(scope)s and c.action = 'kill' "
-        "and c.actor = 'submitter' and not exists (select from oms.control r where r.scope = c.scope "
-        "and r.action = 'resume' and r.control_id > c.control_id))",
-        {"scope": f"account:{account_ref}", "reason": reason},
-    )
-    return cursor.rowcount == 1
-
-
 class PostgresDifferences:
     """The reconciliation rows of one account."""
 
@@ -86,11 +74,6 @@ class PostgresDifferences:
         """Store a difference unless the same one is open. Returns True when it is a new one."""
         with transaction(self._database) as cursor:
             return store_break(cursor, self._account_ref, found)
-
-    def kill(self, reason: str) -> bool:
-        """Withdraw permission to trade on the account. Returns True when it stood until now."""
-        with transaction(self._database) as cursor:
-            return store_kill(cursor, self._account_ref, reason)
 
     def resolve(self, kind: str, *, keep: Collection[str], resolved_by: str) -> int:
         """Close the open differences of this kind whose subject is not in `keep`. Returns how many."""

@@ -52,21 +52,6 @@ class PostgresDoubts:
         self._database = database
         self._account_ref = account_ref
 
-    def kill_if_any(self, reason: str) -> bool:
-        """Withdraw the account's permission to trade while an order is in doubt; True when that was done now."""
-        with transaction(self._database) as cursor:
-            cursor.execute(
-                "insert into oms.control (scope, action, actor, reason) "
-                "select 'account:' || %(ref)s, 'kill', 'submitter', %(reason)s "
-                "where exists (select from oms.order_intent i where i.account_ref = %(ref)s "
-                "  and i.state in ('SUBMITTING', 'QUESTION', 'CONFIRMING', 'UNKNOWN', 'CANCEL_UNKNOWN')) "
-                "and not exists (select from oms.control c where c.scope = 'account:' || %(ref)s and c.action = 'kill' "
-                "  and not exists (select from oms.control r where r.scope = c.scope and r.action = 'resume' "
-                "    and r.control_id > c.control_id))",
-                {"ref": self._account_ref, "reason": reason},
-            )
-            return cursor.rowcount > 0
-
     def doubt_in_flight(self, *, epoch: int) -> list[IntentRecord]:
         """Put every order that a former process left between send and answer in doubt; done at every start."""
         query = f"""

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import DictRow
 
-from ibkr_assets.adapters.postgres.differences import store_break, store_kill
+from ibkr_assets.adapters.postgres.differences import store_break
 from ibkr_assets.adapters.postgres.moves import move
 from ibkr_assets.adapters.postgres.order_rows import plain, read_record, record_columns
+from ibkr_assets.adapters.postgres.permission_rows import store_kill
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.domain.account import Fill, split_execution_id
 from ibkr_assets.domain.ledger import Blocks, Break, FillsSaved
@@ -226,7 +227,7 @@ class PostgresExecutions:
         store_break(cursor, self._account_ref, found)
 
     def _kill(self, cursor: psycopg.Cursor[DictRow], reason: str) -> None:
-        store_kill(cursor, self._account_ref, reason)
+        store_kill(cursor, self._account_ref, reason, actor="submitter")
 
 
 def _fill(row: dict[str, Any]) -> Fill:

@@ -14,6 +14,7 @@ from ibkr_assets.adapters.postgres.doubts import PostgresDoubts
 from ibkr_assets.adapters.postgres.executions import PostgresExecutions
 from ibkr_assets.adapters.postgres.lease import PostgresLease
 from ibkr_assets.adapters.postgres.order_rows import plain
+from ibkr_assets.adapters.postgres.permission_rows import PostgresPermission
 from ibkr_assets.adapters.postgres.sends import PostgresSends
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.domain.errors import InputError, LedgerConflict
@@ -41,6 +42,7 @@ class PostgresAccountLedger:
     doubts: PostgresDoubts
     account: PostgresAccount
     differences: PostgresDifferences
+    permission: PostgresPermission
 
 
 class PostgresLedger:
@@ -58,6 +60,7 @@ class PostgresLedger:
             doubts=PostgresDoubts(self._database, account_ref),
             account=PostgresAccount(self._database, account_ref),
             differences=PostgresDifferences(self._database, account_ref),
+            permission=PostgresPermission(self._database, account_ref),
         )
 
     def export(self) -> list[dict[str, Any]]:
