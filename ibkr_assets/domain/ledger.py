@@ -78,24 +78,27 @@ class FillsSaved:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Signed shares of one instrument."""
+    """Signed shares of one instrument. `price` is what a share was worth when it was taken over, in USD."""
 
     conid: int
     symbol: str
     quantity: Decimal
+    price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
     """The platform's own account: opening, executions and cash events, in USD. Closed holdings are left out.
 
-    `accrued` are dividends that went ex and were not paid yet.
+    `accrued` are dividends that went ex and were not paid yet. `paid_in` is what was brought in from outside after the
+    opening, less what was taken out: it changes the net asset value and is no result.
     """
 
     is_opened: bool
     cash: Decimal
     accrued: Decimal
     holdings: dict[int, Holding]
+    paid_in: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +121,38 @@ class AccountSnapshot:
     nav_broker: Decimal
     broker_cash: Decimal
     positions: list[dict[str, str]] = field(default_factory=list)
+    paid_in: Decimal = Decimal(0)
 
     @property
     def nav_platform(self) -> Decimal:
         """Cash, dividends owed, and positions at the newest prices."""
         return self.cash + self.accrued_dividends + self.positions_value
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSnapshot:
+    """A snapshot as it was stored: its market time (aware UTC), and its positions as they were written."""
+
+    snapshot_id: int
+    market_at: datetime
+    positions: list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class SharesEvent:
+    """Shares by the broker's number that came without a trade, with what shows that they did.
+
+    `new` and `old` are those of a split that took effect at `effective_at` (aware UTC). `reference` is kept with it.
+    """
+
+    conid: int
+    symbol: str
+    quantity: Decimal
+    new: int
+    old: int
+    effective_at: datetime
+    detail: str
+    reference: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)

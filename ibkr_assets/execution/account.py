@@ -1,7 +1,8 @@
-"""The platform's books beside the broker's account: cash, dividends, positions, net asset value.
+"""The platform's books beside the broker's account: cash, dividends, positions.
 
-What goes here: explaining every difference, or naming it. What does not: the sums (`adapters.postgres`), and trading
-a difference away: the books never follow a difference that nobody can explain.
+What goes here: explaining every difference, or naming it. What does not: the sums (`adapters.postgres`), splits
+(`splits`), what it is all worth (`valuation`), and trading a difference away: the books never follow a difference that
+nobody can explain.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ibkr_assets.domain.instrument import Instrument
-from ibkr_assets.domain.ledger import AccountSnapshot, Blocks, Break, CashEvent, Holding
+from ibkr_assets.domain.ledger import Blocks, Break, CashEvent, Holding
 from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.seat import log
+from ibkr_assets.execution.valuation import find_marks, value_account
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
     from ibkr_assets.domain.broker import BrokerPosition, CashLedger, Quote
@@ -28,9 +30,6 @@ ZERO = Decimal(0)
 CENT = Decimal("0.01")
 #: Differences of more than so many instruments stop the whole account.
 MOST_POSITION_BREAKS = 3
-#: A net asset value this far from the broker's is worth a line: USD, and fraction.
-NAV_TOLERANCE_USD = Decimal(10)
-NAV_TOLERANCE = Decimal("0.001")
 _READS = 3
 #: The detail of events that were not seen one by one.
 MIXED = "paid and newly owed between two looks"
@@ -63,14 +62,19 @@ class Comparison:
         return not self.positions and self.events is not None
 
 
-def read_account(seat: Seat) -> AccountRead | None:
-    """Cash, positions and prices that belong together, or None when the account keeps changing."""
+def read_account(seat: Seat, books: Books) -> AccountRead | None:
+    """Cash, positions and prices that belong together, or None when the account keeps changing.
+
+    Prices are asked for also of what only the books hold: they have to be valued too.
+    """
     market_at = seat.clock.now()
     before = seat.broker.cash_ledger()
     for _ in range(_READS):
         positions = seat.broker.positions()
-        held = [Instrument(p.conid, p.symbol, exchange="SMART", currency=p.currency) for p in positions if p.quantity]
-        quotes = seat.broker.quotes(held) if held else {}
+        held = {p.conid: _instrument(p.conid, p.symbol, p.currency) for p in positions if p.quantity}
+        ours = {h.conid: _instrument(h.conid, h.symbol, "USD") for h in books.holdings.values()}
+        wanted = ours | held
+        quotes = seat.broker.quotes(list(wanted.values())) if wanted else {}
         after = seat.broker.cash_ledger()
         if _figures(before) == _figures(after):
             return AccountRead(market_at=market_at, cash=after, positions=positions, quotes=quotes)
@@ -82,7 +86,7 @@ def compare(books: Books, read: AccountRead) -> Comparison:
     """Hold the books against what was read."""
     difference = read.cash.cash - books.cash
     return Comparison(
-        positions=tuple(_position_breaks(books, read.positions)),
+        positions=tuple(_position_breaks(books, read)),
         events=explain_cash(difference, accrued_before=books.accrued, accrued_now=read.cash.accrued_dividends),
         cash_difference=difference,
     )
@@ -109,11 +113,12 @@ def open_books(seat: Seat, books: Books, read: AccountRead) -> None:
     """Take over what the account holds before the platform's first execution, once."""
     opening = read.cash.cash - books.cash
     holdings = []
+    marks = find_marks(read.positions, read.quotes)
     for position in read.positions:
         known = books.holdings.get(position.conid)
         quantity = position.quantity - (known.quantity if known else ZERO)
         if quantity != 0:
-            holdings.append(Holding(position.conid, position.symbol, quantity))
+            holdings.append(Holding(position.conid, position.symbol, quantity, marks.get(position.conid)))
     now = read.market_at
     seat.ledger.account.save_opening(opening, holdings, market_at=now)
     if read.cash.accrued_dividends != 0:
@@ -122,50 +127,23 @@ def open_books(seat: Seat, books: Books, read: AccountRead) -> None:
 
 
 def settle_account(seat: Seat, books: Books, read: AccountRead, comparison: Comparison) -> None:
-    """Store what the comparison says: explaining events, differences, and a snapshot with both net asset values."""
+    """Store what the comparison says: explaining events, differences, and what the account is worth."""
     reach("account.compared")
     if comparison.events:
         seat.ledger.account.save_cash_events(comparison.events, market_at=read.market_at)
         books = seat.ledger.account.books()
     _store_breaks(seat, comparison, read.market_at)
-    snapshot = _snapshot(books, read, market_at=read.market_at)
-    seat.ledger.account.save_snapshot(snapshot, epoch=seat.epoch)
-    difference = snapshot.nav_platform - snapshot.nav_broker
-    _store_nav_break(seat, difference, snapshot.nav_broker)
+    value_account(seat, books, read)
     reach("account.stored")
 
 
-def _snapshot(books: Books, read: AccountRead, *, market_at: datetime) -> AccountSnapshot:
-    marks = {position.conid: position.market_price for position in read.positions}
-    for conid, quote in read.quotes.items():
-        if quote.last is not None:
-            marks[conid] = quote.last
-    rows, value = [], ZERO
-    for holding in books.holdings.values():
-        price = marks.get(holding.conid)
-        if price is not None:
-            value += holding.quantity * price
-        rows.append(
-            {
-                "conid": str(holding.conid),
-                "symbol": holding.symbol,
-                "quantity": str(holding.quantity),
-                "price": "" if price is None else str(price),
-            }
-        )
-    return AccountSnapshot(
-        market_at=market_at,
-        cash=books.cash,
-        accrued_dividends=books.accrued,
-        positions_value=value,
-        nav_broker=read.cash.net_liquidation,
-        broker_cash=read.cash.cash,
-        positions=rows,
-    )
+def _instrument(conid: int, symbol: str, currency: str) -> Instrument:
+    return Instrument(conid, symbol, exchange="SMART", currency=currency)
 
 
-def _position_breaks(books: Books, positions: Sequence[BrokerPosition]) -> list[Break]:
-    theirs = {position.conid: position for position in positions if position.quantity != 0}
+def _position_breaks(books: Books, read: AccountRead) -> list[Break]:
+    theirs = {position.conid: position for position in read.positions if position.quantity != 0}
+    marks = find_marks(read.positions, read.quotes)
     breaks = []
     for conid in sorted(theirs.keys() | books.holdings.keys()):
         held = theirs[conid].quantity if conid in theirs else ZERO
@@ -173,13 +151,15 @@ def _position_breaks(books: Books, positions: Sequence[BrokerPosition]) -> list[
         if held != ours:
             symbol = theirs[conid].symbol if conid in theirs else books.holdings[conid].symbol
             detail = {"symbol": symbol, "broker": str(held), "books": str(ours)}
+            detail |= {"market_at": read.market_at.isoformat()}
+            detail |= {"price": str(marks[conid])} if conid in marks else {}
             breaks.append(Break("position", str(conid), Blocks.CONID, detail, conid=conid))
     return breaks
 
 
 def _store_breaks(seat: Seat, comparison: Comparison, market_at: datetime) -> None:
     for found in comparison.positions:
-        if seat.ledger.differences.save_break(found):
+        if seat.ledger.differences.save_break(found, unless_equal=("broker", "books")):
             log.error("position of %s: broker %s, books %s", *(found.detail[k] for k in ("symbol", "broker", "books")))
     seat.ledger.differences.resolve(
         "position", keep=[found.subject for found in comparison.positions], resolved_by="positions agree again"
@@ -191,22 +171,14 @@ def _store_breaks(seat: Seat, comparison: Comparison, market_at: datetime) -> No
         seat.ledger.differences.resolve("positions", keep=[], resolved_by="positions agree again")
     if comparison.events is None:
         detail = {"difference_usd": str(comparison.cash_difference)}
-        if seat.ledger.differences.save_break(Break("cash", "USD", Blocks.NOTHING, detail)):
+        found = Break("cash", "USD", Blocks.NOTHING, detail)
+        if seat.ledger.differences.save_break(found, unless_equal=("difference_usd",)):
             log.error("cash at the broker is %s USD off the books, unexplained", comparison.cash_difference)
     else:
         seat.ledger.differences.resolve("cash", keep=[], resolved_by="cash agrees again")
     if any(event.detail == MIXED for event in comparison.events or ()):
         detail = {"difference_usd": str(comparison.cash_difference), "events": MIXED}
         seat.ledger.differences.save_break(Break("cash_mixed", str(market_at), Blocks.NOTHING, detail))
-
-
-def _store_nav_break(seat: Seat, difference: Decimal, nav_broker: Decimal) -> None:
-    if abs(difference) <= max(NAV_TOLERANCE_USD, abs(nav_broker) * NAV_TOLERANCE):
-        seat.ledger.differences.resolve("nav", keep=[], resolved_by="net asset values agree again")
-        return
-    detail = {"difference_usd": str(difference), "broker_usd": str(nav_broker)}
-    if seat.ledger.differences.save_break(Break("nav", "USD", Blocks.NOTHING, detail)):
-        log.error("net asset value is %s USD off the broker's %s", difference, nav_broker)
 
 
 def _figures(ledger: CashLedger) -> tuple[Decimal, Decimal, Decimal]:

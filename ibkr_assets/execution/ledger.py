@@ -9,7 +9,7 @@ methods raise Unavailable when the database does not answer and LedgerConflict w
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
         FillsSaved,
         Holding,
         Observation,
+        SharesEvent,
+        StoredSnapshot,
     )
     from ibkr_assets.domain.order import Mode, OrderState
+    from ibkr_assets.portfolio.performance import NavPoint
     from ibkr_assets.ports import IntentRecord
 
 
@@ -114,6 +117,8 @@ class Executions(Protocol):
 
     def save_fills(self, fills: Sequence[Fill], *, epoch: int) -> FillsSaved: ...
 
+    def of_instrument(self, conid: int, *, since: datetime) -> list[Fill]: ...
+
     def missing_from(self, fills: Sequence[Fill], *, since: datetime) -> list[Fill]: ...
 
     def save_busts(self, busted: Sequence[Fill], *, epoch: int) -> int: ...
@@ -146,7 +151,15 @@ class Account(Protocol):
 
     def save_cash_events(self, events: Sequence[CashEvent], *, market_at: datetime) -> None: ...
 
+    def save_split(self, found: SharesEvent, *, market_at: datetime) -> None: ...
+
     def save_snapshot(self, snapshot: AccountSnapshot, *, epoch: int) -> None: ...
+
+    def last_snapshot(self) -> StoredSnapshot | None: ...
+
+    def save_day(self, session_date: date, snapshot_id: int) -> bool: ...
+
+    def nav_history(self) -> list[NavPoint]: ...
 
 
 class Differences(Protocol):
@@ -158,7 +171,7 @@ class Differences(Protocol):
         self, run_id: int, *, is_clean: bool, market_at: datetime, orders_seen: int, trades_seen: int
     ) -> None: ...
 
-    def save_break(self, found: Break) -> bool: ...
+    def save_break(self, found: Break, *, unless_equal: Sequence[str] = ()) -> bool: ...
 
     def resolve(self, kind: str, *, keep: Collection[str], resolved_by: str) -> int: ...
 

@@ -17,6 +17,7 @@ from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.follow import follow_list, follow_row, needs_executions
 from ibkr_assets.execution.other_account import refuse_other_accounts
 from ibkr_assets.execution.seat import log
+from ibkr_assets.execution.splits import book_splits
 
 if TYPE_CHECKING:
     from ibkr_assets.domain.account import Fill
@@ -127,10 +128,10 @@ class Looks:
 
         A difference is believed when it is the same after executions were read once more.
         """
-        read = read_account(self._seat)
+        books = self._seat.ledger.account.books()
+        read = read_account(self._seat, books)
         if read is None:
             return False
-        books = self._seat.ledger.account.books()
         if not books.is_opened:
             open_books(self._seat, books, read)
             books = self._seat.ledger.account.books()
@@ -138,13 +139,17 @@ class Looks:
         if not comparison.is_equal and not self._is_confirmed(read, comparison):
             self.wants_trades = True
             return False
+        if book_splits(self._seat, read, comparison):
+            books = self._seat.ledger.account.books()
+            comparison = compare(books, read)
         if comparison.is_equal:
             self._unequal = None
         settle_account(self._seat, books, read, comparison)
         return True
 
     def _is_confirmed(self, read: AccountRead, comparison: Comparison) -> bool:
-        signature = repr((comparison.positions, comparison.cash_difference, read.cash.accrued_dividends))
+        unequal = [(found.conid, found.detail["broker"], found.detail["books"]) for found in comparison.positions]
+        signature = repr((unequal, comparison.cash_difference, read.cash.accrued_dividends))
         trades_at = self.reads.trades_begun_at
         if self._unequal is None or self._unequal[0] != signature:
             self._unequal = (signature, self._seat.monotonic())

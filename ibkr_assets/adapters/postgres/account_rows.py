@@ -6,7 +6,7 @@ What goes here: rows and their sums. What does not: explaining a difference to t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,8 @@ from psycopg.types.json import Jsonb
 
 from ibkr_assets.adapters.postgres.order_rows import plain
 from ibkr_assets.adapters.postgres.transactions import transaction
-from ibkr_assets.domain.ledger import AccountSnapshot, Books, CashEvent, Holding
+from ibkr_assets.domain.ledger import AccountSnapshot, Books, CashEvent, Holding, SharesEvent, StoredSnapshot
+from ibkr_assets.portfolio.performance import NavPoint
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
@@ -27,7 +28,19 @@ select
        from oms.execution_current e where e.account_ref = %(ref)s) as cash,
   (select coalesce(sum(case c.kind when 'accrual' then c.amount_usd else -c.amount_usd end), 0)
      from oms.cash_event c where c.account_ref = %(ref)s and c.kind in ('accrual', 'dividend')) as accrued,
+  (select coalesce(sum(c.amount_usd), 0) from oms.cash_event c
+    where c.account_ref = %(ref)s and c.kind = 'deposit')
+  + (select coalesce(sum(p.quantity * p.price_usd), 0) from oms.position_event p
+      where p.account_ref = %(ref)s and p.is_paid_in) as paid_in,
   exists (select from oms.cash_event c where c.account_ref = %(ref)s and c.kind = 'opening') as is_opened
+"""
+
+_HISTORY = """
+select market_at, nav_platform_usd, paid_in_usd from oms.account_snapshot s where account_ref = %(ref)s and (
+  snapshot_id = (select min(f.snapshot_id) from oms.account_snapshot f where f.account_ref = %(ref)s)
+  or snapshot_id >= coalesce((select max(d.snapshot_id) from oms.nav_day d where d.account_ref = %(ref)s), 0)
+  or snapshot_id in (select d.snapshot_id from oms.nav_day d where d.account_ref = %(ref)s))
+order by snapshot_id
 """
 
 _HOLDINGS = """
@@ -59,6 +72,7 @@ class PostgresAccount:
             cash=plain(cash["cash"]),
             accrued=plain(cash["accrued"]),
             holdings={row["conid"]: Holding(row["conid"], row["symbol"], plain(row["quantity"])) for row in holdings},
+            paid_in=plain(cash["paid_in"]),
         )
 
     def save_opening(self, cash: Decimal, holdings: Sequence[Holding], *, market_at: datetime) -> None:
@@ -71,9 +85,17 @@ class PostgresAccount:
             )
             for holding in holdings:
                 cursor.execute(
-                    "insert into oms.position_event (account_ref, kind, conid, symbol, quantity, detail, market_at) "
-                    "values (%s, 'opening', %s, %s, %s, 'first reconciliation', %s)",
-                    (self._account_ref, holding.conid, holding.symbol, holding.quantity, market_at),
+                    "insert into oms.position_event (account_ref, kind, conid, symbol, quantity, price_usd, detail, "
+                    "market_at, effective_at) values (%(ref)s, 'opening', %(conid)s, %(symbol)s, %(quantity)s, "
+                    "%(price)s, 'first reconciliation', %(at)s, %(at)s)",
+                    {
+                        "ref": self._account_ref,
+                        "conid": holding.conid,
+                        "symbol": holding.symbol,
+                        "quantity": holding.quantity,
+                        "price": holding.price,
+                        "at": market_at,
+                    },
                 )
 
     def save_cash_events(self, events: Sequence[CashEvent], *, market_at: datetime) -> None:
@@ -86,13 +108,34 @@ class PostgresAccount:
                     (self._account_ref, event.kind, event.amount, event.detail, market_at),
                 )
 
+    def save_split(self, found: SharesEvent, *, market_at: datetime) -> None:
+        """Store a split that the broker's figures show. What strategies hold follows from `effective_at` on."""
+        with transaction(self._database) as cursor:
+            cursor.execute(
+                "insert into oms.position_event (account_ref, kind, conid, symbol, quantity, new_shares, old_shares, "
+                "effective_at, detail, reference, market_at) "
+                "values (%s, 'split', %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                (
+                    self._account_ref,
+                    found.conid,
+                    found.symbol,
+                    found.quantity,
+                    found.new,
+                    found.old,
+                    found.effective_at,
+                    found.detail,
+                    Jsonb(found.reference),
+                    market_at,
+                ),
+            )
+
     def save_snapshot(self, snapshot: AccountSnapshot, *, epoch: int) -> None:
         """Store a snapshot; the newest one is the NAV that orders are sized on."""
         with transaction(self._database) as cursor:
             cursor.execute(
                 "insert into oms.account_snapshot (account_ref, epoch, market_at, cash_usd, accrued_dividends_usd, "
-                "positions_value_usd, nav_platform_usd, nav_broker_usd, broker_cash_usd, positions) "
-                "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                "positions_value_usd, nav_platform_usd, nav_broker_usd, broker_cash_usd, positions, "
+                "paid_in_usd) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 (
                     self._account_ref,
                     epoch,
@@ -104,5 +147,37 @@ class PostgresAccount:
                     snapshot.nav_broker,
                     snapshot.broker_cash,
                     Jsonb(snapshot.positions),
+                    snapshot.paid_in,
                 ),
             )
+
+    def last_snapshot(self) -> StoredSnapshot | None:
+        """The newest snapshot, or None before the first."""
+        with transaction(self._database) as cursor:
+            row = cursor.execute(
+                "select snapshot_id, market_at, positions from oms.account_snapshot where account_ref = %s "
+                "order by snapshot_id desc limit 1",
+                (self._account_ref,),
+            ).fetchone()
+        return None if row is None else StoredSnapshot(row["snapshot_id"], row["market_at"], row["positions"])
+
+    def save_day(self, session_date: date, snapshot_id: int) -> bool:
+        """Store the snapshot that a session ended with. Returns False where it has one already."""
+        with transaction(self._database) as cursor:
+            cursor.execute(
+                "insert into oms.nav_day (account_ref, session_date, snapshot_id) values (%s, %s, %s) "
+                "on conflict do nothing",
+                (self._account_ref, session_date, snapshot_id),
+            )
+            return cursor.rowcount == 1
+
+    def nav_history(self) -> list[NavPoint]:
+        """Net asset values by market time, rising: the first, one for each session's end, and all since the last."""
+        with transaction(self._database) as cursor:
+            rows = cursor.execute(_HISTORY, {"ref": self._account_ref}).fetchall()
+        by_time = {row["market_at"]: row for row in rows}
+        points, paid_in = [], None
+        for at, row in sorted(by_time.items()):
+            points.append(NavPoint(at, row["nav_platform_usd"], row["paid_in_usd"] - (paid_in or 0)))
+            paid_in = row["paid_in_usd"]
+        return points

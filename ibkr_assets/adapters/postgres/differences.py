@@ -6,7 +6,7 @@ deleted. What a difference keeps from trading is in its row and is read by `send
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -70,10 +70,28 @@ class PostgresDifferences:
                 },
             )
 
-    def save_break(self, found: Break) -> bool:
-        """Store a difference unless the same one is open. Returns True when it is a new one."""
+    def save_break(self, found: Break, *, unless_equal: Sequence[str] = ()) -> bool:
+        """Store a difference unless the same one is open. Returns True when it is a new one.
+
+        An open one whose detail differs in one of `unless_equal` gets the new detail: it is what a person will see.
+        """
         with transaction(self._database) as cursor:
-            return store_break(cursor, self._account_ref, found)
+            is_new = store_break(cursor, self._account_ref, found)
+            if not is_new and unless_equal:
+                cursor.execute(
+                    "update oms.recon_break set detail = %(detail)s where account_ref = %(ref)s and kind = %(kind)s "
+                    "and subject = %(subject)s and resolved_at is null and exists ("
+                    "select from unnest(%(names)s::text[]) as n (name) "
+                    "where detail ->> n.name is distinct from %(detail)s::jsonb ->> n.name)",
+                    {
+                        "detail": Jsonb(found.detail),
+                        "ref": self._account_ref,
+                        "kind": found.kind,
+                        "subject": found.subject,
+                        "names": list(unless_equal),
+                    },
+                )
+            return is_new
 
     def resolve(self, kind: str, *, keep: Collection[str], resolved_by: str) -> int:
         """Close the open differences of this kind whose subject is not in `keep`. Returns how many."""

@@ -36,6 +36,12 @@ select execution_id, client_order_id, broker_order_id, conid, symbol, side, quan
 from oms.execution_current where account_ref = %s and executed_at >= %s and quantity > 0 order by executed_at
 """
 
+_OF_INSTRUMENT = """
+select execution_id, client_order_id, broker_order_id, conid, symbol, side, quantity, price, commission, executed_at
+from oms.execution_current where account_ref = %s and conid = %s and executed_at > %s and quantity > 0
+order by executed_at, execution_id
+"""
+
 _S = OrderState
 _NEVER_LEFT = frozenset({_S.PROPOSED, _S.DENIED, _S.APPROVED, _S.EXPIRED_UNSENT})
 _ENDED_BY_BROKER = frozenset({_S.CANCELLED, _S.REJECTED, _S.NOT_PLACED})
@@ -74,6 +80,12 @@ class PostgresExecutions:
             for intent_id, broker_order_id in touched.items():
                 self._follow(cursor, intent_id, broker_order_id, epoch)
         return FillsSaved(new=new, revised=revised, foreign_conids=tuple(foreign))
+
+    def of_instrument(self, conid: int, *, since: datetime) -> list[Fill]:
+        """What stands in the ledger of one instrument, executed after `since`."""
+        with transaction(self._database) as cursor:
+            rows = cursor.execute(_OF_INSTRUMENT, (self._account_ref, conid, since)).fetchall()
+        return [_fill(row) for row in rows]
 
     def missing_from(self, fills: Sequence[Fill], *, since: datetime) -> list[Fill]:
         """Executions of `since` or later that stand in the ledger and are not among `fills` in any revision."""

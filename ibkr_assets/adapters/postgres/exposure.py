@@ -26,16 +26,18 @@ where i.account_ref = %(account)s and i.conid = %(conid)s and s.holds_risk
   and (i.mode <> 'dry_run' or %(mode)s = 'dry_run')
 """
 
+# A strategy's shares of before a split are as many as the split made of them, whole ones only; parts belong to nobody.
 _HELD_AND_WORKING = """
-select conid, sum(quantity) as quantity from (
-  select e.conid, case e.side when 'BUY' then e.quantity else -e.quantity end as quantity
+select conid, trunc(round(sum(quantity), 6)) as quantity from (
+  select e.conid, oms.after_splits(e.account_ref, e.conid, e.executed_at,
+                                   case e.side when 'BUY' then e.quantity else -e.quantity end) as quantity
     from oms.execution_current e join oms.order_intent i using (intent_id)
    where i.account_ref = %(account)s and i.strategy_id = %(strategy)s
   union all
   select i.conid, (case i.side when 'BUY' then 1 else -1 end) * greatest(i.quantity - i.filled, 0)
     from oms.order_intent i join oms.state s on s.name = i.state
    where i.account_ref = %(account)s and i.strategy_id = %(strategy)s and s.holds_risk and i.mode <> 'dry_run'
-) as parts group by conid having sum(quantity) <> 0
+) as parts group by conid having trunc(round(sum(quantity), 6)) <> 0
 """
 
 
