@@ -33,7 +33,7 @@ order by c.change_id
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """The history of one mode, newest last, and the database's time when it was read."""
+    """Changes, newest last, and the database's time when they were read."""
 
     history: list[LimitsChange]
     at: datetime
@@ -47,7 +47,7 @@ class PostgresLimits:
 
     def note(self, limits: Limits, *, mode: Mode, actor: str, origin: str) -> Noted:
         """Keep a row of the change, if these limits are not those that were noted last for the mode."""
-        noted = self._read(mode)
+        noted = self.read(mode)
         if noted.history and noted.history[-1].sha256 == digest(limits):
             return noted
         with transaction(self._database) as cursor:
@@ -59,13 +59,10 @@ class PostgresLimits:
                 "limit 1) is distinct from %(sha)s",
                 {"mode": mode, "sha": sha256, "actor": actor, "origin": origin},
             )
-        return self._read(mode)
+        return self.read(mode)
 
-    def history(self, mode: Mode | None = None) -> list[LimitsChange]:
-        """Every change, oldest first, of one mode or of all."""
-        return self._read(mode).history
-
-    def _read(self, mode: Mode | None) -> Noted:
+    def read(self, mode: Mode | None) -> Noted:
+        """Every change of one mode, or of all."""
         with transaction(self._database) as cursor:
             rows = cursor.execute(_CHANGES, {"mode": mode}).fetchall()
             row = cursor.execute("select clock_timestamp() as now").fetchone()
