@@ -20,10 +20,17 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.intents import PostgresIntents
     from ibkr_assets.adapters.postgres.ledger import PostgresLedger
     from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
+    from ibkr_assets.domain.lineage import Version
     from ibkr_assets.execution.submitter import Submitter
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import BarSource, Clock, OrderStream
     from ibkr_assets.settings import Settings
+
+#: Settings that say where things are. None of them decides anything.
+_ADDRESSES: dict[str, Any] = {
+    "data_dir": True, "clock_url": True, "crash": True, "database": True,
+    "gateway": {"url", "ca"}, "mlflow": {"tracking_uri"},
+}  # fmt: skip
 
 
 def clock(settings: Settings) -> Clock:
@@ -132,14 +139,32 @@ def strategy_store(settings: Settings) -> PostgresStrategies:
     """Strategies and signals in Postgres."""
     from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
 
-    return PostgresStrategies(database(settings))
+    return PostgresStrategies(database(settings), lambda: version(settings))
 
 
 def intent_book(settings: Settings) -> PostgresIntents:
     """The order ledger as those who decide see it."""
     from ibkr_assets.adapters.postgres.intents import PostgresIntents
 
-    return PostgresIntents(database(settings), settings.submitter.salt)
+    return PostgresIntents(database(settings), settings.submitter.salt, lambda: version(settings))
+
+
+def version(settings: Settings) -> Version:
+    """What runs: the code, and the settings that decide. Where things are and what is secret decides nothing."""
+    import hashlib
+    import json
+    from importlib.metadata import version as version_of
+
+    from ibkr_assets.adapters.code import code_sha256, git_commit
+    from ibkr_assets.domain.lineage import Version
+    from ibkr_assets.domain.order import account_ref
+
+    config = settings.model_dump(mode="json", exclude=_ADDRESSES)
+    config["account"] = account_ref(settings.account) if settings.account else None
+    text = json.dumps(config, sort_keys=True)
+    return Version(
+        code_sha256(), version_of("ibkr-assets"), git_commit(), hashlib.sha256(text.encode()).hexdigest(), config
+    )
 
 
 def order_ledger(settings: Settings) -> PostgresLedger:

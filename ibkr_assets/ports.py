@@ -7,7 +7,6 @@ runs. Market data and orders are two doors on purpose: whoever computes signals 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -31,9 +30,12 @@ if TYPE_CHECKING:
         StreamNews,
     )
     from ibkr_assets.domain.instrument import Instrument
+    from ibkr_assets.domain.lineage import Basis
     from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
     from ibkr_assets.domain.signal import Signal
     from ibkr_assets.risk.engine import Decision, Exposure
+    from ibkr_assets.risk.facts import Circumstances
+    from ibkr_assets.risk.limits import Limits
 
 
 class Clock(Protocol):
@@ -175,8 +177,10 @@ class BarStore(Protocol):
     def save_holds(self, suspects: pd.DataFrame) -> None:
         """Keep the instruments of these bar versions from trading until an operator resumes them."""
 
-    def save_features(self, features: pd.DataFrame, size: BarSize, *, feature_digest: str) -> int:
-        """Store rows of features (conid, opened_at, one column a feature); NaN becomes NULL. Returns the rows."""
+    def save_features(
+        self, features: pd.DataFrame, size: BarSize, *, feature_digest: str, bars: pd.DataFrame | None = None
+    ) -> int:
+        """Store rows of features (conid, opened_at, one column a feature), and which `bars` gave them; NaN is NULL."""
 
     def load_features(
         self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime, *, feature_digest: str
@@ -208,8 +212,11 @@ class StrategyStore(Protocol):
 
     def strategies(self, *, is_enabled_only: bool = False) -> list[StrategyRecord]: ...
 
-    def save_signals(self, signals: Sequence[Signal], *, dagster_run_id: str, mlflow_run_id: str | None) -> int:
-        """Store signals; the same decision again with the same content writes nothing. Returns rows written."""
+    def save_signals(
+        self, signals: Sequence[Signal], *, dagster_run_id: str, mlflow_run_id: str | None,
+        mlflow_page: str | None = None, bases: Mapping[Signal, Basis] = ...,
+    ) -> int:  # fmt: skip
+        """Store signals with what they rest on; the same content again writes nothing. Returns signals written."""
 
     def signals(self, session_date: date, strategy_id: str | None = None, *, since: date | None = None) -> list[Signal]:
         """Signals of one session, or of all sessions from `since` to it."""
@@ -243,12 +250,15 @@ class IntentBook(Protocol):
         now: datetime,
         dagster_run_id: str | None,
         created_by: str,
+        limits: Limits | None = None,
     ) -> IntentRecord:
         """Store an intent with its risk decision, both in one transaction that holds the account's lock.
 
-        `now` is the market clock. `review` is called with the exposure read under that lock. The same decision again
-        returns the stored record with `is_new=False` and calls nothing; the same decision with another payload raises
-        IdempotencyMismatch. An intent whose validity is past is stored as EXPIRED_UNSENT, never approved.
+        `now` is the market clock. `review` is called with the exposure read under that lock; `limits` group it (by
+        sector, by the time in which orders look alike), those of a small account where none are given. The same
+        decision again returns the stored record with `is_new=False` and calls nothing; the same decision with another
+        payload raises IdempotencyMismatch. An intent whose validity is past is stored as EXPIRED_UNSENT, never
+        approved.
         """
 
     def plan_once(
@@ -279,17 +289,14 @@ class IntentBook(Protocol):
     def held_and_working(self, account_ref: str, mode: Mode, strategy_id: str) -> dict[int, Decimal]:
         """Signed shares by conid of one strategy: its fills, plus what is left of its orders that hold risk."""
 
+    def circumstances(self, intent: OrderIntent) -> Circumstances:
+        """What is known of the order alone: its contract, its bars, its signal, the platform."""
+
+    def average_true_range(self, conid: int, bar_end: datetime) -> Decimal | None:
+        """In USD, over the twenty newest daily bars up to `bar_end`; None where there are not as many."""
+
     def killed_by(self, account_ref: str, strategy_id: str, conid: int | None = None) -> str | None:
         """The reason of an active kill or disarm that covers this account, strategy or instrument, or None."""
 
     def net_asset_value(self, account_ref: str) -> tuple[Decimal, datetime] | None:
         """The newest reconciled NAV with the market time it is of, or None before the first reconciliation."""
-
-
-class Tracker(Protocol):
-    """Experiment tracking. Nothing that trades depends on it."""
-
-    def run(
-        self, name: str, *, dagster_run_id: str, tags: dict[str, str], params: dict[str, str]
-    ) -> AbstractContextManager[str]:
-        """A run that ends with the true status. Yields its id, a plain string that stays valid afterwards."""

@@ -59,7 +59,13 @@ def signals(
     )
     found = decided.signals
     tracked = mlflow.tracked(context.run)
-    written = book.save_signals(found, dagster_run_id=context.run.run_id, mlflow_run_id=tracked.run_id)
+    written = book.save_signals(
+        found,
+        bases=decided.bases,
+        dagster_run_id=context.run.run_id,
+        mlflow_run_id=tracked.run_id,
+        mlflow_page=tracked.page,
+    )
     chart = _chart(store, book, calendar.load(), instruments, sessions[-1])
     counts = Counter(signal.direction.value for signal in found)
     mlflow.log(

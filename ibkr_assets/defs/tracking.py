@@ -34,6 +34,11 @@ class Tracked:
     run_id: str | None
     word: str
 
+    @property
+    def page(self) -> str | None:
+        """The run's page without its server, whose address may be another one tomorrow."""
+        return self.word.partition("#")[2] or None if self.word.startswith("http") else None
+
 
 class Mlflow(dg.ConfigurableResource[Any]):
     """Experiment tracking; without a server in the settings there is none, and runs say so.

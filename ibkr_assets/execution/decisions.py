@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from ibkr_assets.domain.instrument import Instrument
+    from ibkr_assets.domain.lineage import Basis
     from ibkr_assets.domain.session import TradingSession
     from ibkr_assets.domain.signal import Signal
     from ibkr_assets.market.calendar import ExchangeCalendar
@@ -39,10 +40,14 @@ def wanted_strategies(store: StrategyStore, strategy_id: str | None, mode: Mode)
 
 @dataclass(frozen=True, slots=True)
 class SessionDecisions:
-    """Signals in order of session and strategy, and the instruments without one: (strategy, symbol, session, why)."""
+    """Signals in order of session and strategy, and the instruments without one: (strategy, symbol, session, why).
+
+    `bases` says of each signal what it rests on.
+    """
 
     signals: list[Signal]
     skipped: list[tuple[str, str, date, str]]
+    bases: dict[Signal, Basis]
 
 
 def decide_sessions(
@@ -62,7 +67,7 @@ def decide_sessions(
     from ibkr_assets.strategies.decide import decide_signals
     from ibkr_assets.strategies.registry import build_strategy
 
-    decided = SessionDecisions([], [])
+    decided = SessionDecisions([], [], {})
     if not sessions or not strategies:
         return decided
     built = [(record, build_strategy(record.kind, record.params)) for record in strategies]
@@ -85,5 +90,6 @@ def decide_sessions(
                 instruments=[i for i in instruments if i.symbol in record.symbols],
             )
             decided.signals.extend(decisions.signals)
+            decided.bases.update(zip(decisions.signals, decisions.bases, strict=True))
             decided.skipped.extend((record.id, s.symbol, session.day, s.reason) for s in decisions.skipped)
     return decided

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.domain.order import Mode
+from ibkr_assets.domain.plain import to_plain
 from ibkr_assets.risk.engine import Facts, Limits
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def propose_orders(
             account_ref=account_ref,
             mode=mode,
             dagster_run_id=dagster_run_id,
-            sizing={conid: _explain(strategy.sizing, measured) for conid, measured in by_conid.items()},
+            sizing=_explain(plan, by_conid),
         ):
             now = clock.now()
             review = review_with(book, intent, limits=limits, platform_mode=platform_mode, now=now)
@@ -117,9 +118,15 @@ def _plan(
     )
 
 
-def _explain(sizing: str, measures: Measures) -> dict[str, Any]:
-    """What, beside signal and NAV, gives the same size again; numbers as text, so that they are stored exactly."""
-    return {"spec": sizing, "measures": {name: str(value) for name, value in measures.items()}}
+def _explain(plan: partial[Sequence[OrderIntent]], measures: Mapping[int, Measures]) -> dict[int, dict[str, Any]]:
+    """By conid: what, beside signal, NAV and shares, gives the same size and orders again; exact numbers are text."""
+    given = plan.keywords
+    by_conid = {instrument.conid: to_plain(instrument) for instrument in given["instruments"]}
+    shared = {name: to_plain(given[name]) for name in ("session", "next_session", "now", "price_collar_fraction")}
+    return {
+        conid: {"spec": given["sizing"], "measures": to_plain(dict(of)), "instrument": by_conid.get(conid), **shared}
+        for conid, of in measures.items()
+    }
 
 
 def review_with(
@@ -137,6 +144,7 @@ def review_with(
         mode=platform_mode,
         nav_usd=None if nav is None else nav[0],
         killed_by=book.killed_by(intent.account_ref, intent.strategy_id, intent.conid),
+        instrument=InstrumentFacts(average_true_range=intent.reference_price),
     )
     heard = [
         DenialCode.MODE, DenialCode.KILL, DenialCode.VALIDITY, DenialCode.ALLOW_LIST, DenialCode.PRICE_COLLAR,
@@ -151,4 +159,3 @@ def review_with(
         return Denied(proposed, failed.code, failed.text, findings, facts)
 
     return decide
-        instrument=InstrumentFacts(average_true_range=intent.reference_price),

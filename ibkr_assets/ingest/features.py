@@ -44,5 +44,5 @@ def build_features(
     features = compute_features(bars)
     wanted = features["opened_at"].isin([session.opens_at for session in sessions])
     rows = features.loc[wanted].reset_index(drop=True)
-    store.save_features(rows, BarSize.DAY, feature_digest=feature_digest())
+    store.save_features(rows, BarSize.DAY, feature_digest=feature_digest(), bars=bars)
     return rows

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from ibkr_assets.domain.signal import Direction
-from ibkr_assets.strategies.strategy import Bracket, Opinion
+from ibkr_assets.strategies.strategy import Bracket, Opinion, words_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +34,11 @@ class ByBar(ABC):
     def memory_bars(self) -> int:
         """The warm-up, unless the class says otherwise."""
         return self.warm_up_bars
+
+    @property
+    def words(self) -> str:
+        """How the class describes itself, unless it says otherwise."""
+        return words_of(self)
 
     def directions(self, history: pd.DataFrame) -> Directions:
         """Ask at each bar, showing it what it would have been shown then; no opinion changes nothing."""

@@ -8,14 +8,17 @@ place of the session's own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.domain.bar import BAR_COLUMNS
 from ibkr_assets.domain.errors import DataError
 from ibkr_assets.domain.instrument import Instrument
+from ibkr_assets.domain.lineage import Basis
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.domain.signal import Signal
 from ibkr_assets.strategies.strategy import Strategy
@@ -36,10 +39,12 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What one strategy decided in one session. Iterating gives the signals."""
+    """What one strategy decided in one session, and what each signal rests on. Iterating gives the signals."""
 
     signals: tuple[Signal, ...]
     skipped: tuple[Skipped, ...]
+    #: One a signal; equal decisions may rest on different features that nothing was decided by.
+    bases: tuple[Basis, ...] = field(default=(), compare=False)
 
     def __iter__(self) -> Iterator[Signal]:
         return iter(self.signals)
@@ -76,6 +81,7 @@ def decide_signals(
     check_order(bars)
     signals: list[Signal] = []
     skipped: list[Skipped] = []
+    bases: list[Basis] = []
     for instrument in instruments:
         if strategy.bracket is not None:
             skipped.append(Skipped(instrument.symbol, "its stop and target can be backtested only, not sent"))
@@ -110,7 +116,16 @@ def decide_signals(
                 reason=opinion.reason,
             )
         )
-    return Decisions(tuple(signals), tuple(skipped))
+        bases.append(
+            Basis(
+                words=strategy.words,
+                numbers=dict(zip(opinion.numbers, _finite(opinion.numbers.values()), strict=True)),
+                bars=tuple(zip(_moments(history), history["version"].tolist(), strict=True)),
+                shown={name: _finite(shown[name]) for name in strategy.features},
+                features=_newest_features(features, instrument.conid, session),
+            )
+        )
+    return Decisions(tuple(signals), tuple(skipped), tuple(bases))
 
 
 def input_digest(bars: pd.DataFrame) -> str:
@@ -118,6 +133,20 @@ def input_digest(bars: pd.DataFrame) -> str:
     rows = zip(*(bars[name].tolist() for name in _PROOF), strict=True)
     lines = (f"{conid}|{opened_at.isoformat()}|{version}|{row_sha}" for conid, opened_at, version, row_sha in rows)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _newest_features(features: pd.DataFrame, conid: int, session: TradingSession) -> dict[str, float | None]:
+    row = features[(features["conid"] == conid) & (features["opened_at"] == session.opens_at)]
+    names = [name for name in features.columns if name not in ("conid", "opened_at")]
+    return dict(zip(names, _finite(row[names].iloc[0]), strict=True)) if len(row) else {}
+
+
+def _moments(bars: pd.DataFrame) -> list[datetime]:
+    return [moment.to_pydatetime() for moment in bars["opened_at"]]
+
+
+def _finite(values: Iterable[Any]) -> list[float | None]:
+    return [float(value) if math.isfinite(value) else None for value in values]
 
 
 def _why_none(strategy: Strategy, bars: int) -> str:

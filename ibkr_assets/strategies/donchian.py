@@ -55,6 +55,16 @@ class Donchian(Rule):
         entry, leave = self.params.entry, self.params.exit
         return highest_of(entry), lowest_of(entry), highest_of(leave), lowest_of(leave)
 
+    @property
+    def words(self) -> str:
+        """The breakouts that open and close."""
+        entry, leave = self.params.entry, self.params.exit
+        mirrored = "; short is the mirror image" if self.params.short else ""
+        return (
+            f"long once a close is above the highest high of the {entry} bars before it, "
+            f"out once one is below the lowest low of the {leave} bars before it{mirrored}"
+        )
+
     def bounds(self, values: Mapping[str, Floats]) -> Bounds:
         """A breakout orders its side; a close beyond the exit channel forbids the other side."""
         import numpy as np

@@ -52,6 +52,13 @@ class RsiReversion(Rule):
 
         return (rsi_of(self.params.period),)
 
+    @property
+    def words(self) -> str:
+        """Both levels, and what is between them."""
+        period, low, high = self.params.period, self.params.low, self.params.high
+        above = "short" if self.params.short else "flat"
+        return f"long once RSI({period}) is below {low:g}, {above} once it is above {high:g}, in between as it was"
+
     def bounds(self, values: Mapping[str, Floats]) -> Bounds:
         """Long below `low`; flat or short above `high`; otherwise anything stands."""
         import numpy as np

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ibkr_assets.domain.signal import Direction
-from ibkr_assets.strategies.strategy import Bracket, Opinion
+from ibkr_assets.strategies.strategy import Bracket, Opinion, words_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +64,11 @@ class Rule(ABC):
         return None
 
     @property
+    def words(self) -> str:
+        """How the class describes itself, unless the kind says otherwise."""
+        return words_of(self)
+
+    @property
     def warm_up_bars(self) -> int:
         """Until every indicator has a value."""
         return max(feature.warm_up for feature in self.indicators) + 1
@@ -83,7 +88,7 @@ class Rule(ABC):
         if from_below != from_above:
             return None
         last = {name: float(column[-1]) for name, column in values.items()}
-        return Opinion(_WORDS[from_below], 1.0, self.explain(last))
+        return Opinion(_WORDS[from_below], 1.0, self.explain(last), last)
 
     def directions(self, history: pd.DataFrame) -> Directions:
         """Flat through the warm-up, then as the bounds say."""

@@ -24,9 +24,16 @@ class SmaBracket(SmaCross):
 
     def __init__(self, params: SmaBracketParams) -> None:
         super().__init__(params)
+        self._params = params
         self._bracket = Bracket(float(params.stop_pct) / 100, float(params.target_pct) / 100)
 
     @property
     def bracket(self) -> Bracket:
         """As the parameters say."""
         return self._bracket
+
+    @property
+    def words(self) -> str:
+        """The crossing, and both prices."""
+        stop, target = self._params.stop_pct, self._params.target_pct
+        return f"{super().words}; a stop {stop:g} % below and a target {target:g} % above the close decided on"

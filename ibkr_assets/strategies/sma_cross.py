@@ -43,6 +43,12 @@ class SmaCross(Rule):
 
         return sma_of(self.params.fast), sma_of(self.params.slow)
 
+    @property
+    def words(self) -> str:
+        """Which average must be above which."""
+        fast, slow, otherwise = self.params.fast, self.params.slow, "short" if self.params.short else "flat"
+        return f"long while the {fast}-bar average of the close is above the {slow}-bar average, otherwise {otherwise}"
+
     def bounds(self, values: Mapping[str, Floats]) -> Bounds:
         """One position at every bar."""
         import numpy as np

@@ -7,7 +7,9 @@ over whole columns start from `strategies.rule`, anything else from `strategies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ibkr_assets.domain.signal import Direction
@@ -23,11 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """Where to stand and how firmly (`strength` in [0, 1]), with a sentence for people."""
+    """Where to stand and how firmly (`strength` in [0, 1]), with a sentence for people.
+
+    `numbers` are the values that were compared at the bar decided on, by name; the reason says them in words.
+    """
 
     direction: Direction
     strength: float
     reason: str
+    numbers: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,10 @@ class Strategy(Protocol):
     def bracket(self) -> Bracket | None:
         """The stop and target of its positions, or None."""
 
+    @property
+    def words(self) -> str:
+        """The rule in words, with its parameters, or the prompt of a model: what is kept to explain an order by."""
+
     def decide(self, history: pd.DataFrame) -> Opinion | None:
         """The opinion at the last row of `history`, or None when there is none.
 
@@ -73,3 +83,8 @@ class Strategy(Protocol):
 
         At each bar this is the direction of the newest opinion so far, and it never depends on later bars.
         """
+
+
+def words_of(strategy: object) -> str:
+    """The opening of a strategy's own description, for a kind that does not say its rule with the parameters."""
+    return (inspect.getdoc(type(strategy)) or type(strategy).__name__).split("\n\n", maxsplit=1)[0].replace("\n", " ")

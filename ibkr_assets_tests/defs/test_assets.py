@@ -198,9 +198,8 @@ def test_an_instrument_without_its_measure_gets_no_order_and_the_others_keep_the
     }
     with chain.database.connect() as connection:
         stored = dict(connection.execute("select conid, sizing from oms.plan").fetchall())
-    assert stored[intents[0].conid] == {
-        "spec": "atr:0.2@2", "measures": {"atr_14": str(ranges[intents[0].conid])}
-    }  # fmt: skip
+    sized_by = stored[intents[0].conid]
+    assert (sized_by["spec"], sized_by["measures"]) == ("atr:0.2@2", {"atr_14": str(ranges[intents[0].conid])})
     assert CONIDS[lost] not in stored
 
 

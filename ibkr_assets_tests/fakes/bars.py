@@ -112,8 +112,10 @@ class MemoryBars:
         """Instruments that are held, once for each version of a bar."""
         self.holds |= {(int(r["conid"]), r["opened_at"].date(), r["version"]) for r in suspects.to_dict("records")}
 
-    def save_features(self, features: pd.DataFrame, size: BarSize, *, feature_digest: str) -> int:
-        """One row per bar, replaced when it comes again."""
+    def save_features(
+        self, features: pd.DataFrame, size: BarSize, *, feature_digest: str, bars: pd.DataFrame | None = None
+    ) -> int:
+        """One row per bar, replaced when it comes again; what it was computed from is not kept."""
         for row in features.to_dict("records"):
             conid, opened_at = int(row.pop("conid")), row.pop("opened_at").to_pydatetime()
             self.features[(feature_digest, size, conid, opened_at)] = row

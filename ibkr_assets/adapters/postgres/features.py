@@ -15,6 +15,7 @@ import pandas as pd
 from ibkr_assets.adapters.postgres import copy_binary
 from ibkr_assets.adapters.postgres.bar_rows import instants, microseconds
 from ibkr_assets.adapters.postgres.connection import Connection, Database
+from ibkr_assets.adapters.postgres.feature_inputs import save_inputs
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError
 
@@ -25,10 +26,14 @@ class PostgresFeatures:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save_features(self, features: pd.DataFrame, size: BarSize, *, feature_digest: str) -> int:
+    def save_features(
+        self, features: pd.DataFrame, size: BarSize, *, feature_digest: str, bars: pd.DataFrame | None = None
+    ) -> int:
         """Store rows of features (conid, opened_at, one column a feature); NaN becomes NULL. Returns the rows.
 
-        Rows that come again replace the earlier ones. Raises DataError when the columns of a digest change.
+        Rows that come again replace the earlier ones. `bars` are those they were computed from, with `version` and
+        `row_sha`: each row keeps which versions these were, up to its own. Raises DataError when the columns of a
+        digest change.
         """
         names = [name for name in features.columns if name not in ("conid", "opened_at")]
         columns = [
@@ -39,17 +44,24 @@ class PostgresFeatures:
         arguments = {"size": size.value, "digest": feature_digest, "names": names}
         with self._database.connect() as connection:
             _save_feature_names(connection, feature_digest, names)
+            inputs = np.zeros((len(features), 0), dtype=np.uint8)
+            if bars is not None and len(features):
+                inputs = save_inputs(connection, features, bars, size)
+            columns.append(copy_binary.bytea(inputs))
             connection.execute(
                 "create temporary table incoming "
-                '(conid bigint, opened_at timestamptz, "values" double precision[]) on commit drop'
+                '(conid bigint, opened_at timestamptz, "values" double precision[], input bytea) on commit drop'
             )
             copy_binary.copy(connection, "copy incoming from stdin (format binary)", columns)
             connection.execute(
                 """
-                insert into research.feature as old (conid, bar_size, opened_at, feature_digest, "values")
-                select conid, %(size)s, opened_at, %(digest)s, "values" from incoming order by conid, opened_at
-                on conflict (conid, bar_size, feature_digest, opened_at) do update set "values" = excluded."values"
-                  where old."values" is distinct from excluded."values"
+                insert into research.feature as old
+                  (conid, bar_size, opened_at, feature_digest, "values", input_sha256)
+                select conid, %(size)s, opened_at, %(digest)s, "values", encode(nullif(input, ''), 'hex') from incoming
+                order by conid, opened_at
+                on conflict (conid, bar_size, feature_digest, opened_at) do update
+                  set "values" = excluded."values", input_sha256 = excluded.input_sha256
+                  where (old."values", old.input_sha256) is distinct from (excluded."values", excluded.input_sha256)
                 """,
                 arguments,
             )

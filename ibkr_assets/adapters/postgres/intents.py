@@ -26,6 +26,7 @@ from ibkr_assets.adapters.postgres.order_rows import (
 from ibkr_assets.adapters.postgres.plans import PlanRows
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.domain.errors import IdempotencyMismatch, InputError
+from ibkr_assets.domain.lineage import Version
 from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
 from ibkr_assets.domain.signal import Signal
 from ibkr_assets.ports import IntentRecord
@@ -45,11 +46,12 @@ returning intent_id
 
 
 class PostgresIntents:
-    """`IntentBook` over the schema `oms`. `salt` goes into every client order id."""
+    """`IntentBook` over the schema `oms`. `salt` goes into every client order id; `version` says what runs."""
 
-    def __init__(self, database: Database, salt: str) -> None:
+    def __init__(self, database: Database, salt: str, version: Callable[[], Version] | None = None) -> None:
         self._database = database
         self._salt = salt
+        self._version = version
 
     def propose(
         self,
@@ -108,7 +110,7 @@ class PostgresIntents:
             return []
         with transaction(self._database) as cursor:
             lock_account(cursor, account_ref)
-            rows = PlanRows(cursor, account_ref, mode)
+            rows = PlanRows(cursor, account_ref, mode, self._version() if self._version else None)
             return rows.plan(signals, plan, dagster_run_id=dagster_run_id, sizing=sizing or {})
 
     def intents(

@@ -20,16 +20,35 @@ from psycopg.types.json import Jsonb
 
 from ibkr_assets.adapters.postgres.exposure import read_held_and_working
 from ibkr_assets.adapters.postgres.order_rows import intent_text, read_intent
+from ibkr_assets.adapters.postgres.versions import keep_version
 from ibkr_assets.domain.errors import IdempotencyMismatch, InputError, Unavailable
+from ibkr_assets.domain.lineage import Version
 from ibkr_assets.domain.order import Mode, OrderIntent
 from ibkr_assets.domain.signal import Signal
+
+#: What tells the revisions of a signal apart; the newest that says the same is the one that was planned.
+_SIGNAL_KEY = (
+    "strategy_id", "session_date", "conid", "strategy_version", "direction", "strength", "reference_price",
+    "feature_digest", "input_digest", "reason",
+)  # fmt: skip
+_INSERT = f"""
+insert into oms.plan (account_ref, mode, strategy_id, signal_bar_end, conid, strategy_version, session_date,
+  signal_sha256, signal, held_and_working, nav_usd, intents, dagster_run_id, sizing, version_sha256, signal_id)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+  (select signal_id from research.signal where {" and ".join(f"{name} = %s" for name in _SIGNAL_KEY)}
+   order by revision desc limit 1))
+"""  # noqa: S608 - column names come from the line above
 
 
 class PlanRows:
     """The plan rows of one account and mode, within one transaction."""
 
-    def __init__(self, cursor: psycopg.Cursor[DictRow], account_ref: str, mode: Mode) -> None:
+    def __init__(
+        self, cursor: psycopg.Cursor[DictRow], account_ref: str, mode: Mode, version: Version | None = None
+    ) -> None:
+        """`version` is what runs, kept with each plan."""
         self._cursor = cursor
+        self._version = version
         self._account_ref = account_ref
         self._mode = mode
 
@@ -77,12 +96,11 @@ class PlanRows:
             )
         held = read_held_and_working(self._cursor, self._account_ref, self._mode, signals[0].strategy_id)
         intents = plan(signals, held, nav[0])
+        version = keep_version(self._cursor.connection, self._version)
         for signal in signals:
             own = [i for i in intents if i.conid == signal.conid and i.signal_bar_end == signal.as_of]
             self._cursor.execute(
-                "insert into oms.plan (account_ref, mode, strategy_id, signal_bar_end, conid, strategy_version, "
-                "session_date, signal_sha256, signal, held_and_working, nav_usd, intents, dagster_run_id, sizing) "
-                "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                _INSERT,
                 (
                     self._account_ref,
                     self._mode,
@@ -98,6 +116,8 @@ class PlanRows:
                     Jsonb([intent_text(intent) for intent in own]),
                     dagster_run_id,
                     Jsonb(sizing[signal.conid]) if signal.conid in sizing else None,
+                    version,
+                    *(getattr(signal, name) for name in _SIGNAL_KEY),
                 ),
             )
         planned = {(signal.conid, signal.as_of) for signal in signals}

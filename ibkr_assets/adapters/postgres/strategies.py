@@ -6,16 +6,19 @@ does not go here: reading strategies from files (`stack.strategies_file`) and ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from ibkr_assets.adapters.postgres.connection import Connection, Database
+from ibkr_assets.adapters.postgres.versions import keep_version
 from ibkr_assets.domain.errors import InputError
+from ibkr_assets.domain.lineage import Basis, Version
 from ibkr_assets.domain.signal import Direction, Signal
 from ibkr_assets.ports import StrategyRecord
 
@@ -50,6 +53,19 @@ where not exists (
          c.input_digest, c.reason)
       = (n.strategy_version, n.symbol, n.as_of, n.direction, n.strength, n.reference_price, n.feature_digest,
          n.input_digest, n.reason))
+returning signal_id
+"""
+# The strategy is copied as it is now, and its features' bars are named only if the row is still the one that was read.
+SAVE_BASIS = """
+insert into research.signal_basis (signal_id, kind, params, words, numbers, bar_size, opened_at, versions, shown,
+  features, feature_input, version_sha256, mlflow_page)
+select %(signal_id)s, s.kind, s.params, %(words)s, %(numbers)s, '1d', %(opened_at)s, %(versions)s, %(shown)s,
+  %(features)s,
+  (select f.input_sha256 from research.feature f where f.conid = %(conid)s and f.bar_size = '1d'
+     and f.opened_at = %(newest)s and f.feature_digest = %(feature_digest)s
+     and f."values" is not distinct from %(values)s::double precision[]),
+  %(version_sha256)s, %(mlflow_page)s
+from research.strategy s where s.id = %(strategy_id)s and s.version = %(strategy_version)s
 """
 LOAD_SIGNALS = """
 select strategy_id, strategy_version, conid, symbol, session_date, as_of, direction, strength, reference_price,
@@ -63,8 +79,10 @@ order by session_date, strategy_id, symbol
 class PostgresStrategies:
     """Implements `ports.StrategyStore`. Every method is one transaction."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, version: Callable[[], Version] | None = None) -> None:
+        """`version` says what runs; it is asked when signals are stored."""
         self._database = database
+        self._version = version
 
     def save_strategies(self, records: Sequence[StrategyRecord], *, actor: str) -> int:
         """Store those that differ from their newest version, each as the next one. Returns how many were written.
@@ -98,19 +116,35 @@ class PostgresStrategies:
             raise InputError(f"strategy: no strategy {strategy_id!r}; `ibkr-assets strategies list` shows them")
         return found[0]
 
-    def save_signals(self, signals: Sequence[Signal], *, dagster_run_id: str, mlflow_run_id: str | None) -> int:
-        """Store signals; the same decision again with the same content writes nothing. Returns rows written.
+    def save_signals(
+        self,
+        signals: Sequence[Signal],
+        *,
+        dagster_run_id: str,
+        mlflow_run_id: str | None,
+        mlflow_page: str | None = None,
+        bases: Mapping[Signal, Basis] = MappingProxyType({}),
+    ) -> int:
+        """Store signals; the same decision again with the same content writes nothing. Returns signals written.
 
-        Other content, say from a corrected bar, is the next revision. Raises InputError naming a strategy version
-        or an instrument that is not stored.
+        Other content, say from a corrected bar, is the next revision. What a new one rests on is kept with it.
+        Raises InputError naming a strategy version or an instrument that is not stored.
         """
         written = 0
         try:
             with self._database.connect() as connection:
                 _lock(connection, "research.signal")
+                version = keep_version(connection, self._version() if self._version and bases else None)
+                of_run = {"dagster_run_id": dagster_run_id, "mlflow_run_id": mlflow_run_id}
+                of_run |= {"mlflow_page": mlflow_page, "version_sha256": version}
                 for signal in signals:
-                    row = {**_signal_row(signal), "dagster_run_id": dagster_run_id, "mlflow_run_id": mlflow_run_id}
-                    written += connection.execute(SAVE_SIGNAL, row).rowcount
+                    row = {**_signal_row(signal), **of_run}
+                    new = connection.execute(SAVE_SIGNAL, row).fetchone()
+                    if new is None:
+                        continue
+                    written += 1
+                    if signal in bases:
+                        connection.execute(SAVE_BASIS, {**row, **_basis_row(bases[signal]), "signal_id": new[0]})
         except errors.ForeignKeyViolation as error:
             raise InputError(f"signals: {error.diag.message_detail}") from None
         return written
@@ -146,3 +180,12 @@ def _row(record: StrategyRecord) -> tuple[Any, ...]:
 
 def _signal_row(signal: Signal) -> dict[str, Any]:
     return {**asdict(signal), "direction": signal.direction.value}
+
+
+def _basis_row(basis: Basis) -> dict[str, Any]:
+    return {
+        "words": basis.words, "numbers": Jsonb(basis.numbers), "shown": Jsonb(basis.shown),
+        "features": Jsonb(basis.features), "values": list(basis.features.values()),
+        "opened_at": [opened_at for opened_at, _ in basis.bars], "newest": basis.bars[-1][0],
+        "versions": [version for _, version in basis.bars],
+    }  # fmt: skip

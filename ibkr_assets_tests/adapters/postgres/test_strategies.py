@@ -158,7 +158,7 @@ def test_a_signal_of_something_unknown_is_refused_by_name(save, change) -> None:
         "delete from research.strategy",
         "delete from research.signal",
         "truncate research.strategy cascade",
-        "truncate research.signal",
+        "truncate research.signal cascade",
     ],
 )
 def test_what_was_decided_cannot_be_changed_even_by_the_owner(save, database: Database, statement: str) -> None:
