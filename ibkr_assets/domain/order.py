@@ -84,11 +84,12 @@ _TERMINAL = frozenset({_S.DENIED, _S.FILLED, _S.CANCELLED, _S.REJECTED, _S.EXPIR
 
 #: Every allowed move. The database holds the same rows and a trigger refuses any other; a test compares the two.
 #: The moves out of terminal states are broker evidence overturning our reading: allowed, and always an alert. A full
-#: order is one no more when executions are taken back; what is left of it is over.
+#: order is one no more when executions are taken back; what is left of it is over. An approved order that was sent once
+#: and is not sent again after all ends as NOT_PLACED: it did leave.
 TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
     _S.PROPOSED: frozenset({_S.APPROVED, _S.DENIED, _S.EXPIRED_UNSENT}),
     _S.DENIED: frozenset(),
-    _S.APPROVED: frozenset({_S.SUBMITTING, _S.EXPIRED_UNSENT, _S.DENIED}),
+    _S.APPROVED: frozenset({_S.SUBMITTING, _S.EXPIRED_UNSENT, _S.DENIED, _S.NOT_PLACED}),
     _S.SUBMITTING: frozenset({_S.QUESTION, _S.ACKED, _S.REJECTED, _S.UNKNOWN}),
     _S.QUESTION: frozenset({_S.CONFIRMING, _S.REJECTED, _S.UNKNOWN}),
     _S.CONFIRMING: frozenset({_S.QUESTION, _S.ACKED, _S.REJECTED, _S.UNKNOWN}),

@@ -115,11 +115,15 @@ def conclude(seat: Seat) -> None:
         elif finding is Finding.REJECTED:
             _end(seat, record, OrderState.REJECTED, record.reason or evidence.last_answer)
         elif finding is Finding.ABSENT:
-            is_again = seat.options.may_resend and record.send_count < 2 and record.filled == 0
-            state = OrderState.APPROVED if is_again else OrderState.NOT_PLACED
+            state = OrderState.APPROVED if _may_go_again(seat, record) else OrderState.NOT_PLACED
             if record.filled > 0 and record.broker_order_id is not None:
                 state = OrderState.CANCELLED  # partly filled, and what was left is at the broker no more
             _end(seat, record, state, f"absent from orders and executions in {evidence.observations} looks")
+
+
+def _may_go_again(seat: Seat, record: IntentRecord) -> bool:
+    is_first = record.send_count < 2 and record.filled == 0
+    return seat.options.may_resend and is_first and seat.clock.now() < record.intent.valid_until
 
 
 def _tell_age(seat: Seat, record: IntentRecord, evidence: Evidence) -> None:

@@ -69,6 +69,9 @@ def follow_list(seat: Seat, rows: Sequence[BrokerOrder]) -> bool:
         record = records.get(row.client_order_id or "")
         if record is None:
             _order_break(seat, "order_without_intent", row, Blocks.ACCOUNT)
+        elif record.state is _S.APPROVED and record.send_count:
+            record = follow_row(seat, _is_not_sent_again(seat, record), row)
+            is_missing = is_missing or needs_executions(record, row)
         elif record.state in _NEVER_LEFT:
             _order_break(seat, "order_never_sent", row, Blocks.ACCOUNT)
         elif record.broker_order_id not in (None, row.broker_order_id):
@@ -91,6 +94,13 @@ def reopen_cancel(seat: Seat, record: IntentRecord, row: BrokerOrder | None) -> 
         return record
     return seat.ledger.sends.move(
         record, _S.WORKING, epoch=seat.epoch, cause="cancel had no effect", reason=f"the broker has it as {row.status}"
+    )
+
+
+def _is_not_sent_again(seat: Seat, record: IntentRecord) -> IntentRecord:
+    """An order that was proven absent and arrived after all, before it was sent once more."""
+    return seat.ledger.sends.move(
+        record, _S.NOT_PLACED, epoch=seat.epoch, cause="late arrival", reason="at the broker after all"
     )
 
 

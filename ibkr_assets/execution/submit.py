@@ -44,7 +44,7 @@ def submit(seat: Seat, record: IntentRecord, seen: Sighting) -> IntentRecord:
     problem = _problem(seat, intent, seen)
     if problem is not None:
         log.warning("denied %s: %s", record.client_order_id, problem)
-        return seat.ledger.sends.deny(record, problem)
+        return seat.ledger.sends.deny(record, problem, epoch=seat.epoch)
     ticket = OrderTicket(
         account=seat.account,
         client_order_id=record.client_order_id,
@@ -60,7 +60,7 @@ def submit(seat: Seat, record: IntentRecord, seen: Sighting) -> IntentRecord:
         request = seat.describe(ticket)
     except ValueError as error:
         log.error("denied %s: it cannot be written as a request: %s", record.client_order_id, error)
-        return seat.ledger.sends.deny(record, f"cannot be written as a request: {error}")
+        return seat.ledger.sends.deny(record, f"cannot be written as a request: {error}", epoch=seat.epoch)
     call_id, record = seat.ledger.sends.begin_send(
         record, epoch=seat.epoch, request=request, market_at=seat.clock.now()
     )

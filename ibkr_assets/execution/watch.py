@@ -77,7 +77,7 @@ class Watch:
         if self._market_at is not None and abs(now - self._market_at) >= CLOCK_JUMP:
             self._hurry()
         self._market_at = now
-        if self._seat.ledger.sends.expire(now):
+        if self._seat.ledger.sends.expire(now, epoch=self._seat.epoch):
             reach("expire.done")
         self._send(now)
         if self._resetting(now) is None:

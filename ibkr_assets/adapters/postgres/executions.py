@@ -185,6 +185,9 @@ class PostgresExecutions:
         assert total is not None
         filled = plain(total["quantity"])
         average = plain(round(total["value"] / filled, 8)) if filled else Decimal(0)
+        if record.state is OrderState.APPROVED and record.send_count:  # it waited to be sent again
+            reason = "at the broker after all"
+            record = move(cursor, record, OrderState.NOT_PLACED, epoch=epoch, cause="late arrival", reason=reason)
         state = _state_after(record, filled)
         if record.state in _NEVER_LEFT:
             self._order_alarm(cursor, "filled_without_send", record, filled)

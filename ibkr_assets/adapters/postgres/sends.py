@@ -65,21 +65,28 @@ class PostgresSends:
             rows = cursor.execute(query, (self._account_ref,)).fetchall()
         return [read_record(row) for row in rows]
 
-    def expire(self, now: datetime) -> int:
-        """End the approved intents whose validity is over by the market clock. Returns how many."""
+    def expire(self, now: datetime, *, epoch: int) -> int:
+        """End the approved intents whose validity is over by the market clock. Returns how many.
+
+        One that was sent before, and waited to be sent again, is not unsent.
+        """
         with transaction(self._database) as cursor:
             cursor.execute(
-                "update oms.order_intent set state = 'EXPIRED_UNSENT', version = version + 1, cause = 'expired', "
+                "update oms.order_intent set version = version + 1, cause = 'expired', "
+                "state = case when send_count = 0 then 'EXPIRED_UNSENT' else 'NOT_PLACED' end, "
+                "epoch = case when send_count = 0 then epoch else %(epoch)s end, "
                 "reason = 'valid until ' || valid_until || ', market time was ' || %(now)s::timestamptz "
                 "|| case when reason = '' then '' else '; waited for: ' || reason end "
                 "where account_ref = %(ref)s and state = 'APPROVED' and valid_until <= %(now)s",
-                {"ref": self._account_ref, "now": now},
+                {"ref": self._account_ref, "now": now, "epoch": epoch},
             )
             return cursor.rowcount
 
-    def deny(self, record: IntentRecord, reason: str) -> IntentRecord:
-        """End an approved intent that a last check refused."""
+    def deny(self, record: IntentRecord, reason: str, *, epoch: int) -> IntentRecord:
+        """End an approved intent that a last check refused: as NOT_PLACED when it was sent before."""
         with transaction(self._database) as cursor:
+            if record.send_count:
+                return move(cursor, record, OrderState.NOT_PLACED, epoch=epoch, cause="last check", reason=reason)
             return move(cursor, record, OrderState.DENIED, epoch=None, cause="last check", reason=reason)
 
     def held_back_by(self, record: IntentRecord) -> str | None:
