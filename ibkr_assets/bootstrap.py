@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.ledger import PostgresLedger
     from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
     from ibkr_assets.domain.lineage import Version
+    from ibkr_assets.execution.gatekeeper import Gatekeeper
     from ibkr_assets.execution.submitter import Submitter
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import BarSource, Clock, OrderStream
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Settings that say where things are. None of them decides anything.
 _ADDRESSES: dict[str, Any] = {
-    "data_dir": True, "clock_url": True, "crash": True, "database": True,
+    "data_dir": True, "clock_url": True, "crash": True, "database": True, "live_arm": True, "paper_database_url": True,
     "gateway": {"url", "ca"}, "mlflow": {"tracking_uri"},
 }  # fmt: skip
 
@@ -174,6 +175,28 @@ def order_ledger(settings: Settings) -> PostgresLedger:
     return PostgresLedger(database(settings))
 
 
+def gatekeeper(settings: Settings) -> Gatekeeper:
+    """Who decides whether a submitter may start in the mode of the settings."""
+    import os
+    from datetime import UTC, datetime
+
+    from ibkr_assets.adapters.config_file import read_config_file
+    from ibkr_assets.domain.order import account_ref
+    from ibkr_assets.execution.gatekeeper import Gatekeeper
+
+    file = read_config_file(os.environ.get("IBKR_ASSETS_CONFIG"))
+    return Gatekeeper(
+        mode=settings.mode,
+        account=account(settings),
+        gateway_url=_gateway_url(settings),
+        file_mode=file.mode,
+        config_sha256=file.sha256,
+        live_arm=settings.live_arm,
+        records=order_ledger(settings).of_account(account_ref(account(settings))).permission,
+        now=lambda: datetime.now(UTC),
+    )
+
+
 def submitter(settings: Settings) -> Submitter:
     """The one process that sends orders. Arms the crash point of the settings, which mode sim alone allows."""
     from ibkr_assets.adapters.ibkr.parse import order_body
@@ -208,6 +231,7 @@ def submitter(settings: Settings) -> Submitter:
             reset_zone=ZoneInfo(settings.gateway.reset_zone),
         ),
         describe=describe,
+        gatekeeper=gatekeeper(settings),
     )
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.domain.lineage import Basis
     from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
+    from ibkr_assets.domain.permission import GatewayIdentity
     from ibkr_assets.domain.signal import Signal
     from ibkr_assets.risk.engine import Decision, Exposure
     from ibkr_assets.risk.facts import Circumstances
@@ -76,6 +77,8 @@ class Broker(Protocol):
         """
 
     def session(self) -> SessionStatus: ...
+
+    def identity(self) -> GatewayIdentity: ...
 
     def keep_alive(self) -> SessionStatus:
         """IBKR's tickle, wanted about once a minute; the status names the session. Called from another thread."""

@@ -24,16 +24,20 @@ from ibkr_assets.domain.errors import (
     Unavailable,
     UnreadableAnswer,
 )
-from ibkr_assets.domain.order import account_ref
+from ibkr_assets.domain.order import Mode, account_ref
 from ibkr_assets.execution.crashpoints import reach
+from ibkr_assets.execution.gatekeeper import refused
+from ibkr_assets.execution.heartbeat import Heartbeat
 from ibkr_assets.execution.keep_alive import KeepAlive, require_session
+from ibkr_assets.execution.kill import asks_to_cancel
 from ibkr_assets.execution.reconcile import reconcile
 from ibkr_assets.execution.seat import Seat, SubmitterOptions, log
+from ibkr_assets.execution.unrecorded_cancel import cancel_without_ledger
 from ibkr_assets.execution.watch import Watch
 
 if TYPE_CHECKING:
     from ibkr_assets.domain.broker import OrderTicket
-    from ibkr_assets.domain.order import Mode
+    from ibkr_assets.execution.gatekeeper import Gatekeeper
     from ibkr_assets.execution.ledger import AccountLedger
     from ibkr_assets.ports import Broker, Clock, OrderStream
 
@@ -42,6 +46,8 @@ LONGEST_WAIT_S = 30.0
 #: A person is waited for at this pace, so that a dead login is not hammered.
 LOGIN_WAIT_S = 30.0
 _BEAT_EVERY_S = 1.0
+#: Between two rounds of cancels that nothing records, while the ledger is away.
+_CANCEL_EVERY_S = 15.0
 
 
 class StopRequested(Exception):
@@ -67,6 +73,7 @@ class Submitter:
         stream: OrderStream | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         say: Callable[[str], None] | None = None,
+        gatekeeper: Gatekeeper | None = None,
     ) -> None:
         self._account = account
         self._account_ref = account_ref(account)
@@ -80,6 +87,9 @@ class Submitter:
         self._keeper = KeepAlive(broker, every_s=options.keep_alive_every_s, monotonic=monotonic)
         self._monotonic = monotonic
         self._say = say or _say
+        self._gatekeeper = gatekeeper
+        self._heart = Heartbeat(ledger.lease)
+        self._cancelled_at = float("-inf")
         self._epoch: int | None = None
         self._was_ready = False
         self._is_stream_up = False
@@ -91,9 +101,11 @@ class Submitter:
         So is NotTrusted: a gateway with another certificate is not asked again.
         """
         self._stop = stop
+        self._heart.start()
         try:
             self._run()
         finally:
+            self._heart.stop()
             if self._stream is not None:
                 self._stream.close()
             self._keeper.stop()
@@ -129,7 +141,7 @@ class Submitter:
         watch = Watch(seat, looks)
         self._was_ready = True
         self._say(f"ready submitter {self._account_ref} epoch={seat.epoch}")
-        due_renew = due_beat = self._monotonic()
+        due_renew = self._monotonic()
         while not self._stop.is_set():
             now = self._monotonic()
             if now >= due_renew:
@@ -139,26 +151,32 @@ class Submitter:
             seat.require_session()
             self._hear(watch)
             market_at = watch.turn()
-            if now >= due_beat:
-                status = "working" if self._keeper.is_healthy else "keep-alive dead"
-                self._ledger.lease.beat(status, detail=self._describe_peers(), epoch=seat.epoch, market_at=market_at)
-                due_beat = now + _BEAT_EVERY_S
+            status = "working" if self._keeper.is_healthy else "keep-alive dead"
+            self._heart.say(status, detail=self._describe_peers(), epoch=seat.epoch, market_at=market_at)
             self._ledger.lease.wait(self._options.poll_interval_s)
-        self._ledger.lease.beat("stopped", detail="", epoch=seat.epoch, market_at=None)
+        self._heart.say("stopped", epoch=seat.epoch)
         raise StopRequested
 
     def _take_seat(self) -> Seat:
-        """The lease and an open session. Waits while another writer lives."""
-        self._ledger.lease.register(self._account, self._mode)
+        """The lease, an open session and permission to start. Waits while another writer lives.
+
+        Nothing of the mode is written before it is permitted: a refused start must not make a database live for life.
+        """
         epoch = self._ledger.lease.acquire(f"{socket.gethostname()}:{os.getpid()}", self._options.lease_s)
         if epoch is None:
             raise Unavailable(f"another submitter holds the lease of {self._account_ref}")
         self._epoch = epoch
-        self._ledger.lease.beat("starting", detail="", epoch=epoch, market_at=None)
+        self._heart.say("starting", epoch=epoch)
         reach("start.leased")
         status = self._broker.open_session()
         if not status.is_ready:
             raise Unavailable(f"the brokerage session is not ready: {status.message or 'no reason given'}")
+        if self._gatekeeper is not None:
+            self._gatekeeper.admit(self._broker.identity())
+        try:
+            self._ledger.lease.register(self._account, self._mode)
+        except LedgerConflict as error:
+            raise refused(error, self._mode) from error
         gateway_session = self._broker.session_id()
         self._keeper.begin()
         if self._stream is not None:
@@ -209,15 +227,27 @@ class Submitter:
         deadline = self._monotonic() + seconds
         while not self._stop.is_set():
             try:
-                self._ledger.lease.beat(status, detail=detail, epoch=self._epoch, market_at=None)
+                self._heart.say(status, detail=detail, epoch=self._epoch)
             except (Unavailable, LedgerConflict) as error:
                 log.debug("no heartbeat: %s", error)
+                self._cancel_without_ledger()
             left_s = deadline - self._monotonic()
             if left_s <= 0:
                 return
             self._stop.wait(min(left_s, _BEAT_EVERY_S))
 
+    def _cancel_without_ledger(self) -> None:
+        """The ledger is away: what the kill file asks for is done all the same, as far as this process was admitted."""
+        now = self._monotonic()
+        if self._epoch is None or now - self._cancelled_at < _CANCEL_EVERY_S:
+            return
+        if asks_to_cancel(self._options.kill_file) and self._mode is not Mode.DRY_RUN:
+            self._cancelled_at = now
+            cancel_without_ledger(self._broker)
+
     def _pause(self, seconds: float) -> None:
+        if self._epoch is not None:
+            self._heart.say("starting", epoch=self._epoch)
         if self._stop.wait(seconds):
             raise StopRequested
 

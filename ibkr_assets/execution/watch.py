@@ -17,7 +17,7 @@ from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.evidence import conclude, observe, wanted
 from ibkr_assets.execution.follow import reopen_cancel
 from ibkr_assets.execution.inactive import inactive_orders, settle_inactive
-from ibkr_assets.execution.kill import killed_by_file
+from ibkr_assets.execution.kill import asks_to_cancel, killed_by_file
 from ibkr_assets.execution.looks import CANCELLING
 from ibkr_assets.execution.prices import Prices
 from ibkr_assets.execution.seat import log
@@ -146,7 +146,7 @@ class Watch:
 
     def _cancel_killed(self) -> None:
         now = self._seat.monotonic()
-        for record in self._seat.ledger.sends.to_cancel():
+        for record in self._seat.ledger.sends.to_cancel(is_everything=asks_to_cancel(self._seat.options.kill_file)):
             if now - self._cancelled.get(record.intent_id, -_CANCEL_AGAIN_S) >= _CANCEL_AGAIN_S:
                 self._cancelled[record.intent_id] = now
                 cancel(self._seat, record, "kill_cancel")

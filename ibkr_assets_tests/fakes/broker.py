@@ -36,6 +36,7 @@ from ibkr_assets.domain.broker import (
 from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.order import Side
+from ibkr_assets.domain.permission import GatewayIdentity
 
 READY = SessionStatus(
     is_logged_in=True, is_connected=True, is_authenticated=True, is_established=True, is_competing=False
@@ -129,6 +130,9 @@ class FakeBroker:
     def session(self) -> SessionStatus:
         self._call("session")
         return self.status
+
+    def identity(self) -> GatewayIdentity:
+        return GatewayIdentity((self.account,), is_paper=True, server_name="SimServer of a test")
 
     def keep_alive(self) -> SessionStatus:
         self._call("keep_alive")

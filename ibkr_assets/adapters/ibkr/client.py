@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         SessionStatus,
     )
     from ibkr_assets.domain.instrument import Instrument
+    from ibkr_assets.domain.permission import GatewayIdentity
     from ibkr_assets.ports import Clock
 
 
@@ -113,6 +114,10 @@ class IbkrBroker:
     def session(self) -> SessionStatus:
         """See `ports.Broker.session`."""
         return self.sessions.status()
+
+    def identity(self) -> GatewayIdentity:
+        """See `ports.Broker.identity`. Raises Unavailable before the accounts were read."""
+        return self.sessions.gateway_identity()
 
     def keep_alive(self) -> SessionStatus:
         """See `ports.Broker.keep_alive`."""

@@ -26,6 +26,7 @@ from ibkr_assets.domain.broker import (
 )
 from ibkr_assets.domain.errors import UnreadableAnswer
 from ibkr_assets.domain.order import OrderType, Side
+from ibkr_assets.domain.permission import GatewayIdentity
 
 BASE_CURRENCY_KEY = "BASE"
 _SIDES = {
@@ -41,6 +42,17 @@ NOT_LOGGED_IN = SessionStatus(
     is_competing=False,
     message="the gateway is not logged in",
 )
+
+
+def gateway_identity(accounts: payloads.Accounts) -> GatewayIdentity:
+    """What the gateway says of itself; what is not said plainly counts as not said."""
+    info = accounts.serverInfo if isinstance(accounts.serverInfo, dict) else {}
+    name = info.get("serverName")
+    return GatewayIdentity(
+        accounts=tuple(accounts.accounts),
+        is_paper=accounts.isPaper if isinstance(accounts.isPaper, bool) else None,
+        server_name=redact(name) if isinstance(name, str) else None,
+    )
 
 
 def side(text: str) -> Side:

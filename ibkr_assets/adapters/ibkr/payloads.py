@@ -73,6 +73,8 @@ class Accounts(_Payload):
 
     accounts: list[StrictStr]
     selectedAccount: Text = None  # noqa: N815
+    isPaper: Any = None  # noqa: N815
+    serverInfo: Any = None  # noqa: N815
 
 
 class PortfolioAccount(_Payload):

@@ -32,7 +32,8 @@ from ibkr_assets.adapters.ibkr.answers import (
 from ibkr_assets.adapters.ibkr.login import bring_up
 from ibkr_assets.adapters.ibkr.transport import Answer, Transport
 from ibkr_assets.domain.broker import SessionStatus
-from ibkr_assets.domain.errors import ConfigurationError, LoginRequired
+from ibkr_assets.domain.errors import ConfigurationError, LoginRequired, Unavailable
+from ibkr_assets.domain.permission import GatewayIdentity
 
 _PORTFOLIO_ACCOUNTS = "portfolio/accounts"
 
@@ -59,6 +60,7 @@ class Session:
         self._generation = 0
         self._has_read_accounts = False
         self._base_currencies: dict[str, str | None] | None = None
+        self._identity: GatewayIdentity | None = None
 
     def status(self) -> SessionStatus:
         """Both sessions as they stand. Raises Unavailable when the gateway does not answer or is in maintenance."""
@@ -125,6 +127,7 @@ class Session:
                 accept(self._get("iserver/accounts", None), "iserver/accounts"),
                 "accounts",
             )
+            self._identity = parse.gateway_identity(accounts)
             if self.account is not None:
                 if self.account not in accounts.accounts:
                     raise ConfigurationError(
@@ -135,6 +138,12 @@ class Session:
                     answer = self.transport.request("POST", "iserver/account", body={"acctId": self.account})
                     session_value(answer, "selecting the account")
             self._has_read_accounts = True
+
+    def gateway_identity(self) -> GatewayIdentity:
+        """What the gateway said of itself when its accounts were read. Raises Unavailable before that."""
+        if self._identity is None:
+            raise Unavailable("the gateway's accounts were not read yet")
+        return self._identity
 
     def base_currency(self) -> str | None:
         """The pinned account's base currency, from the call that must come before all others on the portfolio."""

@@ -77,7 +77,8 @@ INVARIANTS = (
         "nothing left after its validity, or while permission was withdrawn",
         "select w.call_id from oms.wire_call w join oms.order_intent i using (intent_id) "
         "where w.kind = 'place' and w.outcome is distinct from 'not_sent' and (w.market_at >= i.valid_until or exists ("
-        "select from oms.control c where c.action in ('kill', 'kill_cancel', 'disarm') and c.at < w.sent_at "
+        "select from oms.control c where (c.action = 'disarm' or (c.action like 'kill%' and i.purpose <> 'reduce')) "
+        "and c.at < w.sent_at "
         "and c.scope in ('global', 'account:' || i.account_ref, 'strategy:' || i.strategy_id, 'conid:' || i.conid) "
         "and not exists (select from oms.control r where r.scope = c.scope and r.control_id > c.control_id "
         "and r.at < w.sent_at and (r.action = 'resume' or (r.action = 'arm' and c.action = 'disarm')))))",
@@ -118,8 +119,9 @@ INVARIANTS = (
         "select w.call_id from oms.wire_call w join oms.order_intent i using (intent_id) where i.mode = 'live' "
         "and w.kind = 'place' and w.outcome is distinct from 'not_sent' and not exists (select from oms.control c "
         "where c.scope = 'account:' || i.account_ref and c.action = 'arm' and c.at <= w.sent_at "
-        "and c.expires_at > w.sent_at and not exists (select from oms.control d where d.scope = c.scope "
-        "and d.control_id > c.control_id and d.at <= w.sent_at and d.action <> 'arm'))",
+        "and c.expires_at > w.sent_at and not exists (select from oms.control d where d.scope in (c.scope, 'global') "
+        "and d.control_id > c.control_id and d.at <= w.sent_at "
+        "and (d.action = 'disarm' or (i.purpose <> 'reduce' and d.action <> 'arm'))))",
     ),
     Invariant(
         "I14",

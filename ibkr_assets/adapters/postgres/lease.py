@@ -44,6 +44,10 @@ class PostgresLease:
         A holder is alive while its database session is, and for `lease_s` after its last renewal.
         """
         self.release()
+        with transaction(self._database) as cursor:
+            cursor.execute(
+                "insert into oms.account (account_ref) values (%s) on conflict do nothing", (self._account_ref,)
+            )
         self._session = self._database.open()
         self._session.execute("listen oms")
         row = self._session.execute(
@@ -77,20 +81,28 @@ class PostgresLease:
             self._session.close()
             self._session = None
 
-    def beat(self, status: str, *, detail: str, epoch: int | None, market_at: datetime | None) -> None:
-        """Write the heartbeat row that others watch."""
+    def beat(
+        self, status: str, *, detail: str, epoch: int | None, market_at: datetime | None, busy_s: float = 0.0
+    ) -> None:
+        """Write the heartbeat row that others watch; `busy_s` is how long the present step has taken.
+
+        A process that never held the lease, or lost it, does not write over one that has it.
+        """
         with transaction(self._database) as cursor:
             cursor.execute(
-                "insert into oms.heartbeat (account_ref, epoch, status, detail, market_at) "
-                "values (%(ref)s, %(epoch)s, %(status)s, %(detail)s, %(market_at)s) "
+                "insert into oms.heartbeat as h (account_ref, epoch, status, detail, market_at, busy_s) "
+                "values (%(ref)s, %(epoch)s, %(status)s, %(detail)s, %(market_at)s, %(busy)s) "
                 "on conflict (account_ref) do update set epoch = excluded.epoch, status = excluded.status, "
-                "detail = excluded.detail, market_at = excluded.market_at, at = clock_timestamp()",
+                "detail = excluded.detail, market_at = excluded.market_at, busy_s = excluded.busy_s, "
+                "at = clock_timestamp() where excluded.epoch >= h.epoch or h.epoch is null "
+                "or h.at < clock_timestamp() - interval '20 seconds'",
                 {
                     "ref": self._account_ref,
                     "epoch": epoch,
                     "status": status,
                     "detail": detail[:500],
                     "market_at": market_at,
+                    "busy": max(0.0, busy_s),
                 },
             )
 

@@ -49,20 +49,24 @@ class PostgresSends:
             rows = cursor.execute(query, (self._account_ref, list(client_order_ids))).fetchall()
         return {row["client_order_id"]: read_record(row) for row in rows}
 
-    def to_cancel(self) -> list[IntentRecord]:
-        """Orders at the broker that an active `kill_cancel` covers."""
+    def to_cancel(self, *, is_everything: bool = False) -> list[IntentRecord]:
+        """Orders at the broker that an active `kill_cancel` or `kill_flatten` covers, or all of them.
+
+        One that was proposed by hand under the kill, to close a position, is left.
+        """
         query = f"""
             select {record_columns("i")} from oms.order_intent i
             where i.account_ref = %s and i.state in ('ACKED', 'WORKING') and i.broker_order_id is not null
-              and exists (select from oms.control c where c.action = 'kill_cancel'
+              and (%s or exists (select from oms.control c where c.action in ('kill_cancel', 'kill_flatten')
+                and not (i.purpose = 'reduce' and i.created_at > c.at)
                 and c.scope in ('global', 'account:' || i.account_ref, 'strategy:' || i.strategy_id,
                                 'conid:' || i.conid)
                 and not exists (select from oms.control r where r.scope = c.scope and r.action = 'resume'
-                                and r.control_id > c.control_id))
+                                and r.control_id > c.control_id)))
             order by i.created_at
         """  # noqa: S608 - column names come from the dataclass
         with transaction(self._database) as cursor:
-            rows = cursor.execute(query, (self._account_ref,)).fetchall()
+            rows = cursor.execute(query, (self._account_ref, is_everything)).fetchall()
         return [read_record(row) for row in rows]
 
     def expire(self, now: datetime, *, epoch: int) -> int:
@@ -93,13 +97,13 @@ class PostgresSends:
         """Why this intent must wait: a kill, an order in doubt, or an open difference. None when it may go."""
         with transaction(self._database) as cursor:
             row = cursor.execute(
-                "select oms.blocked_by(%(ref)s, %(strategy)s, %(conid)s) as kill, "
+                "select (select oms.withheld(i) from oms.order_intent i where i.intent_id = %(intent)s) as kill, "
                 "(select 'order in doubt ' || o.client_order_id from oms.order_intent o where o.account_ref = %(ref)s "
                 " and o.conid = %(conid)s and o.state = 'UNKNOWN' limit 1) as doubt, "
                 "(select 'open difference ' || b.kind || ' ' || b.subject from oms.recon_break b "
                 " where b.account_ref = %(ref)s and b.resolved_at is null and (b.blocks = 'account' "
                 " or (b.blocks = 'conid' and b.conid = %(conid)s)) limit 1) as difference",
-                {"ref": self._account_ref, "strategy": record.intent.strategy_id, "conid": record.intent.conid},
+                {"ref": self._account_ref, "intent": record.intent_id, "conid": record.intent.conid},
             ).fetchone()
         assert row is not None
         reasons: list[str | None] = [row["kill"], row["doubt"], row["difference"]]

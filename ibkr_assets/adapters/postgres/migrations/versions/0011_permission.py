@@ -105,6 +105,15 @@ create function oms.reduces(i oms.order_intent) returns boolean language sql sta
 $$;
 """
 
+WITHHELD = """
+create function oms.withheld(i oms.order_intent) returns text language sql stable as $$
+  select coalesce(
+    oms.blocked_by(i.account_ref, i.strategy_id, i.conid, oms.reduces(i)),
+    case when i.mode = 'live' and (oms.active_arm(i.account_ref, oms.reduces(i))).control_id is null
+      then 'account ' || i.account_ref || ' is not armed' end)
+$$;
+"""
+
 SENDS = """
 create or replace function oms.check_send(new oms.order_intent) returns void language plpgsql as $$
 declare
@@ -128,10 +137,7 @@ begin
     raise exception 'market time % is not the time in mode %', call.market_at, new.mode;
   end if;
   perform pg_advisory_xact_lock_shared(hashtext('oms.control'));
-  if new.mode = 'live' and (oms.active_arm(new.account_ref, oms.reduces(new))).control_id is null then
-    raise exception 'account % is not armed', new.account_ref;
-  end if;
-  blocked := oms.blocked_by(new.account_ref, new.strategy_id, new.conid, oms.reduces(new));
+  blocked := oms.withheld(new);
   if blocked is not null then
     raise exception 'permission to trade is withdrawn by %', blocked;
   end if;
@@ -215,7 +221,7 @@ end $$;
 
 def upgrade() -> None:
     """Add what permission rests on, and its guards."""
-    for script in (TABLES, BLOCKS, SENDS, CONTROL, GRANTS):
+    for script in (TABLES, BLOCKS, WITHHELD, SENDS, CONTROL, GRANTS):
         op.execute(script)
 
 
