@@ -12,7 +12,7 @@ in floats: a run adds up to 1e-9 of its cash at most, which a reference in exact
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from ibkr_assets.backtest.sizes import Opening, Size
 
 if TYPE_CHECKING:
     from ibkr_assets.backtest.commissions import Commission
+    from ibkr_assets.backtest.oversight import DeniedOrder, Oversight
     from ibkr_assets.backtest.slippage import Slippage
     from ibkr_assets.backtest.tape import Tape
     from ibkr_assets.strategies.strategy import Bracket, Directions
@@ -38,7 +39,7 @@ _Event = tuple[int, int, int, int]
 class Terms:
     """What a run starts from. Without `may_borrow` an opening worth more than the cash there is, is not made.
 
-    `refuse` may keep an opening (with its shares) from being made: it gives the reason, or None.
+    `oversight` keeps openings from being made that the rules of live orders deny.
     """
 
     cash: float
@@ -46,7 +47,7 @@ class Terms:
     commission: Commission
     slippage: Slippage
     may_borrow: bool = False
-    refuse: Callable[[Opening, float], str | None] | None = None
+    oversight: Oversight | None = None
 
 
 def run(tapes: Sequence[Tape], wanted: Sequence[Directions], terms: Terms, *, bracket: Bracket | None = None) -> Result:
@@ -74,6 +75,10 @@ class _Run:
         self.not_opened: list[NotOpened] = []
         self.fills: list[tuple[int, int, int, float, float]] = []  # rank, tape, bar, signed shares, cash change
         self.traded_usd = 0.0
+        self.denied: list[DeniedOrder] = []
+        self.overseer = (
+            None if terms.oversight is None else terms.oversight.begin(tapes, self.times, self.ranks, self.cash)
+        )
         self.queue: list[_Event] = []  # what follows from fills
 
     def result(self) -> Result:
@@ -97,6 +102,7 @@ class _Run:
             equity=equity,
             exposed=exposed,
             traded_usd=self.traded_usd,
+            denied=None if self.overseer is None else self.denied,
         )
 
     def _events(self) -> Iterator[_Event]:
@@ -131,7 +137,7 @@ class _Run:
         tape, want = self.tapes[place], int(self.wanted[place][bar - 1])
         opening = Opening(tape, bar, want, float(tape.open[bar]), self.cash, self.nav)
         shares = self.terms.size.shares(opening)
-        reason = self._why_not(opening, shares, rank)
+        reason = self._why_not(opening, shares, rank) or self._why_denied(opening, shares, rank, place)
         if reason is not None:
             self._put_off(place, bar, want, reason)
             return
@@ -150,7 +156,14 @@ class _Run:
                 free -= 2 * sum(-self.held[place] * self._last_close(place, rank) for place in self.shorts)
             if value > free + _ROUNDING * abs(free):
                 return f"{shares:g} shares at {opening.price:g} are worth more than the free cash of {free:.2f}"
-        return None if self.terms.refuse is None else self.terms.refuse(opening, shares)
+        return None
+
+    def _why_denied(self, opening: Opening, shares: float, rank: int, place: int) -> str | None:
+        denied = None if self.overseer is None else self.overseer.deny(opening, shares, rank, place)
+        if denied is None:
+            return None
+        self.denied.append(denied)
+        return f"{denied.code}: {denied.text}"
 
     def _put_off(self, place: int, bar: int, want: int, reason: str) -> None:
         """Try again at the next open for as long as the direction stays."""
@@ -216,6 +229,8 @@ class _Run:
         else:
             self.shorts.discard(place)
         self.fills.append((rank, place, bar, change, paid))
+        if self.overseer is not None:
+            self.overseer.book(rank, place, change, price, paid)
         return fee
 
     def _is_fill_bar(self, place: int, bar: int) -> bool:

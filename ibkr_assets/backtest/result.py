@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ibkr_assets.features.frame import Floats
+
+if TYPE_CHECKING:
+    from ibkr_assets.backtest.oversight import DeniedOrder
 
 
 class Trade(NamedTuple):
@@ -51,7 +54,7 @@ class NotOpened(NamedTuple):
 class Result:
     """Everything a run did. `equity` and `exposed` (whether anything is held) are after the fills of each of `times`.
 
-    `traded_usd` is the value of all fills, opening and closing.
+    `traded_usd` is the value of all fills, opening and closing. `denied` is None where no rules were heard.
     """
 
     starting_cash: float
@@ -62,3 +65,4 @@ class Result:
     equity: Floats
     exposed: npt.NDArray[np.bool_]
     traded_usd: float
+    denied: list[DeniedOrder] | None = None

@@ -11,6 +11,7 @@ import os
 import random
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,12 +21,12 @@ import typer
 
 from ibkr_assets import settings as configuration
 from ibkr_assets.cli.output import emit, emit_json, say, table
+from ibkr_assets.cli.run_terms import parse_risk, parse_terms
 from ibkr_assets.domain.errors import InputError, Unavailable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ibkr_assets.backtest.engine import Terms
     from ibkr_assets.settings import Settings
 
 Kind = Annotated[str, typer.Argument(metavar="STRATEGY", help="the kind of strategy, for example sma_cross")]
@@ -38,6 +39,7 @@ Cash = Annotated[float, typer.Option(min=1, help="USD to start with")]
 SizeOf = Annotated[str, typer.Option(help="fixed:SHARES, percent:OF_CASH, or a sizing of a strategies file")]
 CommissionOf = Annotated[str, typer.Option(help="none, bps:N, ibkr-fixed or ibkr-tiered")]
 SlippageOf = Annotated[str, typer.Option(help="none, bps:N, spread:USD or volume:IMPACT")]
+RiskOf = Annotated[str, typer.Option(help="none, or settings: openings keep the limits of the configuration")]
 MayBorrow = Annotated[bool, typer.Option("--may-borrow", help="open positions worth more than the cash there is")]
 Out = Annotated[Path, typer.Option(help="directory to write into")]
 NoTrack = Annotated[bool, typer.Option("--no-track", help="log nothing to MLflow")]
@@ -63,6 +65,7 @@ def backtest(
     commission: CommissionOf = "none",
     slippage: SlippageOf = "none",
     may_borrow: MayBorrow = False,
+    risk: RiskOf = "none",
     no_track: NoTrack = False,
     as_json: AsJson = False,
 ) -> None:
@@ -80,12 +83,13 @@ def backtest(
     settings = configuration.load()
     params = dict(_param(text) for text in param or [])
     built = build_strategy(strategy, params, directory=settings.strategies.directory)
-    terms = _terms(cash, size, commission, slippage, may_borrow=may_borrow)
+    terms = parse_terms(cash, size, commission, slippage, may_borrow=may_borrow, oversight=parse_risk(settings, risk))
     frame = _bars(settings, bars, symbols, start, end)
     result = study.backtest(built, tapes_of(frame), terms)
     metrics = compute_metrics(result)
     about = _about(strategy, params, frame, bars) | {
         "cash": cash, "size": size, "commission": terms.commission.describe(), "slippage": terms.slippage.describe(),
+        "risk": "none" if terms.oversight is None else terms.oversight.describe(),
     }  # fmt: skip
     written = write_files(out, result, metrics, about)
     sheet = out / "tear_sheet.html"
@@ -93,6 +97,8 @@ def backtest(
     sheet.write_text(draw_tear_sheet(result, metrics, title=title, about=about), encoding="utf-8")
     for missed in result.not_opened[:3]:
         say(f"not opened: {missed.symbol} at bar {missed.bar}: {missed.reason}")
+    for code, count in Counter(denied.code for denied in result.denied or ()).items():
+        say(f"denied by {code}: {count} openings")
     if not no_track:
         _track(settings, f"backtest {title}", metrics, about, [*written, sheet])
     if as_json:
@@ -145,7 +151,7 @@ def sweep(
     if sample and sample < len(tried):
         chosen = sorted(random.Random(seed).sample(range(len(tried)), sample))  # noqa: S311 a draw, not a secret
         tried = [tried[place] for place in chosen]
-    terms = _terms(cash, size, commission, slippage, may_borrow=may_borrow)
+    terms = parse_terms(cash, size, commission, slippage, may_borrow=may_borrow)
     frame = _bars(settings, bars, symbols, start, end)
     done = work.sweep(
         strategy, tried, tapes_of(frame), terms, rank_by=rank_by, processes=processes or os.cpu_count() or 1,
@@ -204,15 +210,6 @@ def _progress() -> Callable[[int, int], None]:
             say(f"{done} of {total}")
 
     return tell
-
-
-def _terms(cash: float, size: str, commission: str, slippage: str, *, may_borrow: bool) -> Terms:
-    from ibkr_assets.backtest.commissions import parse_commission
-    from ibkr_assets.backtest.engine import Terms
-    from ibkr_assets.backtest.sizes import parse_size
-    from ibkr_assets.backtest.slippage import parse_slippage
-
-    return Terms(cash, parse_size(size), parse_commission(commission), parse_slippage(slippage), may_borrow=may_borrow)
 
 
 def _param(text: str) -> tuple[str, Any]:

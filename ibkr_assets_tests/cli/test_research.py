@@ -57,6 +57,29 @@ def test_a_backtest_writes_its_files_and_prints_its_figures(bars: Path, tmp_path
     assert "written:" in stderr
 
 
+def test_the_rules_of_the_settings_are_heard_where_they_are_asked_for(
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IBKR_ASSETS__RISK__ALLOWED_SYMBOLS", '["AAPL"]')
+    monkeypatch.setenv("IBKR_ASSETS__RISK__MAX_ORDER_VALUE_USD", "1000")
+    asked = ("backtest", "sma_cross", "--bars", bars, "--size", "fixed:100", "--no-track", "--json", "--out")
+    free, reviewed = tmp_path / "free", tmp_path / "reviewed"
+    run(*asked, free)
+    _, stderr = run(*asked, reviewed, "--risk", "settings")
+    assert not (free / "denied.csv").exists()
+    assert "denied_orders" not in json.loads((free / "metrics.json").read_text())
+    counted = json.loads((reviewed / "metrics.json").read_text())
+    assert counted["denied_orders"]["order_value"] > 0
+    assert counted["about"]["risk"].startswith("limits ")
+    assert counted["trades"] == 0 < json.loads((free / "metrics.json").read_text())["trades"]
+    with (reviewed / "denied.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == sum(counted["denied_orders"].values())
+    assert f"denied by order_value: {counted['denied_orders']['order_value']} openings" in stderr
+    with pytest.raises(InputError, match="risk 'all'"):
+        run(*asked, reviewed, "--risk", "all")
+
+
 def test_parquet_and_days_in_between(bars: Path, tmp_path: Path) -> None:
     import pandas as pd
 
