@@ -62,15 +62,13 @@ def draw_chart(
         left=0.75 / width, right=1 - 0.2 / width, bottom=0.75 / height, top=1 - 0.65 / height,
         wspace=0.17, hspace=0.32,
     )  # fmt: skip
-    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    axes = [figure.add_subplot(rows, columns, place + 1) for place in range(max(1, len(shown)))]
     for panel, conid in zip(axes, shown, strict=False):
         own = bars.loc[bars["conid"] == conid].tail(sessions)
         key = ["conid", "opened_at"]
         names = [name for name in (FAST, SLOW, UPPER, LOWER) if name in features.columns]
         frame = own.merge(features[[*key, *names]], on=key, how="left")
         _draw_panel(panel, frame, [s for s in signals if s.conid == conid], currency)
-    for panel in axes[len(shown) :]:
-        panel.set_axis_off()
     _draw_frame(figure, axes, bars, len(conids) - len(shown))
     target = io.BytesIO()
     # The library would write its own version into the file, and bytes would change with it.
@@ -111,8 +109,9 @@ def _dress_panel(panel: Any, symbol: str, last: str, currency: str) -> None:
     panel.set_ylabel(currency, color=_QUIET, fontsize=9)
     panel.tick_params(colors=_QUIET, labelsize=9)
     panel.xaxis.get_offset_text().set(color=_QUIET, fontsize=9)
-    panel.set_title(symbol, loc="left", fontweight="bold", fontsize=11, color=_INK)
-    panel.set_title(f"{last} {currency}", loc="right", color=_QUIET, fontsize=9)
+    # At a height of their own, titles need not be laid out around all labels first, twice for each panel.
+    panel.set_title(symbol, loc="left", y=1.0, fontweight="bold", fontsize=11, color=_INK)
+    panel.set_title(f"{last} {currency}", loc="right", y=1.0, color=_QUIET, fontsize=9)
     panel.grid(visible=True, linewidth=0.6, color=_GRID)
     panel.margins(x=0.02)
     panel.spines[["top", "right"]].set_visible(False)
