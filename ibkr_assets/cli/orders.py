@@ -1,22 +1,19 @@
-"""Commands about orders: propose, look, check, and the permission to trade.
+"""Commands about orders: propose, look and check. Nothing here sends an order: the submitter alone does.
 
-Nothing here sends an order: the submitter alone does. `kill --local` needs neither database nor network.
+The permission to trade is in `cli.permission`.
 """
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ibkr_assets import settings as configuration
-from ibkr_assets.cli.output import emit, emit_json, say, table
+from ibkr_assets.cli.output import emit, emit_json, table
 
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]
-Scope = Annotated[str, typer.Option(help="global, account:<ref>, strategy:<id> or conid:<n>")]
-Reason = Annotated[str, typer.Option(help="why; kept with the act")]
 
 _LEDGER_COLUMNS = [
     "client_order_id", "state", "symbol", "side", "quantity", "filled", "average_price", "broker_order_id", "reason",
@@ -31,7 +28,7 @@ def register(app: typer.Typer) -> None:
     ledger.command("export")(ledger_export)
     app.add_typer(intents, name="intents")
     app.add_typer(ledger, name="ledger")
-    for command in (invariants, crashpoints, kill, disarm, resume):
+    for command in (invariants, crashpoints):
         app.command()(command)
 
 
@@ -106,50 +103,3 @@ def crashpoints(as_json: AsJson = False) -> None:
         emit_json(rows)
     else:
         emit(table(rows, ["name", "where"]))
-
-
-def kill(
-    reason: Reason,
-    scope: Scope = "global",
-    local: Annotated[bool, typer.Option("--local", help="write the kill file; needs no database")] = False,
-) -> None:
-    """Stop new orders, at once. Orders already at the broker stay.
-
-    Example: ibkr-assets kill --reason "wrong prices"
-    """
-    settings = configuration.load()
-    if local:
-        from ibkr_assets.execution.kill import write_kill_file
-
-        say(f"kill file written: {write_kill_file(settings.data_dir, actor=getpass.getuser(), reason=reason)}")
-        return
-    _control("kill", scope, reason)
-
-
-def disarm(reason: Reason, scope: Scope = "global") -> None:
-    """Withdraw the permission to trade. Example: ibkr-assets disarm --reason "end of day"."""
-    _control("disarm", scope, reason)
-
-
-def resume(
-    reason: Reason,
-    scope: Scope = "global",
-    local: Annotated[bool, typer.Option("--local", help="also remove the kill file")] = False,
-) -> None:
-    """Take a kill or disarm back.
-
-    Example: ibkr-assets resume --reason "prices checked"
-    """
-    if local:
-        from ibkr_assets.execution.kill import remove_kill_file
-
-        remove_kill_file(configuration.load().data_dir)
-    _control("resume", scope, reason)
-
-
-def _control(action: str, scope: str, reason: str) -> None:
-    from ibkr_assets import bootstrap
-
-    ledger = bootstrap.order_ledger(configuration.load())
-    ledger.control(action, scope=scope, actor=getpass.getuser(), reason=reason)
-    say(f"{action} {scope}: {reason}")

@@ -6,7 +6,11 @@ What goes here: putting the parts together. What does not: their SQL, which is i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.types.json import Jsonb
 
 from ibkr_assets.adapters.postgres.account_rows import PostgresAccount
 from ibkr_assets.adapters.postgres.differences import PostgresDifferences
@@ -77,15 +81,31 @@ class PostgresLedger:
             for row in rows
         ]
 
-    def control(self, action: str, *, scope: str, actor: str, reason: str) -> None:
-        """Give or withdraw permission to trade. Raises InputError naming what the ledger does not accept."""
+    def control(
+        self,
+        action: str,
+        *,
+        scope: str,
+        actor: str,
+        reason: str,
+        session: str = "",
+        expires_at: datetime | None = None,
+        evidence: dict[str, Any] | None = None,
+    ) -> None:
+        """Give or withdraw permission to trade; `session` is the login it comes from, `evidence` what it rests on.
+
+        Raises InputError naming what the ledger does not accept, or why a guard refused.
+        """
         try:
             with transaction(self._database) as cursor:
                 cursor.execute(
-                    "insert into oms.control (scope, action, actor, reason) values (%s, %s, %s, %s)",
-                    (scope, action, actor, reason),
+                    "insert into oms.control (scope, action, actor, session, reason, expires_at, evidence) "
+                    "values (%s, %s, %s, %s, %s, %s, %s)",
+                    (scope, action, actor, session, reason, expires_at, Jsonb(evidence or {})),
                 )
         except LedgerConflict as error:
+            if not isinstance(error.__cause__, psycopg.IntegrityError):
+                raise InputError(f"{action} {scope}: {error}") from error
             raise InputError(
                 f"scope: {scope!r} with action {action!r} and reason {reason!r} is not accepted; scope is global, "
                 "account:<ref>, strategy:<id> or conid:<n>, and a reason is required"
