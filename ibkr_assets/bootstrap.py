@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
     from ibkr_assets.adapters.postgres.intents import PostgresIntents
     from ibkr_assets.adapters.postgres.ledger import PostgresLedger
+    from ibkr_assets.adapters.postgres.limits import PostgresLimits
     from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
     from ibkr_assets.domain.lineage import Version
     from ibkr_assets.execution.gatekeeper import Gatekeeper
@@ -265,6 +266,41 @@ def limits(settings: Settings) -> Limits:
         price_collar_fraction=risk.price_collar_fraction,
         may_short=risk.may_short,
     )
+
+
+def limits_store(settings: Settings) -> PostgresLimits:
+    """Versions of the limits in the order ledger, and who changed them."""
+    from ibkr_assets.adapters.postgres.limits import PostgresLimits
+
+    return PostgresLimits(database(settings))
+
+
+def limits_in_force(settings: Settings) -> Limits:
+    """What a decision is reviewed by: the configured limits, noted where they changed; raised ones wait in live."""
+    import os
+    import socket
+
+    from ibkr_assets.risk.changes import limits_in_force as choose
+
+    configured, file = limits(settings), os.environ.get("IBKR_ASSETS_CONFIG")
+    noted = limits_store(settings).note(
+        configured,
+        mode=settings.mode,
+        actor=f"{_user()} at {socket.gethostname()}",
+        origin=f"{file} and environment" if file else "environment",
+    )
+    return choose(noted.history, configured, settings.mode, noted.at)
+
+
+def _user() -> str:
+    """Who this process runs as; a container may have no name for its user."""
+    import getpass
+    import os
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def _gateway_url(settings: Settings) -> str:

@@ -17,6 +17,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from ibkr_assets.adapters.postgres.exposure import read_exposure, read_held_and_working
+from ibkr_assets.adapters.postgres.limits import save_version
 from ibkr_assets.adapters.postgres.order_rows import (
     INTENT_FIELDS,
     intent_values,
@@ -28,6 +29,7 @@ from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.domain.errors import IdempotencyMismatch, InputError
 from ibkr_assets.domain.lineage import Version
 from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
+from ibkr_assets.domain.plain import to_plain
 from ibkr_assets.domain.signal import Signal
 from ibkr_assets.ports import IntentRecord
 from ibkr_assets.risk.engine import Approved, Decision, Exposure
@@ -188,15 +190,17 @@ def _store_decision(
     is_approved = isinstance(decision, Approved)
     code, text = ("", "") if isinstance(decision, Approved) else (decision.code, decision.text)
     cursor.execute(
-        "insert into oms.risk_decision (intent_id, is_approved, code, text, findings, exposure, market_at) "
-        "values (%s, %s, %s, %s, %s, %s, %s)",
+        "insert into oms.risk_decision (intent_id, is_approved, code, text, findings, exposure, facts, limits_sha256, "
+        "market_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             intent_id,
             is_approved,
             code,
             text,
             Jsonb([asdict(finding) for finding in decision.findings]),
-            Jsonb({name: str(value) for name, value in asdict(exposure).items()}),
+            Jsonb(to_plain(exposure)),
+            None if decision.facts is None else Jsonb(to_plain(decision.facts)),
+            None if decision.limits is None else save_version(cursor, decision.limits),
             now,
         ),
     )
