@@ -119,7 +119,7 @@ class Limiter:
         self._clock = clock
         self._sleep = sleep
         self._first_penalty_s = first_penalty_s / pace
-        self._pace = pace
+        self.pace = pace
         self.logins = Logins(self._state, clock, pace)
         self._round_trips: dict[str, deque[float]] = {}
         self._round_trips_lock = threading.Lock()
@@ -137,7 +137,7 @@ class Limiter:
 
         def note_sent() -> None:
             left_at.append(self._clock())
-            self._stamp(token, rules, left_at[0] + LATEST_S / self._pace)
+            self._stamp(token, rules, left_at[0] + LATEST_S / self.pace)
 
         try:
             if is_history:  # the slot before the stamp: a stamp that ages while waiting for a slot counts too early
@@ -146,12 +146,12 @@ class Limiter:
                 self._take_turn(token, group, give_up, is_probe=is_probe)
             yield Permit(note_sent, is_probe=is_probe)
             if left_at:
-                late_s = min(self._late_s(path, self._clock() - left_at[0]), LATEST_S / self._pace)
+                late_s = min(self._late_s(path, self._clock() - left_at[0]), LATEST_S / self.pace)
                 self._stamp(token, rules, left_at[0] + late_s)
         finally:
             if is_history:
                 with self._state.locked() as sent:
-                    sent.slots[token] = self._clock() + SLOT_REST_S / self._pace
+                    sent.slots[token] = self._clock() + SLOT_REST_S / self.pace
 
     def _take_slot(self, token: str, give_up: float) -> None:
         while True:
@@ -172,7 +172,7 @@ class Limiter:
             now = self._clock()
             if not _is_shut(sent, now):
                 return False
-            every_s = PROBE_EVERY_S / self._pace
+            every_s = PROBE_EVERY_S / self.pace
             last = sent.stamps.get(PROBE, {})
             if any(now - every_s < at <= now for at in last.values()):
                 return False
@@ -203,7 +203,7 @@ class Limiter:
 
     def _turn(self, sent: Sent, rule: Rule, token: str, now: float) -> float:
         """When this rule has room for a request and for all that wait before it; `now` where it has already."""
-        window_s = (rule.window_s + MARGIN_S) / self._pace
+        window_s = (rule.window_s + MARGIN_S) / self.pace
         latest = now + window_s  # what lies beyond was written before the machine's last start
         stamps = {t: at for t, at in sent.stamps.get(rule.name, {}).items() if now - window_s < at <= latest}
         queue = {t: seen for t, seen in sent.queues.get(rule.name, {}).items() if now - _GONE_S < seen <= now}

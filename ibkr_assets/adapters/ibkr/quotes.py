@@ -18,14 +18,14 @@ PATH = "iserver/marketdata/snapshot"
 FIELDS = "31,84,86,6509"
 #: IBKR's limit of contracts in one call.
 MOST_CONIDS = 100
-#: Waits between looks; IBKR renews a snapshot every half second.
+#: Waits between looks; IBKR renews a snapshot every half second, a simulated gateway as much faster as its pace.
 WAITS_S = (0.25, 0.5, 0.5, 0.75, 1.0)
 
 
 def fetch_rows(
     session: Session, conids: Sequence[int], *, sleep: Callable[[float], None] = time.sleep
 ) -> list[payloads.SnapshotRow]:
-    """One row a contract, as complete as it became within about three seconds."""
+    """One row a contract, as complete as it became within about three seconds at IBKR's pace."""
     session.prime()
     rows: dict[int, payloads.SnapshotRow] = {}
     for first in range(0, len(conids), MOST_CONIDS):
@@ -36,7 +36,7 @@ def fetch_rows(
                 rows[row.conid] = row
             if wait_s is None or all(_is_whole(rows.get(conid)) for conid in chunk):
                 break
-            sleep(wait_s)
+            sleep(wait_s / session.transport.limiter.pace)
     return [rows[conid] for conid in conids if conid in rows]
 
 

@@ -14,13 +14,23 @@ from ibkr_assets.adapters.ibkr import quotes
 from ibkr_assets.adapters.ibkr.forms import moment
 from ibkr_assets.adapters.ibkr.history import PERIODS
 from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
+from ibkr_assets.adapters.ibkr.pacing import Limiter
+from ibkr_assets.adapters.ibkr.pacing_state import MemoryState
 from ibkr_assets.adapters.ibkr.session import Session
 from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
 from ibkr_assets.domain.errors import BrokerRefusal, InputError, Unavailable, UnreadableAnswer
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.market.calendar import exchange_calendar
-from ibkr_assets_tests.adapters.ibkr.raw_server import RawServer, Request, by_request, hand_limiter, http
+from ibkr_assets_tests.adapters.ibkr.raw_server import (
+    ACCOUNTS,
+    HandClock,
+    RawServer,
+    Request,
+    by_request,
+    hand_limiter,
+    http,
+)
 
 XNYS = exchange_calendar("XNYS")
 AAPL = Instrument(265598, "AAPL", "NASDAQ")
@@ -323,6 +333,20 @@ def test_quotes_are_waited_for_through_the_pre_flight(
     assert quote.updated_at == pd.Timestamp(1775169600, unit="s", tz="UTC")
     assert server.requests[0].path == "iserver/accounts"
     assert server.count(SNAPSHOT) == 3
+
+
+@pytest.mark.parametrize(
+    ("pace", "waits_s"), [(1.0, [0.25, 0.5, 0.5, 0.75, 1.0]), (100.0, [0.0025, 0.005, 0.005, 0.0075, 0.01])]
+)
+def test_waits_between_looks_at_a_quote_keep_the_pace(server: RawServer, pace: float, waits_s: list[float]) -> None:
+    server.replies["GET iserver/accounts"] = http(ACCOUNTS)
+    server.replies[SNAPSHOT] = http([{"conid": 265598, "conidEx": "265598"}])
+    clock = HandClock()
+    transport = server.transport(limiter=Limiter(MemoryState(), clock=clock, sleep=clock.sleep, pace=pace))
+    slept: list[float] = []
+    quotes.fetch_rows(Session(transport, None), [265598], sleep=slept.append)
+    transport.close()
+    assert slept == pytest.approx(waits_s)
 
 
 def test_a_quote_that_stays_partial_is_given_as_it_is(
