@@ -50,7 +50,7 @@ def intents_add(
         instruments=bootstrap.bar_store(settings).instruments(),
         calendar=bootstrap.calendar(settings),
         clock=bootstrap.clock(settings),
-        limits=bootstrap.limits(settings),
+        limits=bootstrap.limits_in_force(settings),
         account=bootstrap.account(settings),
         mode=settings.mode,
     )

@@ -52,7 +52,7 @@ def orders(
         book=book,
         calendar=calendar.load(),
         clock=clock,
-        limits=bootstrap.limits(in_force),
+        limits=bootstrap.limits_in_force(in_force),
         account_ref=account_ref(bootstrap.account(in_force)),
         mode=mode,
         platform_mode=in_force.mode,
