@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ibkr_assets.execution.submitter import Submitter
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import BarSource, Clock, OrderStream
+    from ibkr_assets.risk.facts import Versions
     from ibkr_assets.settings import Settings
 
 #: Settings that say where things are. None of them decides anything.
@@ -146,9 +147,15 @@ def strategy_store(settings: Settings) -> PostgresStrategies:
 
 def intent_book(settings: Settings) -> PostgresIntents:
     """The order ledger as those who decide see it."""
+    from ibkr_assets.adapters.machine import measure
     from ibkr_assets.adapters.postgres.intents import PostgresIntents
 
-    return PostgresIntents(database(settings), settings.submitter.salt, lambda: version(settings))
+    return PostgresIntents(
+        database(settings),
+        settings.submitter.salt,
+        lambda: version(settings),
+        lambda: measure(settings.data_dir, versions(settings)),
+    )
 
 
 def version(settings: Settings) -> Version:
@@ -169,11 +176,24 @@ def version(settings: Settings) -> Version:
     )
 
 
+def versions(settings: Settings) -> Versions:
+    """What the deciding and the sending process must have in common: the code, and the settings that decide."""
+    import hashlib
+    import json
+
+    from ibkr_assets.adapters.code import code_sha256
+    from ibkr_assets.risk.facts import Versions
+
+    deciding = [settings.mode, settings.account, settings.submitter.salt, settings.market.calendar]
+    text = json.dumps([*deciding, limits(settings).as_text()], sort_keys=True)
+    return Versions(code=code_sha256(), configuration=hashlib.sha256(text.encode()).hexdigest(), schema="")
+
+
 def order_ledger(settings: Settings) -> PostgresLedger:
     """The order ledger as the submitter and the command line see it."""
     from ibkr_assets.adapters.postgres.ledger import PostgresLedger
 
-    return PostgresLedger(database(settings))
+    return PostgresLedger(database(settings), versions(settings))
 
 
 def gatekeeper(settings: Settings) -> Gatekeeper:
@@ -256,16 +276,8 @@ def tracker(settings: Settings) -> MlflowTracker | None:
 
 
 def limits(settings: Settings) -> Limits:
-    """The risk limits in force."""
-    risk = settings.risk
-    return Limits(
-        allowed_symbols=frozenset(risk.allowed_symbols),
-        max_order_value_usd=risk.max_order_value_usd,
-        max_order_nav_fraction=risk.max_order_nav_fraction,
-        max_position_nav_fraction=risk.max_position_nav_fraction,
-        price_collar_fraction=risk.price_collar_fraction,
-        may_short=risk.may_short,
-    )
+    """The configured risk limits."""
+    return settings.risk.limits()
 
 
 def limits_store(settings: Settings) -> PostgresLimits:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.domain.order import Mode
+from ibkr_assets.risk.configuration import RiskSettings
 
 PREFIX = "IBKR_ASSETS_"
 NESTED_PREFIX = "IBKR_ASSETS__"
@@ -98,17 +98,6 @@ class MarketSettings(_Section):
         if wrong:
             raise ValueError(f"symbols are written in capitals, got {wrong}")
         return value
-
-
-class RiskSettings(_Section):
-    """The limits an order must keep. Empty allow-list: nothing trades."""
-
-    allowed_symbols: tuple[str, ...] = ()
-    max_order_value_usd: Decimal = Field(Decimal(10_000), gt=0)
-    max_order_nav_fraction: Decimal = Field(Decimal("0.10"), gt=0, le=1)
-    max_position_nav_fraction: Decimal = Field(Decimal("0.10"), gt=0, le=1)
-    price_collar_fraction: Decimal = Field(Decimal("0.03"), gt=0, le=Decimal("0.2"))
-    may_short: bool = False
 
 
 class SubmitterSettings(_Section):
@@ -237,8 +226,8 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _plain(text: str) -> Any:
-    """Lists are written as JSON in the environment; everything else is text for pydantic to read."""
-    if text.startswith("["):
+    """Lists and mappings are written as JSON in the environment; everything else is text for pydantic to read."""
+    if text.startswith(("[", "{")):
         try:
             return json.loads(text)
         except json.JSONDecodeError:

@@ -73,10 +73,11 @@ def add_intents(
     for intent in intents:
         record = book.propose(
             intent,
-            review_with(book, intent, limits=limits, platform_mode=mode, now=now),
+            review_with(book, intent, limits=limits, platform_mode=mode, now=now, calendar=calendar),
             now=now,
             dagster_run_id=None,
             created_by="intents add",
+            limits=limits,
         )
         rows.append(
             {

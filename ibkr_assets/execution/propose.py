@@ -7,6 +7,7 @@ the rules (`risk`), and sending (`execution.submitter`). Doing it again stores n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -14,7 +15,7 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.domain.errors import ConfigurationError, InputError
 from ibkr_assets.domain.order import Mode
 from ibkr_assets.domain.plain import to_plain
 from ibkr_assets.risk.engine import Facts, Limits
@@ -71,7 +72,7 @@ def propose_orders(
             account_ref=account_ref,
             mode=mode,
             now=clock.now(),
-            price_collar_fraction=limits.price_collar_fraction,
+            collars={signal.conid: _collar_fraction(book, signal, limits) for signal in of_day},
         )
         for intent in book.plan_once(
             of_day,
@@ -82,8 +83,12 @@ def propose_orders(
             sizing=_explain(plan, by_conid),
         ):
             now = clock.now()
-            review = review_with(book, intent, limits=limits, platform_mode=platform_mode, now=now)
-            records.append(book.propose(intent, review, now=now, dagster_run_id=dagster_run_id, created_by=created_by))
+            review = review_with(book, intent, limits=limits, platform_mode=platform_mode, now=now, calendar=calendar)
+            records.append(
+                book.propose(
+                    intent, review, now=now, dagster_run_id=dagster_run_id, created_by=created_by, limits=limits
+                )
+            )
     return records
 
 
@@ -100,7 +105,7 @@ def _plan(
     account_ref: str,
     mode: Mode,
     now: datetime,
-    price_collar_fraction: Decimal,
+    collars: Mapping[int, Decimal],
 ) -> Sequence[OrderIntent]:
     from ibkr_assets.portfolio.rebalance import plan_orders
     from ibkr_assets.portfolio.sizing import size_targets
@@ -114,48 +119,79 @@ def _plan(
         session=session,
         next_session=next_session,
         now=now,
-        price_collar_fraction=price_collar_fraction,
+        price_collar_fraction=collars,
     )
+
+
+def _collar_fraction(book: IntentBook, signal: Signal, limits: Limits) -> Decimal:
+    """How far from its reference price a signal's limit may be: what the review will allow, as a fraction.
+
+    Where the daily range is not known the fraction alone is planned with, and the review denies.
+    """
+    from ibkr_assets.risk.price import collar_usd
+
+    atr = book.average_true_range(signal.conid, signal.as_of)
+    if atr is None:
+        return limits.price_collar_fraction
+    return collar_usd(signal.reference_price, atr, limits) / signal.reference_price
 
 
 def _explain(plan: partial[Sequence[OrderIntent]], measures: Mapping[int, Measures]) -> dict[int, dict[str, Any]]:
     """By conid: what, beside signal, NAV and shares, gives the same size and orders again; exact numbers are text."""
     given = plan.keywords
     by_conid = {instrument.conid: to_plain(instrument) for instrument in given["instruments"]}
-    shared = {name: to_plain(given[name]) for name in ("session", "next_session", "now", "price_collar_fraction")}
+    shared = {name: to_plain(given[name]) for name in ("session", "next_session", "now")}
     return {
-        conid: {"spec": given["sizing"], "measures": to_plain(dict(of)), "instrument": by_conid.get(conid), **shared}
+        conid: {
+            "spec": given["sizing"], "measures": to_plain(dict(of)), "instrument": by_conid.get(conid), **shared,
+            "price_collar_fraction": to_plain(given["collars"].get(conid)),
+        }
         for conid, of in measures.items()
-    }
+    }  # fmt: skip
 
 
 def review_with(
-    book: IntentBook, intent: OrderIntent, *, limits: Limits, platform_mode: Mode, now: datetime
+    book: IntentBook,
+    intent: OrderIntent,
+    *,
+    limits: Limits,
+    platform_mode: Mode,
+    now: datetime,
+    calendar: ExchangeCalendar,
 ) -> Callable[[OrderIntent, Exposure], Decision]:
-    """The review of one intent, its facts read now: NAV, kills, the market clock and the platform's mode."""
-    from ibkr_assets.risk.codes import DenialCode
-    from ibkr_assets.risk.engine import Approved, Denied, hear
-    from ibkr_assets.risk.facts import InstrumentFacts
-    from ibkr_assets.risk.rules import RULES
+    """The review of one intent, with all that is known of it alone read now; what orders share is read when it is held.
 
-    nav = book.net_asset_value(intent.account_ref)
+    `now` is the market clock.
+    """
+    from ibkr_assets.risk.engine import review
+
+    known = book.circumstances(intent)
     facts = Facts(
         now=now,
         mode=platform_mode,
-        nav_usd=None if nav is None else nav[0],
-        killed_by=book.killed_by(intent.account_ref, intent.strategy_id, intent.conid),
-        instrument=InstrumentFacts(average_true_range=intent.reference_price),
+        nav_usd=known.nav_usd,
+        killed_by=known.killed_by,
+        instrument=known.instrument,
+        data=replace(known.data, signal_age_bars=age_in_bars(calendar, intent.signal_bar_end, now)),
+        platform=known.platform,
     )
-    heard = [
-        DenialCode.MODE, DenialCode.KILL, DenialCode.VALIDITY, DenialCode.ALLOW_LIST, DenialCode.PRICE_COLLAR,
-        DenialCode.ORDER_VALUE, DenialCode.POSITION, DenialCode.NO_SHORT,
-    ]  # fmt: skip
+    return lambda proposed, exposure: review(proposed, facts, exposure, limits)
 
-    def decide(proposed: OrderIntent, exposure: Exposure) -> Decision:
-        findings = hear([RULES[code] for code in heard], proposed, facts, exposure, limits)
-        failed = next((finding for finding in findings if not finding.is_passed), None)
-        if failed is None:
-            return Approved(proposed, findings, facts)
-        return Denied(proposed, failed.code, failed.text, findings, facts)
 
-    return decide
+def age_in_bars(calendar: ExchangeCalendar, bar_end: datetime, now: datetime) -> Decimal | None:
+    """Sessions that have closed since `bar_end`, and the part of a running one that is over; None for days unknown.
+
+    A bar that ends later than now has no age.
+    """
+    if now < bar_end:
+        return None
+    try:
+        sessions = calendar.sessions(bar_end.date(), now.date())
+    except InputError:
+        return None
+    parts = [
+        (min(now, session.closes_at) - session.opens_at) / (session.closes_at - session.opens_at)
+        for session in sessions
+        if session.opens_at >= bar_end and session.opens_at < now
+    ]
+    return Decimal(repr(round(sum(parts), 6)))

@@ -84,14 +84,15 @@ def plan_orders(
     session: TradingSession,
     next_session: TradingSession,
     now: datetime,
-    price_collar_fraction: Decimal,
+    price_collar_fraction: Decimal | Mapping[int, Decimal],
 ) -> list[OrderIntent]:
     """The orders that turn what is held or working (signed shares by conid) into the targets' directions.
 
     Nothing where the direction is the target's already; a flat target closes everything; a reversal closes (leg 0) and
-    opens (leg 1) as two intents. All are limit orders in whole lots, decided at the close of `session`. Raises
-    InputError when `next_session` does not follow `session`, DataError for an unknown instrument, two targets of
-    one instrument, and a quantity that is not whole lots.
+    opens (leg 1) as two intents. All are limit orders in whole lots, decided at the close of `session`;
+    `price_collar_fraction` is one for all or one by conid. Raises InputError when `next_session` does not follow
+    `session`, DataError for an unknown instrument, two targets of one instrument, and a quantity that is not whole
+    lots.
     """
     if next_session.opens_at < session.closes_at:
         raise InputError(f"next_session {next_session.day}: does not follow session {session.day}")
@@ -110,6 +111,8 @@ def plan_orders(
         for leg, change in enumerate(changes):
             side = Side.BUY if change > 0 else Side.SELL
             reference = target.signal.reference_price
+            collar = price_collar_fraction
+            fraction = collar if isinstance(collar, Decimal) else collar[target.conid]
             intents.append(
                 OrderIntent(
                     strategy_id=target.strategy_id,
@@ -120,7 +123,7 @@ def plan_orders(
                     side=side,
                     order_type=OrderType.LIMIT,
                     quantity=_whole_lots(change, instrument),
-                    limit_price=limit_price(side, instrument, reference, collar_fraction=price_collar_fraction),
+                    limit_price=limit_price(side, instrument, reference, collar_fraction=fraction),
                     time_in_force=timing.time_in_force,
                     reference_price=reference,
                     session_date=session.day,

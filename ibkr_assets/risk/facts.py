@@ -18,8 +18,8 @@ from ibkr_assets.risk.finding import Finding
 from ibkr_assets.risk.limits import Limits
 
 __all__ = [
-    "DataFacts", "DepartureFacts", "Exposure", "Facts", "Finding", "InstrumentFacts", "Limits", "PlatformFacts",
-    "Versions",
+    "Circumstances", "DataFacts", "DepartureFacts", "Exposure", "Facts", "Finding", "InstrumentFacts", "Limits",
+    "PlatformFacts", "Versions",
 ]  # fmt: skip
 
 
@@ -63,7 +63,7 @@ class DataFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """What a process runs: hashes of its code and of the settings that decide, and the schema it knows."""
+    """What a process runs: hashes of its code and of the settings that decide, and the schema it works on."""
 
     code: str
     configuration: str
@@ -102,6 +102,17 @@ class DepartureFacts:
     reset_zone: str | None = None
     margin_after_usd: Decimal | None = None
     equity_after_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What the ledger knows of one order before anything is locked; see `Facts`."""
+
+    nav_usd: Decimal | None
+    killed_by: str | None
+    instrument: InstrumentFacts
+    data: DataFacts
+    platform: PlatformFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.domain.order import Mode
@@ -29,6 +30,30 @@ _CHEAP_CONNECTIONS = {"scram_iterations": "1"}
 #: No encryption is asked for on loopback, and Dagster's events do not wait for the disk: they are not the record of
 #: anything, and a run whose last event was lost in a crash is asked for again and changes nothing.
 _DAGSTER_OPTIONS = "?sslmode=disable&gssencmode=disable&options=-csynchronous_commit%3Doff"
+
+#: What the simulated account may do beyond a small real one, so that a stack shows what its strategies want: 8 % of NAV
+#: an order, all five on one day, at limits 3 % from the close whatever the daily range. A market that is moved by
+#: hand stands still or jumps: calls come as fast as it jumps, and ten minutes may be all of an evening.
+SIMULATED: Mapping[str, Any] = {
+    "max_order_nav_fraction": "0.10",
+    "max_daily_notional_nav_fraction": "2",
+    "price_collar_atr": "10",
+    "max_messages_per_second": "10",
+    "max_messages_per_minute": "600",
+    "max_messages_per_day": "10000",
+    "max_orders_per_day": "5000",
+    "max_orders_per_day_and_instrument": "1000",
+    "max_repeats_per_day": "1000",
+    "max_working_orders": "20",
+    "look_alike_minutes": "0",
+    "day_loss_disarm_fraction": "0.10",
+    "day_loss_kill_fraction": "0.15",
+    "drawdown_disarm_fraction": "0.50",
+    "sectors": {
+        "AAPL": "technology", "IBM": "technology", "MSFT": "technology", "FB": "communication",
+        "GOOG": "communication",
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +79,7 @@ class Layout:
     account: str
     symbols: tuple[str, ...]
     allowed_symbols: tuple[str, ...]
+    limits: Mapping[str, str]
     first_session: str
     last_session: str | None
     postgres: EmbeddedPostgres | None
@@ -95,6 +121,7 @@ class Layout:
             "IBKR_ASSETS_MODE": self.mode.value,
             "IBKR_ASSETS__MARKET__SYMBOLS": json.dumps(self.symbols),
             "IBKR_ASSETS__MARKET__FIRST_SESSION": self.first_session,
+            **{f"IBKR_ASSETS__RISK__{name.upper()}": text for name, text in self.limits.items()},
             "IBKR_ASSETS__RISK__ALLOWED_SYMBOLS": json.dumps(self.allowed_symbols),
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "DAGSTER_HOME": str(self.dagster_home),
@@ -106,6 +133,14 @@ class Layout:
         if self.clock_url is not None:
             variables["IBKR_ASSETS_CLOCK_URL"] = self.clock_url
         return variables
+
+
+def plan_limits(settings: Settings) -> dict[str, str]:
+    """The limits that differ from those of a small account: what somebody set, and in a simulation `SIMULATED`."""
+    own = {name: settings.risk.model_dump(mode="json")[name] for name in settings.risk.model_fields_set}
+    stand_in = SIMULATED if settings.mode in (Mode.SIM, Mode.DRY_RUN) and settings.gateway.url is None else {}
+    limits = {**stand_in, **own}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in limits.items()}
 
 
 def plan_layout(settings: Settings, data_dir: Path, ports: Mapping[str, int], *, first_session: str) -> Layout:
@@ -132,6 +167,7 @@ def plan_layout(settings: Settings, data_dir: Path, ports: Mapping[str, int], *,
         account=settings.account or SIMULATED_ACCOUNT,
         symbols=settings.market.symbols,
         allowed_symbols=settings.risk.allowed_symbols or settings.market.symbols,
+        limits=plan_limits(settings),
         first_session=first_session,
         last_session=settings.market.last_session or (LAST_SESSION_OF_TAPE if is_gateway_ours else None),
         postgres=postgres,

@@ -7,18 +7,17 @@ from decimal import Decimal
 
 import pytest
 
-from ibkr_assets.adapters.postgres.intents import PostgresIntents
 from ibkr_assets.adapters.postgres.ledger import PostgresLedger
 from ibkr_assets.domain.errors import ConfigurationError, Unavailable
 from ibkr_assets.domain.instrument import Instrument
-from ibkr_assets.domain.ledger import AccountSnapshot
 from ibkr_assets.domain.order import Mode, TimeInForce
 from ibkr_assets.domain.signal import Direction, Signal
-from ibkr_assets.execution.propose import propose_orders
+from ibkr_assets.execution.propose import age_in_bars, propose_orders
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.ports import StrategyRecord
 from ibkr_assets.risk.engine import Limits
-from ibkr_assets_tests.execution.desk import ACCOUNT, REF
+from ibkr_assets_tests.execution.desk import REF
+from ibkr_assets_tests.execution.furnished import furnish, furnished_book, store_nav
 from ibkr_assets_tests.fakes.clock import FixedClock
 
 DAY = date(2012, 10, 1)
@@ -45,7 +44,7 @@ def world(database):
     """A reconciled account of 100,000 USD, a quarter of an hour after the close."""
     calendar = exchange_calendar("XNYS")
     clock = FixedClock(calendar.session(DAY).closes_at + timedelta(minutes=15))
-    book = PostgresIntents(database, "salt")
+    book = furnished_book(database)
 
     def propose(signals, *, mode=Mode.SIM, platform_mode=Mode.SIM):
         return propose_orders(
@@ -56,16 +55,16 @@ def world(database):
 
     propose.book = book
     propose.clock = clock
-    propose.set_nav = lambda usd: store_nav(database, Decimal(usd), clock.moment)
+    propose.set_nav = lambda usd: set_nav(database, Decimal(usd), clock.moment)
     return propose
 
 
-def store_nav(database, usd, at):
-    ledger = PostgresLedger(database).of_account(REF)
-    ledger.lease.register(ACCOUNT, Mode.SIM)
-    ledger.account.save_snapshot(
-        AccountSnapshot(at, usd, Decimal(0), Decimal(0), nav_broker=usd, broker_cash=usd), epoch=1
-    )
+def set_nav(database, usd, at):
+    ledger = PostgresLedger(database)
+    if not ledger.of_account(REF).account.books().is_opened:
+        furnish(database, nav=usd, symbols={i.conid: i.symbol for i in INSTRUMENTS}, last_day=DAY)
+    else:
+        store_nav(ledger, REF, usd, at)
 
 
 def test_a_signal_becomes_an_approved_intent_of_the_right_size_and_time(world):
@@ -100,6 +99,30 @@ def test_doing_it_again_whatever_has_moved_proposes_nothing_new(world):
     assert [r.intent_id for r in again] == [r.intent_id for r in first]
     assert [r.is_new for r in first + again] == [True, False]
     assert len(world.book.intents()) == 1
+
+
+def test_a_limit_is_planned_no_further_from_the_close_than_the_review_allows(world, database):
+    world.set_nav(100_000)
+    with database.connect() as connection:
+        connection.execute("update md.bar set high = 201.5, low = 198.5")  # a daily range of 3 USD, 1.5 %
+    (record,) = world([signal()])
+    assert (str(record.state), record.intent.limit_price) == ("APPROVED", 203)
+
+
+@pytest.mark.parametrize(
+    ("hours", "bars"),
+    [(0, "0"), (17.5, "0"), (20.75, "0.5"), (24, "1"), (24 + 17.5 + 3.25, "1.5"), (24 * 4 + 20.75, "4"), (-1, None)],
+)
+def test_a_decision_ages_by_sessions_of_the_exchange(hours, bars):
+    close = exchange_calendar("XNYS").session(DAY).closes_at  # a Monday
+    age = age_in_bars(exchange_calendar("XNYS"), close, close + timedelta(hours=hours))
+    assert age == (None if bars is None else Decimal(bars))
+
+
+def test_a_weekend_ages_no_decision():
+    calendar = exchange_calendar("XNYS")
+    friday = calendar.session(date(2012, 10, 5))
+    assert age_in_bars(calendar, friday.closes_at, calendar.next_session(friday.day).opens_at) == 0
 
 
 def test_a_backfill_of_the_past_sends_nothing(world):

@@ -88,12 +88,10 @@ class PostgresBars(PostgresVerdicts, PostgresFeatures):
         """
         rows = [(i.conid, i.symbol, i.exchange, i.currency, i.tick, i.lot) for i in sorted(instruments, key=_conid)]
         statement = """
-            insert into md.instrument as old (conid, symbol, exchange, currency, tick, lot)
-            values (%s, %s, %s, %s, %s, %s)
-            on conflict (conid) do update set (symbol, exchange, currency, tick, lot)
-              = (excluded.symbol, excluded.exchange, excluded.currency, excluded.tick, excluded.lot)
-              where (old.symbol, old.exchange, old.currency, old.tick, old.lot)
-              is distinct from (excluded.symbol, excluded.exchange, excluded.currency, excluded.tick, excluded.lot)
+            insert into md.instrument as old (conid, symbol, exchange, currency, tick, lot, resolved_at)
+            values (%s, %s, %s, %s, %s, %s, clock_timestamp())
+            on conflict (conid) do update set (symbol, exchange, currency, tick, lot, resolved_at) = (
+              excluded.symbol, excluded.exchange, excluded.currency, excluded.tick, excluded.lot, excluded.resolved_at)
         """
         try:
             with self._database.connect() as connection:

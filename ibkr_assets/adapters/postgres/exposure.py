@@ -10,21 +10,7 @@ from decimal import Decimal
 import psycopg
 from psycopg.rows import DictRow
 
-from ibkr_assets.domain.order import Mode, OrderIntent
-from ibkr_assets.risk.engine import Exposure
-
-_EXPOSURE = """
-select
-  (select coalesce(sum(case e.side when 'BUY' then e.quantity else -e.quantity end), 0)
-     from oms.execution_current e where e.account_ref = %(account)s and e.conid = %(conid)s)
-  + (select coalesce(sum(p.quantity), 0)
-       from oms.position_event p where p.account_ref = %(account)s and p.conid = %(conid)s) as held,
-  coalesce(sum(greatest(i.quantity - i.filled, 0)) filter (where i.side = 'BUY'), 0) as open_buys,
-  coalesce(sum(greatest(i.quantity - i.filled, 0)) filter (where i.side = 'SELL'), 0) as open_sells
-from oms.order_intent i join oms.state s on s.name = i.state
-where i.account_ref = %(account)s and i.conid = %(conid)s and s.holds_risk
-  and (i.mode <> 'dry_run' or %(mode)s = 'dry_run')
-"""
+from ibkr_assets.domain.order import Mode
 
 # A strategy's shares of before a split are as many as the split made of them, whole ones only; parts belong to nobody.
 _HELD_AND_WORKING = """
@@ -39,17 +25,6 @@ select conid, trunc(round(sum(quantity), 6)) as quantity from (
    where i.account_ref = %(account)s and i.strategy_id = %(strategy)s and s.holds_risk and i.mode <> 'dry_run'
 ) as parts group by conid having trunc(round(sum(quantity), 6)) <> 0
 """
-
-
-def read_exposure(cursor: psycopg.Cursor[DictRow], intent: OrderIntent) -> Exposure:
-    """Held and open shares of the intent's instrument on its account, orders in doubt included.
-
-    Rehearsals (`dry_run`) count against other rehearsals only.
-    """
-    values = {"account": intent.account_ref, "conid": intent.conid, "mode": intent.mode}
-    row = cursor.execute(_EXPOSURE, values).fetchone()
-    assert row is not None
-    return Exposure(held=row["held"], open_buys=row["open_buys"], open_sells=row["open_sells"])
 
 
 def read_held_and_working(

@@ -16,7 +16,8 @@ import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from ibkr_assets.adapters.postgres.exposure import read_exposure, read_held_and_working
+from ibkr_assets.adapters.postgres.circumstances import read_circumstances, read_instrument
+from ibkr_assets.adapters.postgres.exposure import read_held_and_working
 from ibkr_assets.adapters.postgres.limits import save_version
 from ibkr_assets.adapters.postgres.order_rows import (
     INTENT_FIELDS,
@@ -25,6 +26,7 @@ from ibkr_assets.adapters.postgres.order_rows import (
     record_columns,
 )
 from ibkr_assets.adapters.postgres.plans import PlanRows
+from ibkr_assets.adapters.postgres.risk_facts import read_exposure
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.domain.errors import IdempotencyMismatch, InputError
 from ibkr_assets.domain.lineage import Version
@@ -32,7 +34,8 @@ from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
 from ibkr_assets.domain.plain import to_plain
 from ibkr_assets.domain.signal import Signal
 from ibkr_assets.ports import IntentRecord
-from ibkr_assets.risk.engine import Approved, Decision, Exposure
+from ibkr_assets.risk.engine import Approved, Decision, Exposure, Limits
+from ibkr_assets.risk.facts import Circumstances, PlatformFacts
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
@@ -48,12 +51,22 @@ returning intent_id
 
 
 class PostgresIntents:
-    """`IntentBook` over the schema `oms`. `salt` goes into every client order id; `version` says what runs."""
+    """`IntentBook` over the schema `oms`. `salt` goes into every client order id; `version` says what runs.
 
-    def __init__(self, database: Database, salt: str, version: Callable[[], Version] | None = None) -> None:
+    `machine` measures the machine that decides; without it the rules that ask deny.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        salt: str,
+        version: Callable[[], Version] | None = None,
+        machine: Callable[[], PlatformFacts] | None = None,
+    ) -> None:
         self._database = database
         self._salt = salt
         self._version = version
+        self._machine = machine
 
     def propose(
         self,
@@ -63,10 +76,13 @@ class PostgresIntents:
         now: datetime,
         dagster_run_id: str | None,
         created_by: str,
+        limits: Limits | None = None,
     ) -> IntentRecord:
         """Store an intent with its decision, or return the record that the same decision has already.
 
-        Raises IdempotencyMismatch when the decision is stored with another payload.
+        Everything that several orders share is read under the account's lock, in the transaction that approves: of
+        two orders at once the second sees the first. `limits` say how such figures are grouped. Raises
+        IdempotencyMismatch when the decision is stored with another payload.
         """
         _check_utc(intent)
         with transaction(self._database) as cursor:
@@ -86,7 +102,7 @@ class PostgresIntents:
                 reason = f"valid until {intent.valid_until.isoformat()}, market time was {now.isoformat()}"
                 _move(cursor, intent_id, OrderState.EXPIRED_UNSENT, cause="expired", reason=reason)
             else:
-                exposure = read_exposure(cursor, intent)
+                exposure = read_exposure(cursor, intent, now=now, limits=limits or Limits())
                 decision = review(intent, exposure)
                 _store_decision(cursor, intent_id, intent, decision, exposure, now)
             return self._record(cursor, intent_id, is_new=True)
@@ -139,6 +155,33 @@ class PostgresIntents:
         """Signed shares by conid of one strategy: fills, and what is left of orders that hold risk."""
         with transaction(self._database) as cursor:
             return read_held_and_working(cursor, account_ref, mode, strategy_id)
+
+    def circumstances(self, intent: OrderIntent) -> Circumstances:
+        """What is known of the order alone, read now and without a lock."""
+        machine = self._machine() if self._machine else PlatformFacts()
+        with transaction(self._database) as cursor:
+            return read_circumstances(cursor, intent, machine)
+
+    def average_true_range(self, conid: int, bar_end: datetime) -> Decimal | None:
+        """In USD, over the twenty newest daily bars up to `bar_end`; None where there are not as many."""
+        with transaction(self._database) as cursor:
+            return read_instrument(cursor, conid, bar_end)[0].average_true_range
+
+    def release(self, decision_key: str, *, code: str, actor: str, reason: str) -> None:
+        """Say, as a person, that a denial was wrong: the decision may come again as its next generation.
+
+        Raises InputError when no such decision was denied with this code.
+        """
+        with transaction(self._database) as cursor:
+            row = cursor.execute(
+                "insert into oms.risk_release (decision_key, code, actor, reason) "
+                "select i.decision_key, d.code, %(actor)s, %(reason)s from oms.order_intent i "
+                "join oms.risk_decision d using (intent_id) "
+                "where i.decision_key = %(key)s and d.code = %(code)s and not d.is_approved returning release_id",
+                {"key": decision_key, "code": code, "actor": actor, "reason": reason},
+            ).fetchone()
+        if row is None:
+            raise InputError(f"decision_key: {decision_key!r} was not denied with code {code!r}")
 
     def killed_by(self, account_ref: str, strategy_id: str, conid: int | None = None) -> str | None:
         """The active kill or disarm that covers this account, strategy or instrument, in words, or None."""

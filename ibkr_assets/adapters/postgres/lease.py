@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg.rows import DictRow
 
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.domain.errors import LedgerConflict, Unavailable
@@ -18,14 +19,16 @@ from ibkr_assets.domain.order import Mode
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Connection, Database
+    from ibkr_assets.risk.facts import Versions
 
 
 class PostgresLease:
     """The writer's lease of one account. Not for sharing between threads."""
 
-    def __init__(self, database: Database, account_ref: str) -> None:
+    def __init__(self, database: Database, account_ref: str, versions: Versions | None = None) -> None:
         self._database = database
         self._account_ref = account_ref
+        self._versions = versions
         self._session: Connection | None = None
 
     def register(self, broker_account: str, mode: Mode) -> None:
@@ -37,6 +40,18 @@ class PostgresLease:
                 "mode = excluded.mode",
                 {"ref": self._account_ref, "account": broker_account, "mode": mode},
             )
+
+    def _tell_versions(self, cursor: psycopg.Cursor[DictRow]) -> None:
+        """Say what the writer runs, so that decisions of another code or of other settings are not approved."""
+        if self._versions is None:
+            return
+        cursor.execute(
+            "insert into oms.running (account_ref, code, configuration, schema_revision) "
+            "select %(ref)s, %(code)s, %(configuration)s, version_num from platform.schema_version "
+            "on conflict (account_ref) do update set (code, configuration, schema_revision, at) "
+            "= (excluded.code, excluded.configuration, excluded.schema_revision, clock_timestamp())",
+            {"ref": self._account_ref, "code": self._versions.code, "configuration": self._versions.configuration},
+        )
 
     def acquire(self, holder: str, lease_s: float) -> int | None:
         """Become the writer and return the new epoch, or None while another holder is alive.
@@ -63,6 +78,8 @@ class PostgresLease:
                 "returning epoch",
                 {"ref": self._account_ref, "holder": holder, "is_alone": is_alone, "lease_s": lease_s},
             ).fetchone()
+            if taken is not None:
+                self._tell_versions(cursor)
         return None if taken is None else int(taken["epoch"])
 
     def renew(self, epoch: int) -> None:

@@ -25,6 +25,7 @@ from ibkr_assets.domain.errors import InputError, LedgerConflict
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
+    from ibkr_assets.risk.facts import Versions
 
 _EXPORT = """
 select i.decision_key, i.client_order_id, i.state, i.mode, i.strategy_id, i.symbol, i.side, i.quantity,
@@ -50,15 +51,16 @@ class PostgresAccountLedger:
 
 
 class PostgresLedger:
-    """The order ledger in one database."""
+    """The order ledger in one database; `versions` are what a writer that takes a lease of it runs."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, versions: Versions | None = None) -> None:
         self._database = database
+        self._versions = versions
 
     def of_account(self, account_ref: str) -> PostgresAccountLedger:
         """The parts of one account's ledger."""
         return PostgresAccountLedger(
-            lease=PostgresLease(self._database, account_ref),
+            lease=PostgresLease(self._database, account_ref, self._versions),
             sends=PostgresSends(self._database, account_ref),
             executions=PostgresExecutions(self._database, account_ref),
             doubts=PostgresDoubts(self._database, account_ref),

@@ -1,0 +1,21 @@
+"""How the machine is that decides about an order: what runs on it, and the room on its disk.
+
+What goes here: measuring. What does not: how much is enough (`risk.platform`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from ibkr_assets.risk.facts import PlatformFacts, Versions
+
+
+def measure(directory: Path, versions: Versions) -> PlatformFacts:
+    """The disk of `directory`, or of the nearest directory above it that is there; None where it cannot be read."""
+    place = next((path for path in (directory, *directory.absolute().parents) if path.is_dir()), Path("/"))
+    try:
+        usage = shutil.disk_usage(place)
+    except OSError:
+        return PlatformFacts(own=versions)
+    return PlatformFacts(own=versions, disk_free_bytes=usage.free, disk_size_bytes=usage.total)
