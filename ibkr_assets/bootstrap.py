@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.intents import PostgresIntents
     from ibkr_assets.adapters.postgres.ledger import PostgresLedger
     from ibkr_assets.adapters.postgres.limits import PostgresLimits
+    from ibkr_assets.adapters.postgres.lineage import PostgresLineage
     from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
     from ibkr_assets.domain.lineage import Version
     from ibkr_assets.execution.gatekeeper import Gatekeeper
@@ -158,22 +159,20 @@ def intent_book(settings: Settings) -> PostgresIntents:
     )
 
 
+def lineage(settings: Settings) -> PostgresLineage:
+    """Where orders came from."""
+    from ibkr_assets.adapters.postgres.lineage import PostgresLineage
+
+    return PostgresLineage(database(settings))
+
+
 def version(settings: Settings) -> Version:
     """What runs: the code, and the settings that decide. Where things are and what is secret decides nothing."""
-    import hashlib
-    import json
-    from importlib.metadata import version as version_of
-
-    from ibkr_assets.adapters.code import code_sha256, git_commit
-    from ibkr_assets.domain.lineage import Version
+    from ibkr_assets.adapters.code import describe_version
     from ibkr_assets.domain.order import account_ref
 
     config = settings.model_dump(mode="json", exclude=_ADDRESSES)
-    config["account"] = account_ref(settings.account) if settings.account else None
-    text = json.dumps(config, sort_keys=True)
-    return Version(
-        code_sha256(), version_of("ibkr-assets"), git_commit(), hashlib.sha256(text.encode()).hexdigest(), config
-    )
+    return describe_version(config | {"account": account_ref(settings.account) if settings.account else None})
 
 
 def versions(settings: Settings) -> Versions:

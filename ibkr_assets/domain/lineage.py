@@ -1,9 +1,11 @@
 """What a decision rests on, as it is kept beside the decision: values only.
 
-What goes here: what a signal was decided from, and which code and settings decided. What does not: how it is stored
-(`adapters.postgres`), and computing a decision again (`execution.replay`).
+What goes here: what a signal was decided from, which code and settings decided, and the first thing in which two such
+records differ. What does not: how it is stored (`adapters.postgres`), and computing a decision again
+(`execution.replay`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,3 +36,21 @@ class Version:
     git_commit: str | None
     config_sha256: str
     config: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A field that a stage of a decision has stored otherwise than it comes to now, both as plain values."""
+
+    stage: str
+    field: str
+    stored: Any
+    computed: Any
+
+
+def first_difference(stage: str, stored: Mapping[str, Any], computed: Mapping[str, Any]) -> Difference | None:
+    """The first field that is not the same, in the order of what is stored; None where all are."""
+    for name in [*stored, *(name for name in computed if name not in stored)]:
+        if stored.get(name) != computed.get(name):
+            return Difference(stage, name, stored.get(name), computed.get(name))
+    return None
