@@ -288,30 +288,7 @@ def limits_store(settings: Settings) -> PostgresLimits:
 
 def limits_in_force(settings: Settings) -> Limits:
     """What a decision is reviewed by: the configured limits, noted where they changed; raised ones wait in live."""
-    import os
-    import socket
-
-    from ibkr_assets.risk.changes import limits_in_force as choose
-
-    configured, file = limits(settings), os.environ.get("IBKR_ASSETS_CONFIG")
-    noted = limits_store(settings).note(
-        configured,
-        mode=settings.mode,
-        actor=f"{_user()} at {socket.gethostname()}",
-        origin=f"{file} and environment" if file else "environment",
-    )
-    return choose(noted.history, configured, settings.mode, noted.at)
-
-
-def _user() -> str:
-    """Who this process runs as; a container may have no name for its user."""
-    import getpass
-    import os
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"user {os.getuid()}"
+    return limits_store(settings).in_force(limits(settings), settings.mode)
 
 
 def _gateway_url(settings: Settings) -> str:

@@ -1,11 +1,14 @@
 """Versions of the limits, and who changed them when.
 
-What goes here: the rows of `oms.limits_version` and `oms.limits_change`. What does not: which limits are in force
+What goes here: the rows of `oms.limits_version` and `oms.limits_change`. What does not: which limits are then in force
 (`risk.changes`), and the decisions that were made by them (`past_decisions`).
 """
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -16,7 +19,7 @@ from psycopg.types.json import Jsonb
 
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.domain.order import Mode
-from ibkr_assets.risk.changes import LimitsChange
+from ibkr_assets.risk.changes import LimitsChange, limits_in_force
 from ibkr_assets.risk.limits import Limits
 from ibkr_assets.risk.stored import digest, read_limits
 
@@ -61,6 +64,17 @@ class PostgresLimits:
             )
         return self.read(mode)
 
+    def in_force(self, configured: Limits, mode: Mode) -> Limits:
+        """Note the configured limits as this process's, and choose by the history and the database's clock."""
+        file = os.environ.get("IBKR_ASSETS_CONFIG")
+        noted = self.note(
+            configured,
+            mode=mode,
+            actor=f"{_user()} at {socket.gethostname()}",
+            origin=f"{file} and environment" if file else "environment",
+        )
+        return limits_in_force(noted.history, configured, mode, noted.at)
+
     def read(self, mode: Mode | None) -> Noted:
         """Every change of one mode, or of all."""
         with transaction(self._database) as cursor:
@@ -85,3 +99,11 @@ def save_version(cursor: psycopg.Cursor[DictRow], limits: Limits) -> str:
         (sha256, Jsonb(limits.as_text())),
     )
     return sha256
+
+
+def _user() -> str:
+    """Who this process runs as; a container may have no name for its user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"

@@ -111,3 +111,18 @@ def test_decisions_are_found_by_session(database) -> None:
     assert [p.intent.session_date for p in load_decisions(database)] == days
     assert [p.intent.session_date for p in load_decisions(database, first=days[1])] == days[1:]
     assert [p.intent.session_date for p in load_decisions(database, last=days[0])] == days[:1]
+
+
+def test_a_process_notes_who_it_is_and_where_its_limits_come_from(database, monkeypatch) -> None:
+    monkeypatch.setenv("IBKR_ASSETS_CONFIG", "/etc/limits.yaml")
+    monkeypatch.setenv("LOGNAME", "somebody")
+    store = PostgresLimits(database)
+    assert store.in_force(TIGHT, Mode.LIVE) == TIGHT
+    assert store.in_force(LOOSE, Mode.LIVE) == TIGHT
+    assert store.in_force(LOOSE, Mode.SIM) == LOOSE
+    changes = store.read(None).history
+    assert [(c.mode, c.sha256) for c in changes] == [
+        (Mode.LIVE, digest(TIGHT)), (Mode.LIVE, digest(LOOSE)), (Mode.SIM, digest(LOOSE))
+    ]  # fmt: skip
+    assert {c.origin for c in changes} == {"/etc/limits.yaml and environment"}
+    assert all(c.actor.startswith("somebody at ") for c in changes)
