@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from ibkr_assets import settings as configuration
-from ibkr_assets.cli.output import say
+from ibkr_assets.cli.output import emit, say
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.order import Mode, account_ref
 from ibkr_assets.execution.login import current_login
@@ -28,6 +28,9 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     for command in (kill, disarm, resume, arm):
         app.command()(command)
+    watchdog = typer.Typer(help="The process that watches the submitter.", no_args_is_help=True)
+    watchdog.command("run")(watchdog_run)
+    app.add_typer(watchdog, name="watchdog")
 
 
 def kill(
@@ -145,3 +148,39 @@ def _control(
         evidence=evidence,
     )  # fmt: skip
     say(f"{action} {scope}: {reason}")
+
+
+def watchdog_run() -> None:
+    """Watch the submitter and withdraw permission to trade when it falls silent; in the foreground until stopped.
+
+    Example: ibkr-assets watchdog run
+    """
+    import logging
+    import signal
+    import threading
+
+    from ibkr_assets import bootstrap
+    from ibkr_assets.adapters.postgres.connection import Database
+    from ibkr_assets.adapters.postgres.watch_rows import PostgresWatchRows
+    from ibkr_assets.execution.kill import write_kill_file
+    from ibkr_assets.execution.watchdog import Watchdog
+
+    settings = configuration.load()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    # Its own session, with short bounds: a database that hangs is one that is away.
+    database = Database(
+        bootstrap.database_url(settings),
+        application_name="ibkr-assets watchdog",
+        statement_timeout_s=5,
+        lock_timeout_s=2,
+    )
+    rows = PostgresWatchRows(database, account_ref(bootstrap.account(settings)))
+
+    def kill_by_file(reason: str) -> None:
+        write_kill_file(settings.data_dir, actor="watchdog", session="watchdog", reason=reason)
+
+    Watchdog(rows, kill_by_file=kill_by_file).run(stop, emit)
+    database.close()

@@ -1,4 +1,4 @@
-"""Permission to trade as values: who the gateway is, what an arm rests on, and how a paper session went.
+"""Permission to trade as values: who the gateway is, what an arm rests on, what the watchdog sees.
 
 What follows from them is `execution.permission`'s work; where they come from is the adapters'.
 """
@@ -50,3 +50,19 @@ class Arm:
     config_sha256: str
     paper_sessions: tuple[PaperSession, ...]
     violations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """What the database shows of the submitter at one moment; instants are only told apart, never subtracted.
+
+    `is_active`: armed, or an order may still become a position. `questions` and `doubts` are client order ids.
+    """
+
+    status: str | None
+    beat_at: datetime | None
+    busy_s: float
+    is_active: bool
+    compared_at: datetime | None
+    questions: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()

@@ -35,6 +35,7 @@ def run_checks(settings: Settings, state: dict[str, Any] | None) -> list[dict[st
         _row("gateway", lambda: _gateway(settings), f"{_START} with IBKR_ASSETS_GATEWAY_URL"),
         _row("market clock", lambda: _clock(settings), "it is served by the simulated gateway's admin port"),
         _row("submitter", lambda: _submitter(settings), "start it with `ibkr-assets submitter run`; see its log"),
+        _row("watchdog", lambda: _watchdog(settings), "start it with `ibkr-assets watchdog run`; see its log"),
         _row("mlflow", lambda: _mlflow(settings), f"{_START} with MLFLOW_TRACKING_URI; runs go on without it"),
         _row("dagster", lambda: _dagster(state), "see logs/webserver.log and logs/code.log in the data directory"),
     ]
@@ -119,6 +120,21 @@ def _submitter(settings: Settings) -> str:
     if status == "keep-alive dead":  # the session behind it may have ended, whatever else still works
         raise Unavailable(text)
     return text
+
+
+def _watchdog(settings: Settings) -> str:
+    with bootstrap.database(settings).connect() as connection:
+        row = connection.execute(
+            "select w.status, w.detail, clock_timestamp() - w.at, (select count(*) from oms.alert a "
+            "where a.account_ref = w.account_ref and a.resolved_at is null) from oms.watchdog w where account_ref = %s",
+            (account_ref(bootstrap.account(settings)),),
+        ).fetchone()
+    if row is None:
+        raise _Unknown("has never run for this account")
+    status, detail, age, alerts = row
+    if age > _HEARTBEAT_LIMIT:
+        raise Unavailable(f"last heard of {age.total_seconds():.0f} s ago: {status} {detail}")
+    return f"{status}, {detail}, {alerts} alerts open"
 
 
 def _mlflow(settings: Settings) -> str:

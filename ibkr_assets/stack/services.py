@@ -32,7 +32,10 @@ _SWITCHES = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 #: Ours to set, whatever the caller's shell has.
-_NOT_INHERITED = ("IBKR_ASSETS_ADMIN_TOKEN", "MLFLOW_BACKEND_STORE_URI", "MLFLOW_REGISTRY_STORE_URI")
+_NOT_INHERITED = (
+    "IBKR_ASSETS_ADMIN_TOKEN", "IBKR_ASSETS_LIVE_ARM", "IBKR_ASSETS_PAPER_DATABASE_URL", "MLFLOW_BACKEND_STORE_URI",
+    "MLFLOW_REGISTRY_STORE_URI",
+)  # fmt: skip
 _PATHS = ("IBKR_ASSETS_CONFIG", "IBKR_ASSETS_GATEWAY_CA")
 
 
@@ -54,6 +57,7 @@ def list_services(layout: Layout, logs: Path, *, clock_start: datetime) -> list[
     if layout.is_mlflow_ours:
         services.append(table.mlflow())
     services.append(table.submitter())
+    services.append(table.watchdog())
     return services
 
 
@@ -187,9 +191,13 @@ class _Table:
             "submitter",
             ("submitter", "run"),
             "^ready",
-            more=self._layout.environment(self._layout.databases.submitter),
+            more={**self._layout.environment(self._layout.databases.submitter), **_live_arm()},
             after=("databases", *gateway),
         )
+
+    def watchdog(self) -> Service:
+        # After the submitter, and so stopped before it: an end that was asked for is no silence.
+        return self._ours("watchdog", ("watchdog", "run"), "^ready", more={}, after=("databases", "submitter"))
 
     def _ours(
         self,
@@ -230,3 +238,9 @@ class _Table:
         write_instance(home, postgres_url=self._layout.databases.dagster, dequeue_interval_s=_DEQUEUE_INTERVAL_S)
         location = {"host": "127.0.0.1", "port": self._layout.ports["code"], "location_name": LOCATION}
         self._workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": location}]}), encoding="utf-8")
+
+
+def _live_arm() -> dict[str, str]:
+    """The key of mode live that the submitter alone is handed."""
+    value = os.environ.get("IBKR_ASSETS_LIVE_ARM")
+    return {"IBKR_ASSETS_LIVE_ARM": value} if value else {}
