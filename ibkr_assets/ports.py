@@ -172,6 +172,9 @@ class BarStore(Protocol):
     def save_verdicts(self, size: BarSize, accepted: pd.DataFrame, quarantined: pd.DataFrame) -> None:
         """Store what validation said of these bar versions. `quarantined` has a column `reason` beside the bar."""
 
+    def load_decisions(self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime) -> pd.DataFrame:
+        """What people decided on bars opened in [start, end): conid, opened_at, version, decision, found."""
+
     def save_gaps(
         self, size: BarSize, missing: Iterable[tuple[str, date]], *, conids: Sequence[int], sessions: Sequence[date]
     ) -> None:

@@ -17,6 +17,7 @@ from ibkr_assets.defs.tracking import Tracked
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.session import TradingSession
+from ibkr_assets.market.reasons import MOST_QUARANTINED, Reason
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from ibkr_assets.execution.decisions import SessionDecisions
     from ibkr_assets.ingest.validation import ValidationReport
     from ibkr_assets.ports import BarStore, StrategyRecord
-
-#: More than this share of a run's bars in quarantine means that the source is wrong, not a bar.
-MOST_QUARANTINED = 0.02
 
 bars_are_complete = dg.AssetCheckSpec(
     "bars_are_complete",
@@ -83,8 +81,6 @@ def judge_completeness(
 
 def judge_soundness(report: "ValidationReport") -> dg.AssetCheckResult:
     """Gaps, too many bars in quarantine, and bars that look like a corporate action."""
-    from ibkr_assets.market.reasons import Reason
-
     suspects = int((report.quarantined["reason"] == Reason.SPLIT_SUSPECT).sum())
     judged = len(report.accepted) + len(report.quarantined)
     share = len(report.quarantined) / judged if judged else 1.0

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import InputError
+from ibkr_assets.ingest.decisions import as_decided, bars_to_hold_for
 from ibkr_assets.market.jumps import USUAL_BARS
-from ibkr_assets.market.reasons import Reason
 from ibkr_assets.market.validation import judge
 
 if TYPE_CHECKING:
@@ -60,8 +60,9 @@ def validate_sessions(
     if not sessions or not instruments:
         raise InputError(f"{'instruments' if sessions else 'sessions'}: none given; there is nothing to judge")
     wanted = sorted(set(sessions), key=lambda session: session.day)
-    bars, judged = _load(store, calendar, instruments, wanted)
-    verdict = judge(bars, calendar=calendar, sessions=judged, instruments=instruments)
+    bars, good_before, judged = _load(store, calendar, instruments, wanted)
+    found = judge(bars, calendar=calendar, sessions=judged, instruments=instruments)
+    verdict = as_decided(store, BarSize.DAY, found)
     store.save_verdicts(BarSize.DAY, verdict.accepted, verdict.quarantined)
     store.save_gaps(
         BarSize.DAY,
@@ -69,7 +70,7 @@ def validate_sessions(
         conids=[instrument.conid for instrument in instruments],
         sessions=[session.day for session in judged],
     )
-    store.save_holds(verdict.quarantined[verdict.quarantined["reason"] == Reason.SPLIT_SUSPECT])
+    store.save_holds(bars_to_hold_for(bars, verdict, good_before))
 
     opens = {session.opens_at for session in judged} - {session.opens_at for session in wanted}
     is_early = [frame["opened_at"].isin(opens) for frame in (verdict.accepted, verdict.quarantined)]
@@ -85,8 +86,10 @@ def validate_sessions(
 
 def _load(
     store: BarStore, calendar: ExchangeCalendar, instruments: Sequence[Instrument], wanted: Sequence[TradingSession]
-) -> tuple[pd.DataFrame, list[TradingSession]]:
-    """Bars with context, and the sessions to judge: the wanted ones and those before them without a verdict.
+) -> tuple[pd.DataFrame, pd.DataFrame, list[TradingSession]]:
+    """Bars with context, which of them were accepted before, and the sessions to judge.
+
+    These are the wanted ones and those before them without a verdict.
 
     Looks back further as long as bars without verdict stand where there is too little context for them.
     """
@@ -105,7 +108,7 @@ def _load(
         unjudged = [session for session in past if session.opens_at in moments]
         is_covered = not unjudged or unjudged[0].opens_at >= (past[CONTEXT_SESSIONS:] or wanted)[0].opens_at
         if is_covered or len(bars) == bars_before or len(past) < reach:
-            return bars, [*unjudged, *wanted]
+            return bars, accepted[key], [*unjudged, *wanted]
         reach, bars_before = reach * 2, len(bars)
 
 

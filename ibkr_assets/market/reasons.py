@@ -36,3 +36,17 @@ DESCRIPTIONS: dict[Reason, str] = {
     Reason.SPLIT_SUSPECT: "overnight the price changed by the ratio of a split, at ordinary volume",
     Reason.TOO_BIG_JUMP: "the close moved by more than 25 % and 12 standard deviations",
 }
+
+#: Bars that are unusual and may be right all the same. Any other fault is the bar's own, and only a new bar mends it.
+RELEASABLE = frozenset({Reason.ZERO_VOLUME_MOVE, Reason.SPLIT_SUSPECT, Reason.TOO_BIG_JUMP})
+
+#: More than this share of bars in quarantine means that the source is wrong, not a bar.
+MOST_QUARANTINED = 0.02
+
+#: Why an instrument is held when its bars exceed that share.
+TOO_MANY_QUARANTINED = "too_many_quarantined"
+
+
+def describe(reason: str) -> str:
+    """The reason in words; a code of a release that knew others is given back as it is."""
+    return DESCRIPTIONS[Reason(reason)] if reason in list(Reason) else reason

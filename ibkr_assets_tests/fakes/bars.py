@@ -40,6 +40,7 @@ class MemoryBars:
     features: dict[tuple[str, BarSize, int, datetime], dict[str, float]] = field(default_factory=dict)
     gaps: set[tuple[str, date]] = field(default_factory=set)
     holds: set[tuple[int, date, int]] = field(default_factory=set)
+    decisions: dict[tuple[int, BarSize, datetime, int], tuple[str, str]] = field(default_factory=dict)
 
     def save_instruments(self, instruments: Sequence[Instrument]) -> None:
         """Known from now on; the same conid again replaces what was known of it."""
@@ -99,6 +100,17 @@ class MemoryBars:
             for version in self.versions.get(_key(row, size), []):
                 if version.version == row["version"]:
                     version.verdict = verdict
+
+    def load_decisions(self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime) -> pd.DataFrame:
+        """The decisions a test has put in `decisions`."""
+        rows = [
+            (conid, opened_at, version, *decided)
+            for (conid, of_size, opened_at, version), decided in sorted(self.decisions.items())
+            if conid in set(conids) and of_size == size and start <= opened_at < end
+        ]
+        frame = pd.DataFrame(rows, columns=["conid", "opened_at", "version", "decision", "found"])
+        frame["opened_at"] = pd.to_datetime(frame["opened_at"], utc=True).astype("datetime64[us, UTC]")
+        return frame.astype({"conid": "int64", "version": "int64"})
 
     def save_gaps(
         self, size: BarSize, missing: Iterable[tuple[str, date]], *, conids: Sequence[int], sessions: Sequence[date]

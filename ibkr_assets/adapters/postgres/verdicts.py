@@ -7,11 +7,12 @@ What goes here: storing verdicts and gaps, and holding an instrument back. What 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 
+import numpy as np
 import pandas as pd
 
-from ibkr_assets.adapters.postgres.bar_rows import microseconds
+from ibkr_assets.adapters.postgres.bar_rows import instants, microseconds
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError
@@ -28,6 +29,15 @@ order by b.conid, b.opened_at, b.version, j.reason desc
 on conflict (conid, bar_size, opened_at, version) do update
   set verdict = excluded.verdict, reason = excluded.reason, judged_at = excluded.judged_at
   where (v.verdict, v.reason) is distinct from (excluded.verdict, excluded.reason)
+    and not exists (
+      select from md.quarantine_decision d where d.conid = v.conid and d.bar_size = v.bar_size
+        and d.opened_at = v.opened_at and d.version = v.version)
+"""
+DECISIONS = """
+select conid, (extract(epoch from opened_at) * 1000000)::bigint, version, decision, found
+from md.bar_decision
+where conid = any(%s) and bar_size = %s and opened_at >= %s and opened_at < %s
+order by conid, opened_at, version
 """
 REGISTER_GAPS = """
 insert into md.gap as old (conid, bar_size, session_date, cause)
@@ -66,6 +76,8 @@ class PostgresVerdicts:
     def save_verdicts(self, size: BarSize, accepted: pd.DataFrame, quarantined: pd.DataFrame) -> None:
         """Store what validation said of these bar versions; a later verdict replaces the earlier one.
 
+        What a person decided on stays as it was decided.
+
         Both frames name versions by conid, opened_at and version; `quarantined` has a column `reason` beside them.
         Raises DataError when a bar is quarantined without a reason.
         """
@@ -82,6 +94,17 @@ class PostgresVerdicts:
         }
         with self._database.connect() as connection:
             connection.execute(JUDGE, arguments)
+
+    def load_decisions(self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime) -> pd.DataFrame:
+        """What people decided on bars opened in [start, end): conid, opened_at, version, decision, found.
+
+        One row a version of a bar, its last decision: `release` or `reject`, and what validation had said.
+        """
+        with self._database.connect() as connection:
+            rows = connection.execute(DECISIONS, (list(conids), size.value, start, end)).fetchall()
+        frame = pd.DataFrame(rows, columns=["conid", "opened_at", "version", "decision", "found"])
+        frame["opened_at"] = instants(frame["opened_at"].to_numpy(dtype=np.int64))
+        return frame.astype({"conid": "int64", "version": "int64"})
 
     def save_gaps(
         self, size: BarSize, missing: Iterable[tuple[str, date]], *, conids: Sequence[int], sessions: Sequence[date]
