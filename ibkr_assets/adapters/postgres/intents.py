@@ -28,6 +28,7 @@ from ibkr_assets.adapters.postgres.order_rows import (
 from ibkr_assets.adapters.postgres.plans import PlanRows
 from ibkr_assets.adapters.postgres.risk_facts import read_exposure
 from ibkr_assets.adapters.postgres.transactions import transaction
+from ibkr_assets.adapters.postgres.versions import RunningVersion
 from ibkr_assets.domain.errors import IdempotencyMismatch, InputError
 from ibkr_assets.domain.lineage import Version
 from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
@@ -65,7 +66,7 @@ class PostgresIntents:
     ) -> None:
         self._database = database
         self._salt = salt
-        self._version = version
+        self._version = RunningVersion(database, version)
         self._machine = machine
 
     def propose(
@@ -85,6 +86,7 @@ class PostgresIntents:
         IdempotencyMismatch when the decision is stored with another payload.
         """
         _check_utc(intent)
+        version = self._version.name()
         with transaction(self._database) as cursor:
             lock_account(cursor, intent.account_ref)
             values = intent_values(intent) | {
@@ -104,7 +106,7 @@ class PostgresIntents:
             else:
                 exposure = read_exposure(cursor, intent, now=now, limits=limits or Limits())
                 decision = review(intent, exposure)
-                _store_decision(cursor, intent_id, intent, decision, exposure, now)
+                _store_decision(cursor, intent_id, intent, decision, exposure, now, version)
             return self._record(cursor, intent_id, is_new=True)
 
     def plan_once(
@@ -126,9 +128,10 @@ class PostgresIntents:
         """
         if not signals:
             return []
+        version = self._version.name()
         with transaction(self._database) as cursor:
             lock_account(cursor, account_ref)
-            rows = PlanRows(cursor, account_ref, mode, self._version() if self._version else None)
+            rows = PlanRows(cursor, account_ref, mode, version)
             return rows.plan(signals, plan, dagster_run_id=dagster_run_id, sizing=sizing or {})
 
     def intents(
@@ -229,12 +232,13 @@ def _store_decision(
     decision: Decision,
     exposure: Exposure,
     now: datetime,
+    version: str | None,
 ) -> None:
     is_approved = isinstance(decision, Approved)
     code, text = ("", "") if isinstance(decision, Approved) else (decision.code, decision.text)
     cursor.execute(
         "insert into oms.risk_decision (intent_id, is_approved, code, text, findings, exposure, facts, limits_sha256, "
-        "market_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        "version_sha256, market_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             intent_id,
             is_approved,
@@ -244,6 +248,7 @@ def _store_decision(
             Jsonb(to_plain(exposure)),
             None if decision.facts is None else Jsonb(to_plain(decision.facts)),
             None if decision.limits is None else save_version(cursor, decision.limits),
+            version,
             now,
         ),
     )

@@ -20,9 +20,7 @@ from psycopg.types.json import Jsonb
 
 from ibkr_assets.adapters.postgres.exposure import read_held_and_working
 from ibkr_assets.adapters.postgres.order_rows import intent_text, read_intent
-from ibkr_assets.adapters.postgres.versions import keep_version
 from ibkr_assets.domain.errors import IdempotencyMismatch, InputError, Unavailable
-from ibkr_assets.domain.lineage import Version
 from ibkr_assets.domain.order import Mode, OrderIntent
 from ibkr_assets.domain.signal import Signal
 
@@ -44,9 +42,9 @@ class PlanRows:
     """The plan rows of one account and mode, within one transaction."""
 
     def __init__(
-        self, cursor: psycopg.Cursor[DictRow], account_ref: str, mode: Mode, version: Version | None = None
+        self, cursor: psycopg.Cursor[DictRow], account_ref: str, mode: Mode, version: str | None = None
     ) -> None:
-        """`version` is what runs, kept with each plan."""
+        """`version` names what runs, and is kept with each plan."""
         self._cursor = cursor
         self._version = version
         self._account_ref = account_ref
@@ -96,7 +94,6 @@ class PlanRows:
             )
         held = read_held_and_working(self._cursor, self._account_ref, self._mode, signals[0].strategy_id)
         intents = plan(signals, held, nav[0])
-        version = keep_version(self._cursor.connection, self._version)
         for signal in signals:
             own = [i for i in intents if i.conid == signal.conid and i.signal_bar_end == signal.as_of]
             self._cursor.execute(
@@ -116,7 +113,7 @@ class PlanRows:
                     Jsonb([intent_text(intent) for intent in own]),
                     dagster_run_id,
                     Jsonb(sizing[signal.conid]) if signal.conid in sizing else None,
-                    version,
+                    self._version,
                     *(getattr(signal, name) for name in _SIGNAL_KEY),
                 ),
             )

@@ -16,7 +16,7 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from ibkr_assets.adapters.postgres.connection import Connection, Database
-from ibkr_assets.adapters.postgres.versions import keep_version
+from ibkr_assets.adapters.postgres.versions import RunningVersion
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.lineage import Basis, Version
 from ibkr_assets.domain.signal import Direction, Signal
@@ -82,7 +82,7 @@ class PostgresStrategies:
     def __init__(self, database: Database, version: Callable[[], Version] | None = None) -> None:
         """`version` says what runs; it is asked when signals are stored."""
         self._database = database
-        self._version = version
+        self._version = RunningVersion(database, version)
 
     def save_strategies(self, records: Sequence[StrategyRecord], *, actor: str) -> int:
         """Store those that differ from their newest version, each as the next one. Returns how many were written.
@@ -131,10 +131,10 @@ class PostgresStrategies:
         Raises InputError naming a strategy version or an instrument that is not stored.
         """
         written = 0
+        version = self._version.name() if bases else None
         try:
             with self._database.connect() as connection:
                 _lock(connection, "research.signal")
-                version = keep_version(connection, self._version() if self._version and bases else None)
                 of_run = {"dagster_run_id": dagster_run_id, "mlflow_run_id": mlflow_run_id}
                 of_run |= {"mlflow_page": mlflow_page, "version_sha256": version}
                 for signal in signals:

@@ -5,16 +5,15 @@ What goes here: keeping that row, and its name. What does not: finding out what 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import psycopg
-from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
 from ibkr_assets.domain.lineage import Version
 
 if TYPE_CHECKING:
-    from ibkr_assets.adapters.postgres.connection import Connection
+    from ibkr_assets.adapters.postgres.connection import Database
 
 _KEEP = """
 with now as (
@@ -29,15 +28,26 @@ select sha256 from now
 """
 
 
-def keep_version(connection: Connection | psycopg.Connection[Any], version: Version | None) -> str | None:
-    """The hash that names code, settings and schema, its row kept; None where nobody says what runs."""
-    if version is None:
-        return None
-    values = {
-        "code": version.code_sha256, "package": version.package_version, "commit": version.git_commit,
-        "config_sha": version.config_sha256, "config": Jsonb(version.config),
-    }  # fmt: skip
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        row = cursor.execute(_KEEP, values).fetchone()
-    assert row is not None
-    return str(row[0])
+class RunningVersion:
+    """The name of what runs, its row kept at the first use; without `version` there is none."""
+
+    def __init__(self, database: Database, version: Callable[[], Version] | None) -> None:
+        self._database = database
+        self._version = version
+        self._name: str | None = None
+
+    def name(self) -> str | None:
+        """The hash of code, settings and schema together, by which rows of decisions refer to all three."""
+        if self._name is None and self._version is not None:
+            self._name = self._keep(self._version())
+        return self._name
+
+    def _keep(self, version: Version) -> str:
+        values = {
+            "code": version.code_sha256, "package": version.package_version, "commit": version.git_commit,
+            "config_sha": version.config_sha256, "config": Jsonb(version.config),
+        }  # fmt: skip
+        with self._database.connect() as connection:
+            row = connection.execute(_KEEP, values).fetchone()
+        assert row is not None
+        return str(row[0])
