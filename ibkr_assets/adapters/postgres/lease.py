@@ -63,12 +63,7 @@ class PostgresLease:
             cursor.execute(
                 "insert into oms.account (account_ref) values (%s) on conflict do nothing", (self._account_ref,)
             )
-        self._session = self._database.open()
-        self._session.execute("listen oms")
-        row = self._session.execute(
-            "select pg_try_advisory_lock(hashtext('oms.writer_lease'), hashtext(%s))", (self._account_ref,)
-        ).fetchone()
-        is_alone = row is not None and bool(row[0])
+        is_alone = self._is_alone()
         with transaction(self._database) as cursor:
             taken = cursor.execute(
                 "insert into oms.writer_lease as l (account_ref, epoch, holder) values (%(ref)s, 1, %(holder)s) "
@@ -81,6 +76,18 @@ class PostgresLease:
             if taken is not None:
                 self._tell_versions(cursor)
         return None if taken is None else int(taken["epoch"])
+
+    def _is_alone(self) -> bool:
+        """Open the session that holds the lock for as long as this process lives. False when another one has it."""
+        self._session = self._database.open()
+        try:
+            self._session.execute("listen oms")
+            row = self._session.execute(
+                "select pg_try_advisory_lock(hashtext('oms.writer_lease'), hashtext(%s))", (self._account_ref,)
+            ).fetchone()
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            raise _gone(error) from error
+        return row is not None and bool(row[0])
 
     def renew(self, epoch: int) -> None:
         """Say that this writer lives. Raises LedgerConflict when there is a newer one."""
@@ -131,5 +138,9 @@ class PostgresLease:
             for _ in self._session.notifies(timeout=timeout_s, stop_after=1):
                 return True
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise Unavailable(f"the platform database went away: {str(error).splitlines()[0]}") from error
+            raise _gone(error) from error
         return False
+
+
+def _gone(error: psycopg.Error) -> Unavailable:
+    return Unavailable(f"the platform database went away: {(str(error).splitlines() or [type(error).__name__])[0]}")
