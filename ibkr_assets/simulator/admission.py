@@ -12,11 +12,8 @@ from decimal import Decimal
 from ibkr_assets.simulator.book import Book
 from ibkr_assets.simulator.funds import available_funds, opening_cost
 from ibkr_assets.simulator.tickets import COID_LIFE, DuplicateCoid, Refused, Ticket
+from ibkr_assets.simulator.ticks import tick_at
 from ibkr_assets.simulator.venue_order import VenueOrder
-
-TICK = Decimal("0.01")
-#: Below 1 USD (SEC Rule 612).
-SUB_DOLLAR_TICK = Decimal("0.0001")
 
 
 class Admission:
@@ -35,7 +32,7 @@ class Admission:
         if replacing is None:
             self.check_coid(ticket)
         for name, price in (("price", ticket.price), ("auxPrice", ticket.aux_price)):
-            if price is not None and (price <= 0 or price % (TICK if price >= 1 else SUB_DOLLAR_TICK)):
+            if price is not None and (price <= 0 or price % tick_at(price)):
                 raise Refused(
                     f"We cannot accept an order at the limit price you specified ({name} {price}): the price does not "
                     "conform to the minimum price variation for this contract."

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ibkr_assets.simulator.admission import TICK
 from ibkr_assets.simulator.tickets import Ticket
+from ibkr_assets.simulator.ticks import tick_at
 from ibkr_assets.simulator.venue_order import STOP_TYPES, VenueOrder
 from ibkr_assets.simulator.venue_rules import VenueRules
 
@@ -115,7 +115,8 @@ def _precautions(ticket: Ticket, about: Surroundings, rules: VenueRules) -> Iter
     if is_limit and limit is not None and last and abs(limit / last - 1) > rules.price_fraction:
         constraint = f"the Percentage constraint of {rules.price_fraction:.0%}."
         yield "o163", f'The following order "{words}" price exceeds \n{constraint}{_ARE_YOU_SURE}'
-    if is_limit and limit is not None and last and rules.tick_limit and abs(limit - last) / TICK > rules.tick_limit:
+    ticks_off = abs(limit - last) / tick_at(last) if is_limit and limit is not None and last else 0
+    if rules.tick_limit and ticks_off > rules.tick_limit:
         text = f'The following order "{words}" price exceeds the Tick Size Limit of {rules.tick_limit}.'
         yield "o382", text + _ARE_YOU_SURE
     if ticket.quantity > rules.size_limit:

@@ -180,22 +180,35 @@ def test_every_answer_is_documented_or_recorded(gateway: RunningGateway, api: Ap
         known = _known(api)
         if name == "reply":
             known["replyid"] = api.place(cOID=None, price=300.0, tif="GTC").json()[0]["id"]
-        _ask_what_is_meant(operation, name, api, known, judge)
+        bodies = [_answer_to_a_prompt(gateway, api)] if name == "notification" else MEANT.get(name, [{}])
+        _ask_what_is_meant(operation, name, api, known, bodies, judge)
         _ask_anything(operation, api, known, judge)
     recorded = {row: places for row in SHAPES if (places := _places(row[2], served, row[0])) is not None}
     assert {key: text for key, text in found.items() if _justification(*key, recorded) is None} == {}
-    # A prompt waits for an answer only after a fault that the tests of orders arm.
-    assert {f"{o.method.upper()} {o.path}" for o in served} - answered == {"POST /iserver/notification"}
+    assert {f"{o.method.upper()} {o.path}" for o in served} - answered == set()
     used = {_justification(*key, recorded) for key in found}
     assert [row for row in (*STATUSES, *SHAPES) if row not in used] == []
 
 
+def _answer_to_a_prompt(gateway: RunningGateway, api: Api) -> dict[str, Any]:
+    """What answers an order that the gateway has just handed back."""
+    gateway.admin("POST", "/admin/venue", {"asked": ["p12"]})
+    prompt = api.place(cOID=None, price=665.0, tif="GTC").json()
+    gateway.admin("POST", "/admin/venue", {"asked": []})
+    return {"orderId": prompt["orderId"], "reqId": prompt["reqId"], "text": prompt["options"][0]}
+
+
 def _ask_what_is_meant(
-    operation: Any, name: str, api: Api, known: dict[str, Any], judge: Callable[[httpx.Response], None]
+    operation: Any,
+    name: str,
+    api: Api,
+    known: dict[str, Any],
+    bodies: list[dict[str, Any]],
+    judge: Callable[[httpx.Response], None],
 ) -> None:
     path = re.sub(r"\{([^}]*)\}", lambda part: str(known.get(part[1].lower(), "0")), operation.path)
     query = {p.name: known[p.name.lower()] for p in operation.query if p.name.lower() in known}
-    for body in MEANT.get(name, [{}]):
+    for body in bodies:
         if operation.method.upper() == "GET":
             judge(api.http.get(path, params=query | (body if name == "search" else {})))
         else:
@@ -289,6 +302,11 @@ def _places(source: str, served: list[Any], path: str) -> set[str] | None:
         return None
     recording = json.loads((RECORDINGS / source).read_text())
     return {where for where, _ in _misshapen(_of_recording(by_path, recording), recording["response"]["body"])}
+
+
+def test_the_summary_has_the_documented_keys_and_no_others(api: Api) -> None:
+    (example,) = _examples("GET /portfolio/{accountId}/summary")
+    assert sorted(api.get(f"/portfolio/{ACCOUNT}/summary").json()) == sorted(example)
 
 
 def test_what_justifies_a_shape_has_it_itself() -> None:

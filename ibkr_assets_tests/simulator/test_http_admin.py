@@ -70,6 +70,7 @@ def test_people_trade_bust_and_move_shares(gateway_process: RunningGateway, api:
     assert (trades[first]["order_ref"], trades[first]["price"]) == ("by-hand", "499.50")
     human = next(trade for trade in trades.values() if trade["conid"] == IBM)
     assert "order_ref" not in human
+    assert human["order_id"] not in {row["order_id"] for row in gateway_process.ledger("accept")}
     gateway_process.bust(first, price=499)
     revisions = [t["execution_id"] for t in api.trades() if t.get("order_ref") == "by-hand"]
     assert revisions == [first[:-2] + "02"]

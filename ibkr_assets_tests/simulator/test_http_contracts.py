@@ -122,6 +122,37 @@ def test_the_older_schedule_has_weekdays_and_exceptions(api: Api) -> None:
     assert api.get("/trsrv/secdef/schedule", assetClass="STK", symbol="NOSUCH").status_code == 500
 
 
+def test_a_stock_below_a_dollar_has_steps_of_a_hundredth_of_a_cent_there(tmp_path: Path) -> None:
+    rows = "".join(f"2024-01-0{day},0.5,0.6,0.4,0.5012,900000\n" for day in (3, 4, 5))
+    (tmp_path / "PNY.csv").write_text("opened_at,open,high,low,close,volume\n" + rows)
+    with (
+        start_gateway(tape=tmp_path, clock_start="2024-01-04T22:00:00+00:00") as running,
+        connect(running) as api,
+    ):
+        (conid,) = (
+            c["conid"]
+            for row in api.get("/trsrv/stocks", symbols="PNY").json()["PNY"]
+            for c in row["contracts"]
+            if c["isUS"]
+        )
+        (row,) = api.get("/trsrv/secdef", conids=conid).json()["secdef"]
+        told = api.post("/iserver/contract/rules", {"conid": conid, "isBuy": True}).json()
+        assert row["incrementRules"] == told["incrementRules"]
+        assert row["incrementRules"] == [{"lowerEdge": 0.0, "increment": 0.0001}, {"lowerEdge": 1.0, "increment": 0.01}]
+        assert (told["increment"], told["incrementDigits"]) == (0.0001, 4)
+        for _ in range(3):
+            (quote,) = api.get("/iserver/marketdata/snapshot", conids=conid, fields="31,84,86").json()
+        assert (quote["31"], quote["84"], quote["86"]) == ("0.5012", "0.5011", "0.5013")
+        running.admin("POST", "/admin/venue", {"tick_limit": 100})
+        asked = {
+            price: api.place(conid=conid, cOID=None, price=price, tif="GTC").json()
+            for price in (0.5013, 0.513, 0.50125)
+        }
+        assert asked[0.5013][0]["order_status"] == "PreSubmitted"
+        assert asked[0.513][0]["messageIds"] == ["o382"]
+        assert "minimum price variation" in asked[0.50125]["error"]
+
+
 def test_what_ibkr_has_taken_away_is_not_there(api: Api) -> None:
     for path in ("/md/regsnapshot", "/hmds/history", "/no/such/path"):
         assert api.get(path).status_code == 404

@@ -10,9 +10,9 @@ from typing import Any
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, refusal
 from ibkr_assets.simulator.face.formats import money
 from ibkr_assets.simulator.listings import Contract
+from ibkr_assets.simulator.ticks import TICK, increment_rules, tick_at
 
 _NO_CONTRACT = "No contract found"
-_INCREMENTS = [{"lowerEdge": 0.0, "increment": 0.01}]
 #: The round lot by price in USD (Regulation NMS as amended, in force since November 2025), from the price on.
 _ROUND_LOTS = ((Decimal("10000.01"), 1), (Decimal("1000.01"), 10), (Decimal("250.01"), 40))
 
@@ -138,7 +138,7 @@ def secdef(call: Call) -> Answer:
                     "sectorGroup": None, "strike": "0", "ticker": contract.symbol, "undConid": 0, "multiplier": 0.0,
                     "type": contract.kind, "hasOptions": False, "fullName": contract.symbol, "isUS": True,
                     "isEventContract": False, "listingExchange": contract.exchange, "countryCode": "US",
-                    "incrementRules": _INCREMENTS,
+                    "incrementRules": increment_rules(call.gateway.venue.last_price(contract.conid)),
                 }
             )  # fmt: skip
     return Answer({"secdef": rows})
@@ -177,12 +177,14 @@ def _info(contract: Contract) -> dict[str, Any]:
 def _rules(call: Call, contract: Contract) -> dict[str, Any]:
     last = call.gateway.venue.last_price(contract.conid)
     price, round_lot = money(last), next((lot for edge, lot in _ROUND_LOTS if last >= edge), 100)
+    tick = tick_at(last)
     return {
         "algoEligible": False, "allOrNoneEligible": False, "costReport": False,
         "canTradeAcctIds": [call.gateway.options.account], "error": None,
         "orderTypes": ["limit", "market", "stop", "stop_limit"],
         "tifTypes": ["IOC/MARKET,LIMIT", "GTC/o,a", "OPG/LIMIT,MARKET,a", "DAY/o,a"], "defaultSize": 100,
         "cashSize": 0.0, "sizeIncrement": round_lot, "cashCcy": "USD", "limitPrice": price, "stopprice": price,
-        "increment": 0.01, "incrementDigits": 2, "incrementRules": _INCREMENTS,
+        "increment": float(tick), "incrementDigits": 2 if tick == TICK else 4,
+        "incrementRules": increment_rules(last),
         "hasSecondary": True, "negativeCapable": False,
     }  # fmt: skip

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from ibkr_assets.simulator.face.formats import millis, price_text
-from ibkr_assets.simulator.face.quotes import TICK, fields_of
+from ibkr_assets.simulator.face.quotes import fields_of
 from ibkr_assets.simulator.face.snapshots import SERVER_ID
 from ibkr_assets.simulator.gateway import Gateway
 from ibkr_assets.simulator.session_memory import SessionMemory
 from ibkr_assets.simulator.stream_hub import Feed, Frame
+from ibkr_assets.simulator.ticks import tick_at
 
 #: Quotes are told at most this often, and for this long unless they are subscribed to again.
 UPDATE_S, LIFE_S = 0.5, 900.0
@@ -80,7 +81,7 @@ class LadderFeed(Feed):
         for step in range(_LADDER_STEPS, -_LADDER_STEPS - 1, -1) if last else ():
             assert last is not None
             row = {
-                "row": len(rows), "focus": int(step == 0), "price": price_text(last.price + step * TICK)
+                "row": len(rows), "focus": int(step == 0), "price": price_text(last.price + step * tick_at(last.price))
             }  # fmt: skip
             if step:
                 row["ask" if step > 0 else "bid"] = "1,300" if step > 0 else "1,100"

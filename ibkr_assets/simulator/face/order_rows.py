@@ -126,7 +126,7 @@ def status_row(gateway: Gateway, order: VenueOrder) -> dict[str, Any]:
 
 
 def trade_row(gateway: Gateway, execution: Execution) -> dict[str, Any]:
-    """A row of the trades; one of an order placed elsewhere has neither `order_id` nor `order_ref`."""
+    """A row of the trades; one of an order placed elsewhere has that order's `order_id` and no `order_ref`."""
     contract = gateway.tape.contracts[execution.conid]
     account = gateway.options.account
     verb = "Bought" if execution.side == "BUY" else "Sold"
@@ -142,9 +142,13 @@ def trade_row(gateway: Gateway, execution: Execution) -> dict[str, Any]:
         "contract_description_1": contract.symbol, "sec_type": "STK", "listing_exchange": contract.order_exchange,
         "conid": execution.conid, "conidEx": str(execution.conid), "clearing_id": "IB", "clearing_name": "IB",
         "liquidation_trade": "0", "is_event_trading": "0",
+        "order_id": _order_elsewhere(execution) if execution.order_id is None else execution.order_id,
     }  # fmt: skip
     if execution.coid is not None:
         row["order_ref"] = execution.coid
-    if execution.order_id is not None:
-        row["order_id"] = execution.order_id
     return row
+
+
+def _order_elsewhere(execution: Execution) -> int:
+    """The id of an order that this gateway never saw: of its execution, so that a revision keeps it."""
+    return int(execution.execution_id.split(".")[-3], 16)

@@ -18,6 +18,7 @@ from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, read_d
 from ibkr_assets.simulator.face.formats import money, seconds
 from ibkr_assets.simulator.gateway import Gateway
 from ibkr_assets.simulator.session_memory import PositionsRead
+from ibkr_assets.simulator.ticks import increment_rules
 
 _PAGE_SIZE = 100
 _NO_SECTOR = "Others"
@@ -160,7 +161,7 @@ def _row(gateway: Gateway, conid: int, holding: Holding, price: Decimal, *, is_f
             "allExchanges": f"SMART,{contract.exchange}", "listingExchange": contract.exchange, "countryCode": "US",
             "name": contract.company, "lastTradingDay": None, "group": None, "sector": None, "sectorGroup": None,
             "ticker": contract.symbol, "type": contract.kind, "hasOptions": False, "fullName": contract.symbol,
-            "isUS": True, "incrementRules": [{"lowerEdge": 0.0, "increment": 0.01}],
+            "isUS": True, "incrementRules": increment_rules(price),
             "displayRule": {
                 "magnification": 0,
                 "displayRuleStep": [{"decimalDigits": 2, "lowerEdge": 0.0, "wholeDigits": 4}],

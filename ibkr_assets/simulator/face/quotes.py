@@ -19,8 +19,8 @@ from ibkr_assets.simulator.bars import TapeBar
 from ibkr_assets.simulator.face.formats import price_text, short_volume, size_text
 from ibkr_assets.simulator.gateway import Gateway
 from ibkr_assets.simulator.tape import LastPrice, Tape
+from ibkr_assets.simulator.ticks import tick_at
 
-TICK = Decimal("0.01")
 _EASTERN = ZoneInfo("America/New_York")
 _DELAY = timedelta(minutes=15)
 _YEAR_SESSIONS, _VOLUME_SESSIONS, _VOLATILITY_SESSIONS = 252, 90, 31
@@ -50,10 +50,10 @@ def fields_of(gateway: Gateway, conid: int, wanted: Collection[str]) -> dict[str
 
 def _prices(tape: Tape, conid: int, last: LastPrice, now: datetime) -> dict[str, str]:
     is_today = last.session.day == now.astimezone(_EASTERN).date()
-    text = price_text(last.price)
+    text, tick = price_text(last.price), tick_at(last.price)
     known = {
-        "31": text if is_today else f"C{text}", "84": price_text(last.price - TICK),
-        "86": price_text(last.price + TICK), "85": "1,300", "88": "1,100", "7059": "100", "7057": "K", "7058": "K",
+        "31": text if is_today else f"C{text}", "84": price_text(last.price - tick),
+        "86": price_text(last.price + tick), "85": "1,300", "88": "1,100", "7059": "100", "7057": "K", "7058": "K",
         "7068": "K", "7635": text,
     }  # fmt: skip
     bar = tape.known_bar(conid, last.session, now)
