@@ -10,26 +10,36 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.intents import PostgresIntents
-from ibkr_assets.adapters.postgres.ledger import PostgresLedger
-from ibkr_assets.domain.ledger import AccountSnapshot
 from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
 from ibkr_assets.execution.propose import review_with
+from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.ports import IntentRecord
 from ibkr_assets.risk.facts import Limits
 from ibkr_assets_tests.execution.desk import ACCOUNT, EVENING, REF, an_intent
-from ibkr_assets_tests.risk.orders import limits
+from ibkr_assets_tests.execution.furnished import furnish, furnished_book
 
 AT_ONCE = 64
 NAV_USD = 100_000
 #: The worst price of every order here: the limit price, which is above the reference.
 PRICE_USD = 206
+
+SYMBOLS = {8314: "IBM"} | {1000 + number: f"S{number}" for number in range(AT_ONCE)}
+_MUCH = Decimal(10**6)
+#: Limits of which none is in the way.
+WIDE = Limits(
+    allowed_symbols=frozenset(SYMBOLS.values()), max_order_value_usd=_MUCH, max_order_nav_fraction=_MUCH,
+    max_position_nav_fraction=_MUCH, max_gross_nav_fraction=_MUCH, max_net_nav_fraction=_MUCH,
+    max_sector_nav_fraction=_MUCH, max_daily_notional_nav_fraction=_MUCH, max_repeats_per_day=10**6,
+    max_orders_per_day=10**6, max_orders_per_day_and_instrument=10**6, max_working_orders=10**6,
+    max_messages_per_day=10**6, look_alike_minutes=0,
+)  # fmt: skip
 
 Proposing = Callable[[PostgresIntents, OrderIntent, Limits], IntentRecord]
 
@@ -60,27 +70,41 @@ class Outcome:
     at_once: int
 
 
-def position_contest(shares: int) -> Contest:
-    """One instrument, of which a tenth of the net asset value may be held."""
-    return Contest("position", shares, limits(), (NAV_USD // 10) // (shares * PRICE_USD))
+def _contest(name: str, shares: int, *, fits: int | None = None, conids: int = AT_ONCE, **tight: Any) -> Contest:
+    """One limit that is tight, of a tenth of the net asset value unless `fits` says how many keep it."""
+    room = (NAV_USD // 10) // (shares * PRICE_USD)
+    return Contest(name, shares, replace(WIDE, **tight), room if fits is None else fits, conids)
 
 
-CONTESTS: dict[str, Callable[[int], Contest]] = {"position": position_contest}
+def _cash_contest(shares: int) -> Contest:
+    """Cash pays for what is open and this order, and two hundredths more of this order."""
+    cost = 4 * shares * PRICE_USD
+    return _contest("cash", 4 * shares, fits=(NAV_USD * 100 - 102 * cost) // (100 * cost) + 1)
+
+
+_TENTH = Decimal("0.1")
+CONTESTS: dict[str, Callable[[int], Contest]] = {
+    "position": lambda shares: _contest("position", shares, conids=1, max_position_nav_fraction=_TENTH),
+    "gross": lambda shares: _contest("gross", shares, max_gross_nav_fraction=_TENTH),
+    "net": lambda shares: _contest("net", shares, max_net_nav_fraction=_TENTH),
+    "sector": lambda shares: _contest("sector", shares, max_sector_nav_fraction=_TENTH),
+    "daily_notional": lambda shares: _contest("daily_notional", shares, max_daily_notional_nav_fraction=_TENTH),
+    "order_count": lambda shares: _contest("order_count", shares, fits=shares, max_orders_per_day=shares),
+    "cash": _cash_contest,
+}
 
 
 def prepare(database: Database) -> None:
-    """Register the account, with its net asset value on record."""
-    ledger, nav = PostgresLedger(database).of_account(REF), Decimal(NAV_USD)
-    ledger.lease.register(ACCOUNT, Mode.SIM)
-    ledger.account.save_snapshot(
-        AccountSnapshot(EVENING, nav, Decimal(0), Decimal(0), nav_broker=nav, broker_cash=nav), epoch=1
-    )
+    """An account and instruments of which every rule can be evaluated."""
+    furnish(database, account=ACCOUNT, nav=Decimal(NAV_USD), symbols=SYMBOLS)
 
 
 def propose(book: PostgresIntents, intent: OrderIntent, in_force: Limits, now: datetime = EVENING) -> IntentRecord:
     """As the asset `orders` does it: the facts read, then reviewed and stored under the account's lock."""
-    review = review_with(book, intent, limits=in_force, platform_mode=Mode.SIM, now=now)
-    return book.propose(intent, review, now=now, dagster_run_id=None, created_by="contest")
+    review = review_with(
+        book, intent, limits=in_force, platform_mode=Mode.SIM, now=now, calendar=exchange_calendar("XNYS")
+    )
+    return book.propose(intent, review, now=now, dagster_run_id=None, created_by="contest", limits=in_force)
 
 
 def run_contest(url: str, contest: Contest, proposing: Proposing = propose) -> Outcome:
@@ -94,7 +118,7 @@ def run_contest(url: str, contest: Contest, proposing: Proposing = propose) -> O
             most = max(most, inside)
 
     def decide(number: int, database: Database) -> IntentRecord:
-        book = PostgresIntents(database, "salt")
+        book = furnished_book(database)
         book.killed_by(REF, "warm")  # the connection is open from here on
         start.wait(60)
         count(1)
