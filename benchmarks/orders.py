@@ -38,12 +38,12 @@ from ibkr_assets.domain.order import Mode, OrderIntent, OrderState, TimeInForce
 from ibkr_assets.execution.prices import Sighting
 from ibkr_assets.execution.seat import Seat, SubmitterOptions
 from ibkr_assets.execution.submit import submit
-from ibkr_assets_tests.execution.contest import prepare, propose
+from ibkr_assets_tests.execution.contest import SYMBOLS, WIDE, prepare, propose
 from ibkr_assets_tests.execution.desk import ACCOUNT, REF, an_intent, approve
+from ibkr_assets_tests.execution.furnished import furnished_book
 from ibkr_assets_tests.gateway import RunningGateway, start_gateway
-from ibkr_assets_tests.risk.orders import limits
 
-INTENTS = 300
+INTENTS = 200
 ORDERS = 150
 WORKERS = 8
 _OPEN = datetime(2012, 10, 2, 14, 0, tzinfo=UTC)
@@ -63,12 +63,12 @@ def run() -> Iterator[Figures]:
 def _approving(database: Database) -> Figures:
     """One decision after the other through facts, review and commit; then from several connections at once."""
     prepare(database)
-    book, numbers = PostgresIntents(database, "salt"), count()
+    book, numbers = furnished_book(database), count()
     with database.connect() as connection:
         connection.execute("create table public.bare_intent (like oms.order_intent including all)")
 
     def ours() -> None:
-        assert propose(book, _wish(next(numbers)), limits()).state is OrderState.APPROVED
+        assert propose(book, _wish(next(numbers)), WIDE).state is OrderState.APPROVED
 
     ours_s, bare_s = _in_turn(INTENTS, ours, lambda: _insert_bare(database, _wish(next(numbers))))
     began = time.perf_counter()
@@ -143,8 +143,8 @@ def _seat(database: Database, folder: Path) -> Iterator[tuple[Seat, RunningGatew
                 account=ACCOUNT, account_ref=REF, mode=Mode.SIM, epoch=epoch, gateway_session=side.session_id(),
                 broker=side, ledger=ledger, clock=MarketClock(gateway.clock_url), describe=_describe,
                 options=SubmitterOptions(
-                    max_order_value_usd=limits().max_order_value_usd,
-                    price_collar_fraction=limits().price_collar_fraction, kill_file=folder / "kill",
+                    max_order_value_usd=Decimal(10_000), price_collar_fraction=Decimal("0.03"),
+                    kill_file=folder / "kill",
                 ),
                 monotonic=time.monotonic, openings=side.openings(),
             ), gateway  # fmt: skip
@@ -179,8 +179,9 @@ def _request(account: str, reference: str) -> dict[str, Any]:
 
 
 def _wish(number: int) -> OrderIntent:
-    """A decision about an instrument of its own, so that all of them fit."""
-    return an_intent(number, quantity=Decimal(1), conid=1 + number)
+    """A decision of a strategy of its own, about one of many instruments."""
+    conid, symbol = list(SYMBOLS.items())[number % len(SYMBOLS)]
+    return an_intent(number, quantity=Decimal(1), conid=conid, symbol=symbol)
 
 
 def _in_turn(times: int, ours: Callable[[], None], other: Callable[[], None]) -> tuple[float, float]:
