@@ -63,7 +63,9 @@ from (select 1) as always left join oms.running r on r.account_ref = %(account)s
 def read_circumstances(cursor: psycopg.Cursor[DictRow], intent: OrderIntent, machine: PlatformFacts) -> Circumstances:
     """Everything of the order alone; `machine` is what this process knows of itself."""
     row = cursor.execute(
-        "select oms.blocked_by(%s, %s, %s) as reason", (intent.account_ref, intent.strategy_id, intent.conid)
+        "select oms.blocked_by(%s, %s, %s, coalesce((select oms.reduces(i) from oms.order_intent i "
+        "where i.decision_key = %s), false)) as reason",
+        (intent.account_ref, intent.strategy_id, intent.conid, intent.decision_key),
     ).fetchone()
     nav = cursor.execute(
         "select nav_platform_usd as usd from oms.account_snapshot where account_ref = %s "
