@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.domain.order import Mode
 from ibkr_assets.risk.engine import Limits
 
 if TYPE_CHECKING:
@@ -249,6 +250,9 @@ def submitter(settings: Settings) -> Submitter:
             list_every_s=LIST_EVERY_S / settings.gateway.pace,
             may_resend=settings.submitter.may_resend,
             reset_zone=ZoneInfo(settings.gateway.reset_zone),
+            calendar=settings.market.calendar,
+            # A raised limit waits in live only, so only there does a start need the database.
+            limits=limits_in_force(settings) if settings.mode is Mode.LIVE else limits(settings),
         ),
         describe=describe,
         gatekeeper=gatekeeper(settings),

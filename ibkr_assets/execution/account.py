@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.ledger import Blocks, Break, CashEvent, Holding
@@ -126,15 +126,38 @@ def open_books(seat: Seat, books: Books, read: AccountRead) -> None:
     log.info("books opened with %s USD and %d positions", opening, len(holdings))
 
 
-def settle_account(seat: Seat, books: Books, read: AccountRead, comparison: Comparison) -> None:
-    """Store what the comparison says: explaining events, differences, and what the account is worth."""
+def settle_account(seat: Seat, books: Books, read: AccountRead, comparison: Comparison) -> dict[str, Any]:
+    """Store what the comparison says: explaining events, differences, and what the account is worth.
+
+    Returns both sides as text, for whoever asked.
+    """
     reach("account.compared")
     if comparison.events:
         seat.ledger.account.save_cash_events(comparison.events, market_at=read.market_at)
         books = seat.ledger.account.books()
     _store_breaks(seat, comparison, read.market_at)
-    value_account(seat, books, read)
+    snapshot = value_account(seat, books, read)
     reach("account.stored")
+    return _both_sides(books, read, None if snapshot is None else snapshot.nav_platform)
+
+
+def _both_sides(books: Books, read: AccountRead, nav: Decimal | None) -> dict[str, Any]:
+    theirs = {position.conid: position for position in read.positions if position.quantity != 0}
+    marks = find_marks(read.positions, read.quotes)
+    positions = []
+    for conid in sorted(theirs.keys() | books.holdings.keys()):
+        ours = books.holdings.get(conid)
+        symbol = ours.symbol if ours is not None else theirs[conid].symbol
+        row = {"conid": conid, "symbol": symbol, "books": str(ZERO if ours is None else ours.quantity)}
+        row["broker"] = str(theirs[conid].quantity if conid in theirs else ZERO)
+        row["price"] = str(marks[conid]) if conid in marks else None
+        positions.append(row)
+    return {
+        "positions": positions,
+        "cash": {"books": str(books.cash), "broker": str(read.cash.cash)},
+        "dividends_owed": {"books": str(books.accrued), "broker": str(read.cash.accrued_dividends)},
+        "nav": {"platform": None if nav is None else str(nav), "broker": str(read.cash.net_liquidation)},
+    }
 
 
 def _instrument(conid: int, symbol: str, currency: str) -> Instrument:

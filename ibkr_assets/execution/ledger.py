@@ -161,7 +161,7 @@ class Account(Protocol):
 
     def save_day(self, session_date: date, snapshot_id: int) -> bool: ...
 
-    def nav_history(self) -> list[NavPoint]: ...
+    def nav_history(self, since: datetime) -> list[NavPoint]: ...
 
 
 class Differences(Protocol):
@@ -170,8 +170,18 @@ class Differences(Protocol):
     def open_run(self, kind: str, *, epoch: int, gateway_session: str) -> int: ...
 
     def close_run(
-        self, run_id: int, *, is_clean: bool, market_at: datetime, orders_seen: int, trades_seen: int
+        self,
+        run_id: int,
+        *,
+        is_clean: bool,
+        market_at: datetime,
+        orders_seen: int,
+        trades_seen: int,
+        report: dict[str, Any] | None = None,
+        answers: Sequence[int] = (),
     ) -> None: ...
+
+    def open_requests(self) -> list[int]: ...
 
     def save_break(self, found: Break, *, unless_equal: Sequence[str] = ()) -> bool: ...
 
@@ -182,6 +192,8 @@ class Differences(Protocol):
 
 class Permission(Protocol):
     """Permission to trade on the account."""
+
+    def withdraw_for_loss(self, action: str, reason: str, evidence: dict[str, str]) -> bool: ...
 
     def kill(self, reason: str, *, actor: str = "submitter", is_only_in_doubt: bool = False) -> bool: ...
 

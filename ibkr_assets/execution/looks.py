@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.domain.ledger import Blocks, Break
 from ibkr_assets.domain.order import OrderState
@@ -40,6 +40,8 @@ class Looks:
         self._seat = seat
         self.reads = reads
         self.wants_trades = False
+        #: Both sides of the newest comparison of the account, as text.
+        self.compared: dict[str, Any] = {}
         self._unequal: tuple[str, float] | None = None
         self._missing: frozenset[str] = frozenset()
 
@@ -144,7 +146,7 @@ class Looks:
             comparison = compare(books, read)
         if comparison.is_equal:
             self._unequal = None
-        settle_account(self._seat, books, read, comparison)
+        self.compared = settle_account(self._seat, books, read, comparison)
         return True
 
     def _is_confirmed(self, read: AccountRead, comparison: Comparison) -> bool:

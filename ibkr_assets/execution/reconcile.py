@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ibkr_assets.domain.errors import Unavailable
-from ibkr_assets.domain.ledger import Blocks
 from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.evidence import conclude, decline_open_questions
 from ibkr_assets.execution.follow import reopen_cancel
 from ibkr_assets.execution.looks import CANCELLING, Looks
 from ibkr_assets.execution.reads import BrokerReads
+from ibkr_assets.execution.rounds import close_run
 from ibkr_assets.execution.seat import log
 
 if TYPE_CHECKING:
@@ -56,14 +56,7 @@ def reconcile(seat: Seat, pause: Callable[[float], None]) -> Looks:
     else:
         raise Unavailable("the account does not hold still long enough to be compared")
     reach("start.account")
-    is_clean = not any(found.blocks is Blocks.ACCOUNT for found in seat.ledger.differences.open_breaks())
-    seat.ledger.differences.close_run(
-        run_id,
-        is_clean=is_clean,
-        market_at=seat.clock.now(),
-        orders_seen=0 if reads.orders is None else len(reads.orders.orders),
-        trades_seen=len(reads.fills),
-    )
+    close_run(seat, looks, run_id)
     reach("start.ready")
     return looks
 

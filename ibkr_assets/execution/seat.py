@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ibkr_assets.domain.errors import Unavailable
+from ibkr_assets.risk.limits import Limits
 
 if TYPE_CHECKING:
     from ibkr_assets.domain.broker import OrderTicket
@@ -36,7 +37,8 @@ class SubmitterOptions:
     `settle_s` is longer than any call that may still be on its way; `list_every_s` keeps IBKR's pacing of the order
     list and the executions (one call in five seconds each). Doubt that lasts `doubt_alarm_s` is an alarm; after
     `doubt_kill_s` the account's permission to trade is withdrawn. Neither ends the doubt. `reset_zone` is the region
-    in whose nights IBKR resets.
+    in whose nights IBKR resets, `calendar` the MIC of the exchange whose sessions end a day of the account; `limits`
+    are those that a loss is held against.
     """
 
     max_order_value_usd: Decimal
@@ -55,6 +57,8 @@ class SubmitterOptions:
     doubt_alarm_s: float = 300.0
     doubt_kill_s: float = 900.0
     reset_zone: ZoneInfo = NEW_YORK
+    calendar: str = "XNYS"
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)

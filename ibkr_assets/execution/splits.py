@@ -25,9 +25,10 @@ def book_splits(seat: Seat, read: AccountRead, comparison: Comparison) -> int:
     """Book the splits that explain differences of positions. Returns how many.
 
     A split is the broker's word, not ours: what is booked is the difference of its number of shares, and only where
-    its shares, its cost and its price of the last look that agreed lead to those of this one.
+    its shares, its cost and its price of the last look that agreed lead to those of this one. Cash that nobody can
+    explain may be what was paid for parts of shares, so beside it nothing is booked.
     """
-    if not comparison.positions:
+    if not comparison.positions or comparison.events is None:
         return 0
     snapshot = seat.ledger.account.last_snapshot()
     booked = 0
@@ -46,7 +47,7 @@ def _split_of(seat: Seat, read: AccountRead, found: Break, snapshot: StoredSnaps
     row = next((row for row in snapshot.positions if row["conid"] == str(found.conid)), None)
     position = next((position for position in read.positions if position.conid == found.conid), None)
     price = find_marks(read.positions, read.quotes).get(found.conid)
-    if row is None or position is None or price is None or row.get("broker_quantity") != row["quantity"]:
+    if row is None or position is None or price is None or not _has_agreed(row):
         return None
     before = Held(Decimal(row["quantity"]), Decimal(row["average_cost"]), Decimal(row["price"]))
     now = Held(position.quantity, position.average_cost, price)
@@ -72,3 +73,7 @@ def _split_of(seat: Seat, read: AccountRead, found: Break, snapshot: StoredSnaps
             "now": f"{now.quantity} at {now.average_cost}, price {now.price}",
         },
     )
+
+
+def _has_agreed(row: dict[str, str]) -> bool:
+    return "broker_quantity" in row and Decimal(row["broker_quantity"]) == Decimal(row["quantity"])

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ibkr_assets.domain.ledger import AccountSnapshot, Blocks, Break
+from ibkr_assets.execution.losses import stop_after_loss
 from ibkr_assets.execution.seat import log
 
 if TYPE_CHECKING:
@@ -33,8 +34,11 @@ def find_marks(positions: Sequence[BrokerPosition], quotes: Mapping[int, Quote])
     return {conid: price for conid, price in marks.items() if price.is_finite() and price > 0}
 
 
-def value_account(seat: Seat, books: Books, read: AccountRead) -> None:
-    """Store a snapshot and how far it is from the broker's; a difference instead where something has no price."""
+def value_account(seat: Seat, books: Books, read: AccountRead) -> AccountSnapshot | None:
+    """Store a snapshot and how far it is from the broker's, and what a loss stops.
+
+    Where something held has no price a difference is stored instead, and nothing is returned.
+    """
     marks = find_marks(read.positions, read.quotes)
     unpriced = [holding for holding in books.holdings.values() if holding.conid not in marks]
     for holding in unpriced:
@@ -46,10 +50,12 @@ def value_account(seat: Seat, books: Books, read: AccountRead) -> None:
         "price_missing", keep=[str(holding.conid) for holding in unpriced], resolved_by="there is a price again"
     )
     if unpriced:
-        return
+        return None
     snapshot = _snapshot(books, read, marks)
     seat.ledger.account.save_snapshot(snapshot, epoch=seat.epoch)
     _store_nav_break(seat, snapshot.nav_platform - snapshot.nav_broker, snapshot.nav_broker)
+    stop_after_loss(seat, snapshot.market_at)
+    return snapshot
 
 
 def _snapshot(books: Books, read: AccountRead, marks: Mapping[int, Decimal]) -> AccountSnapshot:

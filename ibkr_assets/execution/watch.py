@@ -14,12 +14,14 @@ from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.domain.ledger import CallOutcome
 from ibkr_assets.domain.order import Mode, OrderState
 from ibkr_assets.execution.crashpoints import reach
+from ibkr_assets.execution.days import close_day
 from ibkr_assets.execution.evidence import conclude, observe, wanted
 from ibkr_assets.execution.follow import reopen_cancel
 from ibkr_assets.execution.inactive import inactive_orders, settle_inactive
 from ibkr_assets.execution.kill import asks_to_cancel, killed_by_file
 from ibkr_assets.execution.looks import CANCELLING
 from ibkr_assets.execution.prices import Prices
+from ibkr_assets.execution.rounds import Rounds
 from ibkr_assets.execution.seat import log
 from ibkr_assets.execution.submit import cancel, submit
 from ibkr_assets.risk.departure import check_nightly_reset
@@ -64,6 +66,8 @@ class Watch:
         self._look: tuple[list[tuple[IntentRecord, Evidence]], float] | None = None
         self._told_orders: set[str] = set()
         self._wants_list = False
+        self._rounds = Rounds(seat, looks)
+        self._is_day_known = False
 
     def hear(self, news: StreamNews) -> None:
         """Take the stream's hints: read soon what it speaks of, and everything after a gap. Nothing else follows."""
@@ -84,7 +88,12 @@ class Watch:
             self._cancel_killed()
         self._follow_orders()
         self._resolve_doubts()
+        if self._rounds.turn(self._reconciled_at):
+            self._snapshot_due = 0.0
         self._compare_account(now)
+        if not self._is_day_known:
+            close_day(self._seat)
+            self._is_day_known = True
         return now
 
     def _hurry(self) -> None:
@@ -224,6 +233,7 @@ class Watch:
         if self._looks.look_at_account():
             in_doubt = [record.client_order_id for record, _ in self._seat.ledger.doubts.doubts()]
             self._seat.ledger.differences.resolve("doubt_lasts", keep=in_doubt, resolved_by="not in doubt any more")
+            self._is_day_known = False
             self._snapshot_at = now
             self._reconciled_at = self._seat.monotonic()
             self._snapshot_due = self._reconciled_at + self._seat.options.snapshot_every_s

@@ -49,10 +49,11 @@ class NavPoint:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """USD lost, and the net asset value it is a part of. Never negative: a gain is no loss."""
+    """USD lost, the net asset value it is a part of, and since when. Never negative: a gain is no loss."""
 
     amount: Decimal
     base: Decimal
+    since: datetime
 
     @property
     def fraction(self) -> Decimal:
@@ -133,7 +134,7 @@ def _loss(history: Sequence[NavPoint], place: int) -> Loss:
     """From one value to the newest; what was paid in since then belongs to the base and is no gain."""
     with localcontext(EXACT):
         base = history[place].nav + sum((point.paid_in for point in history[place + 1 :]), ZERO)
-        return Loss(amount=max(base - history[-1].nav, ZERO), base=base)
+        return Loss(max(base - history[-1].nav, ZERO), base, history[place].at)
 
 
 def _check(history: Sequence[NavPoint]) -> None:

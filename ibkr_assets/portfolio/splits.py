@@ -17,9 +17,9 @@ from math import log
 from ibkr_assets.domain.account import Fill
 from ibkr_assets.portfolio.positions import ZERO, Position, Split, follow
 
-#: A split is of few shares into few: 7 for 1, 3 for 2, 1 for 50.
+#: A split is 7 for 1, or 3 for 2; a reverse one is 1 for 50. Other ratios come from parts of shares paid in cash.
 MOST_SHARES = 100
-FEWEST_SHARES = 5
+MOST_OLD_SHARES = 5
 #: Logarithm of a price: how far it may have moved beside the split, overnight. The smallest split (6 for 5) moves 0.18.
 PRICE_TOLERANCE = 0.15
 #: How far the broker's cost may be off: a part of it, and USD a share for what it rounds.
@@ -74,8 +74,8 @@ def _split_at(
 
 
 def _is_usual(ratio: Fraction) -> bool:
-    terms = sorted((ratio.numerator, ratio.denominator))
-    return terms[0] > 0 and terms[0] <= FEWEST_SHARES and terms[1] <= MOST_SHARES and ratio != 1
+    new, old = ratio.numerator, ratio.denominator
+    return (new > old and old <= MOST_OLD_SHARES and new <= MOST_SHARES) or (new == 1 and 1 < old <= MOST_SHARES)
 
 
 def _is_price_inverse(before: Decimal, now: Decimal, ratio: Fraction) -> bool:

@@ -69,6 +69,7 @@ class FakeBroker:
         self.tickets: dict[str, OrderTicket] = {}
         self.fills: list[Fill] = []
         self.prices: dict[int, Decimal] = {}
+        self.costs: dict[int, Decimal] = {}
         self.held: dict[int, Decimal] = {}
         self.calls: list[str] = []
         self.reply_log: list[tuple[str, bool]] = []
@@ -222,7 +223,7 @@ class FakeBroker:
     def positions(self) -> tuple[BrokerPosition, ...]:
         self._call("positions")
         return tuple(
-            BrokerPosition(conid, str(conid), quantity, Decimal(100), self._price(conid), "USD")
+            BrokerPosition(conid, str(conid), quantity, self.costs.get(conid, Decimal(100)), self._price(conid), "USD")
             for conid, quantity in self.held.items()
         )
 

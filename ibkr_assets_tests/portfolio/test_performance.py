@@ -110,13 +110,18 @@ def test_losses_come_out_as_by_hand(
     values: tuple[int, ...], paid_in: dict[int, int], day_loss: tuple[int, int], fall: tuple[int, int]
 ) -> None:
     points = history(*values, paid_in=paid_in)
-    assert loss_since(points, points[-2].at) == Loss(*(Decimal(n) for n in day_loss))
-    assert drawdown(points) == Loss(*(Decimal(n) for n in fall))
+    today, fallen = loss_since(points, points[-2].at), drawdown(points)
+    assert (today.amount, today.base, today.since) == (*day_loss, points[-2].at)
+    assert (fallen.amount, fallen.base) == fall
+
+
+def test_a_fall_is_counted_from_the_instant_of_the_peak() -> None:
+    assert drawdown(history(100, 120, 90, 96)).since == WHEN + DAY
 
 
 def test_the_day_begins_at_the_newest_value_before_it() -> None:
     points = history(100, 90, 80)
-    assert loss_since(points, points[1].at + timedelta(hours=1)) == Loss(Decimal(10), Decimal(90))
+    assert loss_since(points, points[1].at + timedelta(hours=1)) == Loss(Decimal(10), Decimal(90), points[1].at)
     assert loss_since(points, points[1].at + timedelta(hours=1)).fraction == Decimal(10) / 90
     with pytest.raises(DataError, match="none is known at or before 2012-10-01"):
         loss_since(points, WHEN - DAY)

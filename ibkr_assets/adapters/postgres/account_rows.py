@@ -36,11 +36,18 @@ select
 """
 
 _HISTORY = """
-select market_at, nav_platform_usd, paid_in_usd from oms.account_snapshot s where account_ref = %(ref)s and (
-  snapshot_id = (select min(f.snapshot_id) from oms.account_snapshot f where f.account_ref = %(ref)s)
-  or snapshot_id >= coalesce((select max(d.snapshot_id) from oms.nav_day d where d.account_ref = %(ref)s), 0)
-  or snapshot_id in (select d.snapshot_id from oms.nav_day d where d.account_ref = %(ref)s))
-order by snapshot_id
+with points as (
+  select s.snapshot_id, s.market_at, s.nav_platform_usd from oms.account_snapshot s where s.account_ref = %(ref)s and (
+    s.market_at >= %(since)s
+    or s.snapshot_id in (select d.snapshot_id from oms.nav_day d where d.account_ref = %(ref)s)
+    or s.snapshot_id = (select min(f.snapshot_id) from oms.account_snapshot f where f.account_ref = %(ref)s)
+    or s.snapshot_id = (select max(b.snapshot_id) from oms.account_snapshot b
+                         where b.account_ref = %(ref)s and b.market_at < %(since)s))
+)
+select market_at, nav_platform_usd as nav,
+  (select coalesce(sum(p.paid_in_usd), 0) from oms.account_snapshot p
+    where p.account_ref = %(ref)s and p.paid_in_usd <> 0 and p.snapshot_id <= points.snapshot_id) as paid_in
+from points order by snapshot_id
 """
 
 _HOLDINGS = """
@@ -135,7 +142,8 @@ class PostgresAccount:
             cursor.execute(
                 "insert into oms.account_snapshot (account_ref, epoch, market_at, cash_usd, accrued_dividends_usd, "
                 "positions_value_usd, nav_platform_usd, nav_broker_usd, broker_cash_usd, positions, "
-                "paid_in_usd) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                "paid_in_usd) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s - coalesce((select sum(p.paid_in_usd) "
+                "from oms.account_snapshot p where p.account_ref = %s and p.paid_in_usd <> 0), 0))",
                 (
                     self._account_ref,
                     epoch,
@@ -148,6 +156,7 @@ class PostgresAccount:
                     snapshot.broker_cash,
                     Jsonb(snapshot.positions),
                     snapshot.paid_in,
+                    self._account_ref,
                 ),
             )
 
@@ -171,13 +180,16 @@ class PostgresAccount:
             )
             return cursor.rowcount == 1
 
-    def nav_history(self) -> list[NavPoint]:
-        """Net asset values by market time, rising: the first, one for each session's end, and all since the last."""
+    def nav_history(self, since: datetime) -> list[NavPoint]:
+        """Net asset values by market time, rising: the first, each session's end, the last before `since`, all after.
+
+        Of several at one market time the newest is taken.
+        """
         with transaction(self._database) as cursor:
-            rows = cursor.execute(_HISTORY, {"ref": self._account_ref}).fetchall()
-        by_time = {row["market_at"]: row for row in rows}
-        points, paid_in = [], None
-        for at, row in sorted(by_time.items()):
-            points.append(NavPoint(at, row["nav_platform_usd"], row["paid_in_usd"] - (paid_in or 0)))
-            paid_in = row["paid_in_usd"]
-        return points
+            rows = cursor.execute(_HISTORY, {"ref": self._account_ref, "since": since}).fetchall()
+        newest = sorted({row["market_at"]: row for row in rows}.items())
+        before = [Decimal(0), *(row["paid_in"] for _, row in newest)]
+        return [
+            NavPoint(at, plain(row["nav"]), plain(row["paid_in"] - paid_before))
+            for (at, row), paid_before in zip(newest, before, strict=False)
+        ]

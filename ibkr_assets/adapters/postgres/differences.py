@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import DictRow
@@ -51,13 +51,21 @@ class PostgresDifferences:
         return int(row["run_id"])
 
     def close_run(
-        self, run_id: int, *, is_clean: bool, market_at: datetime, orders_seen: int, trades_seen: int
+        self,
+        run_id: int,
+        *,
+        is_clean: bool,
+        market_at: datetime,
+        orders_seen: int,
+        trades_seen: int,
+        report: dict[str, Any] | None = None,
+        answers: Sequence[int] = (),
     ) -> None:
-        """End a run with what it saw."""
+        """End a run with what it saw, and answer the requests that it was made for."""
         with transaction(self._database) as cursor:
             cursor.execute(
                 "update oms.recon_run set finished_at = clock_timestamp(), is_clean = %(is_clean)s, "
-                "market_at = %(market_at)s, orders_seen = %(orders)s, trades_seen = %(trades)s, "
+                "market_at = %(market_at)s, orders_seen = %(orders)s, trades_seen = %(trades)s, report = %(report)s, "
                 "breaks_open = (select count(*) from oms.recon_break b where b.account_ref = %(ref)s "
                 "and b.resolved_at is null) where run_id = %(run)s",
                 {
@@ -65,10 +73,25 @@ class PostgresDifferences:
                     "market_at": market_at,
                     "orders": orders_seen,
                     "trades": trades_seen,
+                    "report": Jsonb(report),
                     "ref": self._account_ref,
                     "run": run_id,
                 },
             )
+            cursor.execute(
+                "update oms.recon_request set run_id = %s, answered_at = clock_timestamp() "
+                "where request_id = any(%s) and answered_at is null",
+                (run_id, list(answers)),
+            )
+
+    def open_requests(self) -> list[int]:
+        """Ids of what people asked to have reconciled and what was not answered yet."""
+        with transaction(self._database) as cursor:
+            rows = cursor.execute(
+                "select request_id from oms.recon_request where account_ref = %s and answered_at is null",
+                (self._account_ref,),
+            ).fetchall()
+        return [row["request_id"] for row in rows]
 
     def save_break(self, found: Break, *, unless_equal: Sequence[str] = ()) -> bool:
         """Store a difference unless the same one is open. Returns True when it is a new one.

@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 #: The revision of an execution that vanished from the broker's list: above any that IBKR's two digits can name.
 _BUST_REVISION = 100
 
+_INSERT = """
+insert into oms.execution (account_ref, execution_root, revision, execution_id, intent_id, client_order_id,
+  broker_order_id, conid, symbol, side, quantity, price, commission, executed_at)
+values (%(ref)s, %(root)s, %(revision)s, %(execution_id)s, %(intent_id)s, %(client_order_id)s, %(broker_order_id)s,
+  %(conid)s, %(symbol)s, %(side)s, %(quantity)s, %(price)s, %(commission)s, %(executed_at)s)
+on conflict do nothing
+"""
+
 _STANDING = """
 select execution_id, client_order_id, broker_order_id, conid, symbol, side, quantity, price, commission, executed_at
 from oms.execution_current where account_ref = %s and executed_at >= %s and quantity > 0 order by executed_at
@@ -61,14 +69,10 @@ class PostgresExecutions:
         new, revised, foreign = 0, 0, []
         with transaction(self._database) as cursor:
             touched: dict[str, str] = {}
-            for fill in fills:
-                root, revision = split_execution_id(fill.execution_id)
-                intent_id = self._intent_of(cursor, fill)
-                known = self._insert(cursor, fill, root, revision, intent_id)
-                if known is None:
-                    continue
-                new, revised = new + (known == 0), revised + (known > 0)
-                if known > 0:
+            stored = self._insert(cursor, [(fill, *split_execution_id(fill.execution_id)) for fill in fills])
+            for fill, root, intent_id, is_revision in stored:
+                new, revised = new + (not is_revision), revised + is_revision
+                if is_revision:
                     kind = "execution_revised" if fill.quantity > 0 else "execution_busted"
                     self._alarm(cursor, kind, root, Blocks.NOTHING, fill, intent_id)
                 if intent_id is not None:
@@ -85,59 +89,79 @@ class PostgresExecutions:
         """What stands in the ledger of one instrument, executed after `since`."""
         with transaction(self._database) as cursor:
             rows = cursor.execute(_OF_INSTRUMENT, (self._account_ref, conid, since)).fetchall()
-        return [_fill(row) for row in rows]
+        return [read_fill(row) for row in rows]
 
     def missing_from(self, fills: Sequence[Fill], *, since: datetime) -> list[Fill]:
         """Executions of `since` or later that stand in the ledger and are not among `fills` in any revision."""
         with transaction(self._database) as cursor:
             rows = cursor.execute(_STANDING, (self._account_ref, since)).fetchall()
         listed = {split_execution_id(fill.execution_id)[0] for fill in fills}
-        return [_fill(row) for row in rows if split_execution_id(row["execution_id"])[0] not in listed]
+        return [read_fill(row) for row in rows if split_execution_id(row["execution_id"])[0] not in listed]
 
     def save_busts(self, busted: Sequence[Fill], *, epoch: int) -> int:
         """Store that the broker took these executions back, and move their orders. Returns how many were new."""
-        new = 0
+        nothing = [replace(fill, quantity=Decimal(0), commission=Decimal(0)) for fill in busted]
+        by_id = {fill.execution_id: fill for fill in busted}
         with transaction(self._database) as cursor:
             touched: dict[str, str] = {}
-            for fill in busted:
-                root, _ = split_execution_id(fill.execution_id)
-                intent_id = self._intent_of(cursor, fill)
-                if (
-                    self._insert(
-                        cursor,
-                        replace(fill, quantity=Decimal(0), commission=Decimal(0)),
-                        root,
-                        _BUST_REVISION,
-                        intent_id,
-                    )
-                    is None
-                ):
-                    continue
-                new += 1
-                self._alarm(cursor, "execution_busted", root, Blocks.NOTHING, fill, intent_id)
+            rows = [(fill, split_execution_id(fill.execution_id)[0], _BUST_REVISION) for fill in nothing]
+            stored = self._insert(cursor, rows)
+            for fill, root, intent_id, _ in stored:
+                self._alarm(cursor, "execution_busted", root, Blocks.NOTHING, by_id[fill.execution_id], intent_id)
                 if intent_id is not None:
                     touched[intent_id] = fill.broker_order_id
             for intent_id, broker_order_id in touched.items():
                 self._follow(cursor, intent_id, broker_order_id, epoch)
-        return new
-
-    def _intent_of(self, cursor: psycopg.Cursor[DictRow], fill: Fill) -> str | None:
-        row = cursor.execute(
-            "select intent_id from oms.order_intent where account_ref = %(ref)s "
-            "and (client_order_id = %(ours)s or (%(ours)s::text is null and broker_order_id = %(theirs)s))",
-            {"ref": self._account_ref, "ours": fill.client_order_id, "theirs": fill.broker_order_id},
-        ).fetchone()
-        return None if row is None else str(row["intent_id"])
+        return len(stored)
 
     def _insert(
-        self, cursor: psycopg.Cursor[DictRow], fill: Fill, root: str, revision: int, intent_id: str | None
-    ) -> int | None:
-        """Store one execution. Returns how many revisions of it were there before, None when this one was.
+        self, cursor: psycopg.Cursor[DictRow], rows: Sequence[tuple[Fill, str, int]]
+    ) -> list[tuple[Fill, str, str | None, bool]]:
+        """Store executions as (fill, root, revision). Returns those that were not there: root, intent, is a revision.
 
         A negative quantity takes back what was there before, commission included; one of zero is as it says.
         """
+        known = self._revisions(cursor, [root for _, root, _ in rows])
+        intents = self._intents(cursor, [fill for fill, _, _ in rows])
+        stored, values = [], []
+        for fill, root, revision in rows:
+            revisions = known.setdefault(root, set())
+            if revision in revisions:
+                continue
+            ours = fill.client_order_id
+            intent_id = intents.get(("", fill.broker_order_id) if ours is None else ours)
+            stored.append((fill, root, intent_id, bool(revisions)))
+            values.append(self._values(fill, root, revision, intent_id))
+            revisions.add(revision)
+        if values:
+            cursor.executemany(_INSERT, values)
+        return stored
+
+    def _revisions(self, cursor: psycopg.Cursor[DictRow], roots: Sequence[str]) -> dict[str, set[int]]:
+        found = cursor.execute(
+            "select execution_root, array_agg(revision) as revisions from oms.execution "
+            "where account_ref = %s and execution_root = any(%s) group by execution_root",
+            (self._account_ref, list(roots)),
+        ).fetchall()
+        return {row["execution_root"]: set(row["revisions"]) for row in found}
+
+    def _intents(self, cursor: psycopg.Cursor[DictRow], fills: Sequence[Fill]) -> dict[str | tuple[str, str], str]:
+        """Ids of the intents of these executions: by our id, or by the broker's where an execution has none."""
+        found = cursor.execute(
+            "select intent_id, client_order_id, broker_order_id from oms.order_intent where account_ref = %s "
+            "and (client_order_id = any(%s) or broker_order_id = any(%s))",
+            (
+                self._account_ref,
+                [fill.client_order_id for fill in fills if fill.client_order_id is not None],
+                [fill.broker_order_id for fill in fills if fill.client_order_id is None],
+            ),
+        ).fetchall()
+        by_ours = {row["client_order_id"]: str(row["intent_id"]) for row in found}
+        return by_ours | {("", row["broker_order_id"]): str(row["intent_id"]) for row in found}
+
+    def _values(self, fill: Fill, root: str, revision: int, intent_id: str | None) -> dict[str, Any]:
         stands = fill.quantity >= 0
-        values: dict[str, Any] = {
+        return {
             "ref": self._account_ref,
             "root": root,
             "revision": revision,
@@ -153,23 +177,6 @@ class PostgresExecutions:
             "commission": fill.commission if stands else Decimal(0),
             "executed_at": fill.executed_at,
         }
-        cursor.execute(
-            "insert into oms.execution (account_ref, execution_root, revision, execution_id, intent_id, "
-            "client_order_id, broker_order_id, conid, symbol, side, quantity, price, commission, executed_at) "
-            "values (%(ref)s, %(root)s, %(revision)s, %(execution_id)s, %(intent_id)s, %(client_order_id)s, "
-            "%(broker_order_id)s, %(conid)s, %(symbol)s, %(side)s, %(quantity)s, %(price)s, %(commission)s, "
-            "%(executed_at)s) on conflict do nothing",
-            values,
-        )
-        if cursor.rowcount == 0:
-            return None
-        row = cursor.execute(
-            "select count(*) - 1 as before from oms.execution where account_ref = %(ref)s "
-            "and execution_root = %(root)s",
-            values,
-        ).fetchone()
-        assert row is not None
-        return int(row["before"])
 
     def _follow(self, cursor: psycopg.Cursor[DictRow], intent_id: str, broker_order_id: str, epoch: int) -> None:
         """Bring the order in line with the sum of its executions."""
@@ -245,7 +252,8 @@ class PostgresExecutions:
         store_kill(cursor, self._account_ref, reason, actor="submitter")
 
 
-def _fill(row: dict[str, Any]) -> Fill:
+def read_fill(row: dict[str, Any]) -> Fill:
+    """One stored execution."""
     return Fill(
         execution_id=row["execution_id"],
         client_order_id=row["client_order_id"],

@@ -78,6 +78,24 @@ class PostgresPermission:
         with transaction(self._database) as cursor:
             return store_kill(cursor, self._account_ref, reason, actor=actor, is_only_in_doubt=is_only_in_doubt)
 
+    def withdraw_for_loss(self, action: str, reason: str, evidence: dict[str, str]) -> bool:
+        """Withdraw permission to trade, once for the same `since` of the evidence: a resume stands after it."""
+        with transaction(self._database) as cursor:
+            cursor.execute(
+                "insert into oms.control (scope, action, actor, session, reason, evidence) "
+                "select %(scope)s, %(action)s, 'R17', 'R17', %(reason)s, %(evidence)s "
+                "where not exists (select from oms.control c where c.scope = %(scope)s and c.action = %(action)s "
+                "and c.actor = 'R17' and c.evidence ->> 'since' = %(since)s)",
+                {
+                    "scope": f"account:{self._account_ref}",
+                    "action": action,
+                    "reason": reason,
+                    "evidence": Jsonb(evidence),
+                    "since": evidence["since"],
+                },
+            )
+            return cursor.rowcount == 1
+
     def may_drive(self) -> bool:
         """Whether the database lets this role move an order out."""
         with transaction(self._database) as cursor:

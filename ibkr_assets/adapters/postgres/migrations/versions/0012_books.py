@@ -12,7 +12,9 @@ branch_labels = None
 depends_on = None
 
 BOOKS = """
+-- What was brought in from outside since the snapshot before, less what was taken out.
 alter table oms.account_snapshot add column paid_in_usd numeric(20,6) not null default 0;
+create index snapshot_paid_in on oms.account_snapshot (account_ref, snapshot_id) where paid_in_usd <> 0;
 
 alter table oms.position_event
   add column new_shares int check (new_shares > 0),
