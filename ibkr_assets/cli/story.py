@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import zip_longest
+from textwrap import wrap
 from typing import Any
 
 from ibkr_assets.domain.text import visible
@@ -27,7 +28,7 @@ def tell(document: Document, *, width: int) -> str:
         "PLAN": _plan(document) or [missing.get("plan", "-")],
         "SIGNAL": _signal(document),
         "RULE": _rule(document),
-        "FEATURES": _features(document),
+        "FEATURES": _features(document, width),
         "BARS": _bars(document),
         "RAN": _ran(document),
         "NOT KEPT": [f"{link}: {why}" for link, why in missing.items() if link not in ("risk", "plan")],
@@ -83,11 +84,11 @@ def _calls(document: Document) -> list[str]:
             f"{_moment(call['sent_at'])}  {call['kind']:6} {call['outcome'] or 'no answer yet'} "
             f"{call['http_status'] or ''} {answer}"
         )
-        lines.append(f"{'':14}{_inline(call['request'])}")
+        lines.append(f"{'':20}{_inline(call['request'])}")
     for question in reversed(document["questions"]):
         asked = f"{', '.join(question['message_ids'])}: {' '.join(question['texts'])}"
         lines.append(f"{_moment(question['asked_at'])}  asked  {asked}")
-        lines.append(f"{'':14}{question['decision'] or 'not answered'}: {question['decision_reason'] or '-'}")
+        lines.append(f"{'':20}{question['decision'] or 'not answered'}: {question['decision_reason'] or '-'}")
     return lines or ["none"]
 
 
@@ -147,12 +148,12 @@ def _rule(document: Document) -> list[str]:
     return lines
 
 
-def _features(document: Document) -> list[str]:
+def _features(document: Document, width: int) -> list[str]:
     basis, signal = document["basis"], document["signal"]
     if basis is None:
         return ["-"]
-    cells = [f"{name} {_number(value)}" for name, value in sorted(basis["features"].items())]
-    rows = [" · ".join(cells[start : start + 6]) for start in range(0, len(cells), 6)]
+    cells = [f"{name} {_number(value)}".replace(" ", "\xa0") for name, value in sorted(basis["features"].items())]
+    rows = [row.replace("\xa0", " ") for row in wrap(" · ".join(cells), max(width - 10, 20))]
     return [*rows, f"feature set {signal['feature_digest'][:12]}"]
 
 
@@ -215,7 +216,7 @@ def _second(text: str) -> str:
 
 
 def _moment(text: str) -> str:
-    return datetime.fromisoformat(text).strftime("%H:%M:%S.%f")[:12]
+    return datetime.fromisoformat(text).strftime("%m-%d %H:%M:%S.%f")[:18]
 
 
 def _inline(value: object) -> str:

@@ -83,8 +83,10 @@ def _compare_bars(document: Document, feature_bars: Sequence[Document]) -> Diffe
     from ibkr_assets.strategies.decide import input_digest
 
     for bar in (*document["bars"], *feature_bars):
-        if bar["row_sha"] != bar["sha_of_values"] or bar["row_sha"] is None:
-            where = f"{bar['symbol']} {bar['opened_at']} version {bar['version']}"
+        where = f"{bar['symbol']} {bar['opened_at']} version {bar['version']}"
+        if bar["row_sha"] is None:
+            return Difference("bars", where, "shown to the strategy", "not there")
+        if bar["row_sha"] != bar["sha_of_values"]:
             return Difference("bars", where, bar["row_sha"], bar["sha_of_values"])
     return first_difference("bars", {"input_digest": document["signal"]["input_digest"]},
                   {"input_digest": input_digest(_frame(document["bars"]))})  # fmt: skip

@@ -129,6 +129,17 @@ INVARIANTS = (
         "select w.call_id from oms.wire_call w join oms.order_intent i using (intent_id) where i.mode = 'dry_run' "
         "and w.outcome is not null and w.outcome <> 'not_sent'",
     ),
+    Invariant(
+        "I15",
+        "an approved order of the assets has its decision, its plan and the signal of that plan",
+        "select i.client_order_id from oms.order_intent i join oms.reservation r using (intent_id) "
+        "where i.created_by like 'dagster:%' and not exists (select from oms.risk_decision d "
+        "join oms.plan p on (p.account_ref, p.mode, p.strategy_id, p.signal_bar_end, p.conid) "
+        "= (i.account_ref, i.mode, i.strategy_id, i.signal_bar_end, i.conid) "
+        "join research.signal s on (s.strategy_id, s.conid, s.as_of, s.direction, s.input_digest) "
+        "= (p.strategy_id, p.conid, p.signal_bar_end, p.signal ->> 'direction', p.signal ->> 'input_digest') "
+        "where d.intent_id = i.intent_id and d.is_approved)",
+    ),
 )
 
 
