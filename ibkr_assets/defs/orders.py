@@ -1,7 +1,7 @@
 """The asset `orders`: intents and their risk decisions, recorded; then what has become of them. Nothing is sent here.
 
 The submitter alone sends (`execution.submitter`). Materialising again, at once twice, or in a backfill finds the
-intents that are there; one whose time is past is recorded as expired.
+intents that are there; one whose time is past is recorded as expired, and a backfill orders nothing that is not.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ import dagster as dg
 from ibkr_assets import bootstrap
 from ibkr_assets.defs import metadata as show
 from ibkr_assets.defs.resources import Calendar, Clock, Postgres, SettingsInForce
-from ibkr_assets.defs.run_config import ChainConfig, session_days
+from ibkr_assets.defs.run_config import ChainConfig, is_backfill, session_days
 from ibkr_assets.defs.tracking import Mlflow
 from ibkr_assets.domain.order import OrderState, account_ref
 from ibkr_assets.execution.decisions import wanted_strategies
@@ -58,6 +58,7 @@ def orders(
         platform_mode=in_force.mode,
         dagster_run_id=context.run.run_id,
         created_by=f"dagster:{context.run.job_name}",
+        is_backfill=is_backfill(context),
     )
     new = Counter(_outcome(record) for record in proposals.records if record.is_new)
     existing = sum(not record.is_new for record in proposals.records)

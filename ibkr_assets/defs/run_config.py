@@ -8,6 +8,8 @@ from pydantic import Field
 from ibkr_assets.domain.order import Mode
 from ibkr_assets.settings import Settings
 
+#: Dagster's own tag on every run of a backfill.
+BACKFILL_TAG = "dagster/backfill"
 CHAIN = ("raw_bars", "validated_bars", "enriched_features", "signals", "orders")
 
 
@@ -34,6 +36,11 @@ class ChainConfig(dg.Config):
 def session_days(context: dg.AssetExecutionContext) -> list[date]:
     """The sessions of this run in order of time: one, or many in a backfill."""
     return sorted(date.fromisoformat(key) for key in context.partition_keys)
+
+
+def is_backfill(context: dg.AssetExecutionContext) -> bool:
+    """Whether this run fills in sessions of the past: of many at once, or as one of a backfill's runs."""
+    return len(context.partition_keys) > 1 or BACKFILL_TAG in context.run.tags
 
 
 def scheduled_config(settings: Settings) -> dg.RunConfig:

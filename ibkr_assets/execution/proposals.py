@@ -10,18 +10,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ibkr_assets.domain.order import Mode
 from ibkr_assets.execution.measures import split_by_measures
 from ibkr_assets.execution.proof import split_by_proof
 from ibkr_assets.execution.propose import propose_orders
 
 if TYPE_CHECKING:
-    from ibkr_assets.domain.order import Mode
     from ibkr_assets.domain.session import TradingSession
     from ibkr_assets.domain.signal import Signal
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.portfolio.sizing import Measures
     from ibkr_assets.ports import BarStore, Clock, IntentBook, IntentRecord, StrategyRecord, StrategyStore
     from ibkr_assets.risk.engine import Limits
+
+#: Why a signal whose order could still be sent is held back.
+BACKFILL = "a backfill never trades; materialize this session alone to order"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +51,21 @@ def propose_sessions(
     platform_mode: Mode,
     dagster_run_id: str | None,
     created_by: str,
+    is_backfill: bool = False,
 ) -> Proposals:
     """Propose the stored signals of `sessions` for `symbols`, one strategy after the other.
 
-    Raises what `propose_orders` raises; what was proposed before that stays proposed.
+    A backfill fills in what was, and never trades: what could still be sent is held back, and left to a run of that
+    session alone. Raises what `propose_orders` raises; what was proposed before that stays proposed.
     """
     proposals = Proposals([], [])
     for strategy in strategies:
         measured: dict[Signal, Measures] = {}
         for session in sessions:
             found = [s for s in strategy_store.signals(session.day, strategy.id) if s.symbol in symbols]
+            if is_backfill and mode is not Mode.DRY_RUN and _is_tradable(session, calendar, clock):
+                proposals.held_back.extend((signal, BACKFILL) for signal in found)
+                continue
             proven, unproven = split_by_proof(found, bar_store, session)
             of_session, unmeasured = split_by_measures(proven, strategy.sizing, bar_store, session)
             measured |= of_session
@@ -81,3 +89,11 @@ def propose_sessions(
                 )
             )
     return proposals
+
+
+def _is_tradable(session: TradingSession, calendar: ExchangeCalendar, clock: Clock) -> bool:
+    """Whether an order decided at the close of `session` could be sent now or later."""
+    from ibkr_assets.portfolio.rebalance import time_orders
+
+    now = clock.now()
+    return time_orders(calendar.next_session(session.day), now).valid_until > now

@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import dagster as dg
 import numpy as np
@@ -14,8 +16,11 @@ import pytest
 
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.order import OrderState
+from ibkr_assets.execution.proposals import BACKFILL
 from ibkr_assets.features.definition import feature_digest
+from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets_tests.defs.chain import FIVE, STRATEGY, Chain, checks_of, metadata_of
+from ibkr_assets_tests.execution.desk import Desk
 from ibkr_assets_tests.fakes.tape import CONIDS, real_bars
 
 DAY = date(2012, 11, 21)
@@ -104,6 +109,45 @@ def test_a_year_is_one_run_and_approves_nothing(
     assert shown["expired"] > 0
     assert {record.state for record in chain.book.intents()} == {OrderState.EXPIRED_UNSENT}
     assert shown["sessions"] == "2012-01-03 to 2012-12-31 (250 sessions)"
+    assert nothing_left(chain)
+
+
+def nothing_left(chain: Chain) -> bool:
+    """A submitter that works through the ledger finds nothing to send, and none of its rows says that anything was."""
+    with TemporaryDirectory() as folder:
+        desk = Desk(chain.database, Path(folder), market=chain.clock).start()
+        desk.turn(5)
+        desk.stop()
+    with chain.database.connect() as connection:
+        rows = connection.execute(
+            "select (select count(*) from oms.wire_call), (select count(*) from oms.reservation)"
+        ).fetchone()
+    return not desk.broker.rows and rows == (0, 0)
+
+
+@pytest.mark.parametrize("after_close", [timedelta(minutes=20), timedelta(hours=19)])
+def test_a_backfill_up_to_now_orders_nothing_and_leaves_the_newest_session_to_a_run_of_its_own(
+    chain: Chain, after_close: timedelta
+) -> None:
+    chain.clock.moment = exchange_calendar("XNYS").session(DAY).closes_at + after_close
+    result = chain.run((date(2012, 11, 14), DAY))
+    shown = metadata_of(result, "orders")
+    assert shown["approved"] == shown["denied"] == 0 < shown["expired"]
+    assert f"| 2012-11-21 | cross | IBM | {BACKFILL} |" in shown["held_back"]
+    assert chain.book.intents(session_date=DAY) == []
+    part = chain.run(DAY, select=("orders",), tags={"dagster/backfill": "b1"})
+    assert metadata_of(part, "orders")["approved"] == 0
+    assert nothing_left(chain)
+    alone = chain.run(DAY, select=("orders",))
+    assert metadata_of(alone, "orders")["held_back"].count(BACKFILL) == 0
+    assert {r.state for r in chain.book.intents(session_date=DAY)} <= {OrderState.APPROVED, OrderState.DENIED}
+    assert len(chain.book.intents(session_date=DAY)) > 0
+
+
+def test_a_backfill_rehearses_the_newest_session_too(chain: Chain) -> None:
+    result = chain.run((date(2012, 11, 20), DAY), dry_run=True)
+    assert BACKFILL not in metadata_of(result, "orders")["held_back"]
+    assert {record.intent.mode.value for record in chain.book.intents(session_date=DAY)} == {"dry_run"}
 
 
 def test_a_session_alone_decides_as_it_does_in_a_backfill(chain: Chain, database_url_of) -> None:
