@@ -7,6 +7,7 @@ execution, never as a number in a row.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from ibkr_assets.domain.broker import BrokerOrderStatus
@@ -141,6 +142,8 @@ def _order_break(seat: Seat, kind: str, row: BrokerOrder, blocks: Blocks) -> Non
         "status": str(row.status),
         "side": str(row.side),
         "quantity": str(row.quantity),
+        "left": str(max(row.quantity - row.filled, Decimal(0))),
     }
-    if seat.ledger.differences.save_break(Break(kind, row.broker_order_id, blocks, detail, conid=row.conid)):
+    found = Break(kind, row.broker_order_id, blocks, detail, conid=row.conid)
+    if seat.ledger.differences.save_break(found, unless_equal=("left", "status")):
         log.error("%s: broker order %s of conid %s", kind, row.broker_order_id, row.conid)

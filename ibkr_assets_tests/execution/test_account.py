@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ibkr_assets.execution.account import MIXED, explain_cash
-from ibkr_assets_tests.execution.desk import REF, an_intent
+from ibkr_assets_tests.execution.desk import REF, an_intent, approve
 from ibkr_assets_tests.fakes.broker import foreign_row
 
 D = Decimal
@@ -139,6 +139,26 @@ def test_a_foreign_order_blocks_its_instrument_while_it_works(desk):
     del desk.broker.rows["77"]
     desk.turn(6)
     assert desk.breaks() == {}
+
+
+def test_what_is_left_of_a_foreign_order_counts_into_exposure(desk):
+    desk.start()
+    desk.broker.rows["77"] = foreign_row("77", 8314)
+    desk.turn(6)
+    seen = []
+
+    def look(intent, exposure):
+        seen.append(exposure.open_buys)
+        return approve(intent, exposure)
+
+    def propose(number):
+        desk.book.propose(an_intent(number), look, now=desk.market.now(), dagster_run_id=None, created_by="test")
+
+    propose(1)
+    desk.broker.rows["77"] = replace(desk.broker.rows["77"], filled=D(2))
+    desk.turn(6)
+    propose(2)
+    assert seen == [5, 3 + 10]
 
 
 def test_a_foreign_execution_is_counted_and_blocks_its_instrument(desk):

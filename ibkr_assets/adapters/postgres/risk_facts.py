@@ -44,6 +44,13 @@ open as (
     from oms.order_intent i join oms.state s on s.name = i.state
     where i.account_ref = %(account)s and s.holds_risk and i.decision_key <> %(decision)s
       and (i.mode <> 'dry_run' or %(mode)s = 'dry_run')
+    union all  -- orders that somebody else placed; one without a known price leaves the sums unknown, which denies
+    select b.conid, coalesce(n.symbol, b.conid::text), b.detail ->> 'side',
+      coalesce(b.detail ->> 'left', b.detail ->> 'quantity')::numeric, (
+      select r.close::numeric from md.bar r where r.conid = b.conid and r.known_to is null
+      order by r.opened_at desc limit 1)
+    from oms.recon_break b left join md.instrument n using (conid)
+    where b.account_ref = %(account)s and b.kind = 'foreign_order' and b.resolved_at is null
   ) as orders group by conid
 ),
 mark as (
