@@ -37,15 +37,22 @@ def kill(
     reason: Reason,
     scope: Scope = "global",
     cancel: Annotated[bool, typer.Option("--cancel", help="also cancel what works at the broker")] = False,
+    flatten: Annotated[bool, typer.Option("--flatten", help="also close every position; needs two persons")] = False,
     local: Annotated[bool, typer.Option("--local", help="write the kill file; needs no database")] = False,
 ) -> None:
-    """Stop new orders, at once. Orders already at the broker stay, unless --cancel is given.
+    """Stop new orders, at once. Orders already at the broker stay, unless --cancel or --flatten is given.
 
     Example: ibkr-assets kill --cancel --reason "wrong prices"
     """
     settings = configuration.load()
     level = "kill_cancel" if cancel else "kill"
-    if local:
+    if flatten and local:
+        raise InputError("flatten: positions are closed through the database alone; use --cancel with --local")
+    if flatten:
+        from ibkr_assets.cli.flatten import flatten as close_everything
+
+        close_everything(settings, lambda action, of, **more: _control(settings, action, of, reason, **more))
+    elif local:
         from ibkr_assets.execution.kill import write_kill_file
 
         login = current_login()

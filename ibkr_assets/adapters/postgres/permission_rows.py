@@ -96,6 +96,18 @@ class PostgresPermission:
             )
             return cursor.rowcount == 1
 
+    def is_flatten_asked_by_another(self, *, actor: str, session: str) -> bool:
+        """Whether another person has asked, in the last 15 minutes, for every position to be closed."""
+        with transaction(self._database) as cursor:
+            row = cursor.execute(
+                "select exists (select from oms.control c where c.scope = 'account:' || %(ref)s "
+                "and c.evidence ->> 'flatten' = 'asked' and c.actor <> %(actor)s and c.session <> %(session)s "
+                "and c.at > clock_timestamp() - interval '15 minutes' and not exists (select from oms.control r "
+                "where r.scope = c.scope and r.action = 'resume' and r.control_id > c.control_id)) as is_asked",
+                {"ref": self._account_ref, "actor": actor, "session": session},
+            ).fetchone()
+        return row is not None and bool(row["is_asked"])
+
     def may_drive(self) -> bool:
         """Whether the database lets this role move an order out."""
         with transaction(self._database) as cursor:

@@ -172,6 +172,13 @@ begin
       raise exception 'an arm ends within five days from now, got %', new.expires_at;
     end if;
   end if;
+  if new.action = 'kill_flatten' and not exists (
+      select from oms.control c where c.scope = new.scope and c.evidence ->> 'flatten' = 'asked'
+         and c.actor <> new.actor and c.session <> new.session and c.at > new.at - interval '15 minutes'
+         and not exists (select from oms.control r where r.scope = c.scope and r.action = 'resume'
+                          and r.control_id > c.control_id)) then
+    raise exception 'closing every position of % needs a second person within 15 minutes', new.scope;
+  end if;
   if new.action in ('arm', 'resume') and platform_mode = 'live' then
     if exists (select from pg_roles where rolname = 'ibkr_app') and session_user = 'ibkr_app' then
       raise exception 'role % may withdraw permission to trade live, not give it', session_user;
