@@ -25,7 +25,8 @@ MODULES = (
     "ibkr_assets.defs.tracking", "ibkr_assets.ingest.bars", "ibkr_assets.ingest.features",
     "ibkr_assets.ingest.validation", "ibkr_assets.features.compute", "ibkr_assets.features.chart",
     "ibkr_assets.strategies.decide", "ibkr_assets.strategies.registry", "ibkr_assets.execution.propose",
-    "ibkr_assets.adapters.clock", "ibkr_assets.adapters.mlflow", "ibkr_assets.adapters.ibkr.client",
+    "ibkr_assets.adapters.clock", "ibkr_assets.adapters.code", "ibkr_assets.adapters.mlflow",
+    "ibkr_assets.adapters.ibkr.client",
     "ibkr_assets.adapters.postgres.bars", "ibkr_assets.adapters.postgres.intents",
     "ibkr_assets.adapters.postgres.strategies", "ibkr_assets.market.calendar",
 )  # fmt: skip

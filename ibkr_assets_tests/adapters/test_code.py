@@ -14,24 +14,19 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def hash_of(package: Path) -> str:
-    code_sha256.cache_clear()
-    return code_sha256(package)
-
-
 def test_every_byte_and_every_name_counts_and_nothing_but_python_does(tmp_path: Path) -> None:
     write(tmp_path / "a.py", "x = 1\n")
     write(tmp_path / "b" / "c.py", "y = 2\n")
-    first = hash_of(tmp_path)
+    first = code_sha256(tmp_path)
     write(tmp_path / "b" / "__pycache__" / "c.pyc", "compiled")
-    assert hash_of(tmp_path) == first
+    assert code_sha256(tmp_path) == first
     write(tmp_path / "b" / "c.py", "y = 3\n")
-    changed = hash_of(tmp_path)
+    changed = code_sha256(tmp_path)
     (tmp_path / "b" / "c.py").rename(tmp_path / "b" / "d.py")
-    assert len({first, changed, hash_of(tmp_path)}) == 3
+    assert len({first, changed, code_sha256(tmp_path)}) == 3
 
 
-def test_the_platforms_own_hash_is_read_once() -> None:
+def test_the_platforms_own_hash_is_that_of_its_package() -> None:
     assert code_sha256() == code_sha256(PACKAGE)
     assert len(code_sha256()) == 64
 

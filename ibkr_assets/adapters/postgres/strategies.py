@@ -131,6 +131,7 @@ class PostgresStrategies:
         Raises InputError naming a strategy version or an instrument that is not stored.
         """
         written = 0
+        rests_on: list[dict[str, Any]] = []
         version = self._version.name() if bases else None
         try:
             with self._database.connect() as connection:
@@ -144,7 +145,8 @@ class PostgresStrategies:
                         continue
                     written += 1
                     if signal in bases:
-                        connection.execute(SAVE_BASIS, {**row, **_basis_row(bases[signal]), "signal_id": new[0]})
+                        rests_on.append({**row, **_basis_row(bases[signal]), "signal_id": new[0]})
+                connection.cursor().executemany(SAVE_BASIS, rests_on)
         except errors.ForeignKeyViolation as error:
             raise InputError(f"signals: {error.diag.message_detail}") from None
         return written
