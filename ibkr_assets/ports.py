@@ -155,6 +155,9 @@ class BarStore(Protocol):
     def save_bars(self, bars: pd.DataFrame, size: BarSize, *, source: str, known_from: datetime) -> BarsSaved:
         """Store bars as fetched. The same values again write nothing; other values close the old version."""
 
+    def save_rejected(self, rows: pd.DataFrame, size: BarSize, *, source: str, known_from: datetime) -> None:
+        """Keep rows that are no bars: any columns, of them `conid` (which may be missing) and `reason`."""
+
     def load_bars(
         self,
         conids: Sequence[int],

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from ibkr_assets import settings as configuration
-from ibkr_assets.cli import account, broker, data, lineage, orders, permission, quarantine, research, risk
+from ibkr_assets.cli import account, bars, broker, data, lineage, orders, permission, quarantine, research, risk
 from ibkr_assets.cli.output import emit, emit_json, say, table
 from ibkr_assets.domain.errors import PlatformError
 from ibkr_assets.domain.text import visible
@@ -40,6 +40,7 @@ lineage.register(app)
 data.register(app)
 research.register(app)
 quarantine.register(app)
+bars.register(app)
 risk.register(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]

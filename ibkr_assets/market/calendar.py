@@ -89,6 +89,15 @@ class ExchangeCalendar:
             )
         return list(self._sessions[index - count : index])
 
+    def sessions_up_to(self, moment: datetime, count: int) -> list[TradingSession]:
+        """The `count` sessions that opened before `moment` (aware), fewer where the calendar starts later."""
+        index = bisect_left(self._opens, moment)
+        return list(self._sessions[max(0, index - count) : index])
+
+    def sessions_between(self, start: datetime, end: datetime) -> list[TradingSession]:
+        """Sessions open at or after `start` that opened by `end` (both aware), as far as the calendar reaches."""
+        return list(self._sessions[bisect_right(self._closes, start) : bisect_right(self._opens, end)])
+
     def last_closed(self, moment: datetime) -> TradingSession:
         """The newest session whose close is at or before `moment` (aware)."""
         index = bisect_right(self._closes, self._aware(moment))

@@ -11,7 +11,11 @@ class Reason(StrEnum):
 
     MISSING_FIELD = "missing_field"
     NOT_FINITE = "not_finite"
+    UNREADABLE = "unreadable"
+    TZ_AMBIGUOUS = "tz_ambiguous"
+    FUTURE = "future"
     OUTSIDE_SESSION = "outside_session"
+    OFF_GRID = "off_grid"
     DUPLICATE_IN_FETCH = "duplicate_in_fetch"
     OUT_OF_ORDER = "out_of_order"
     NOT_POSITIVE = "not_positive"
@@ -26,7 +30,11 @@ class Reason(StrEnum):
 DESCRIPTIONS: dict[Reason, str] = {
     Reason.MISSING_FIELD: "a price, the volume or the time is missing",
     Reason.NOT_FINITE: "a price or the volume is infinite",
-    Reason.OUTSIDE_SESSION: "the bar does not start when a session of the exchange opens",
+    Reason.UNREADABLE: "a field is no number, or the time is none",
+    Reason.TZ_AMBIGUOUS: "the time names no zone, so it could be several instants",
+    Reason.FUTURE: "the bar's interval was not over when it came",
+    Reason.OUTSIDE_SESSION: "a daily bar does not start when a session opens, or a shorter one lies in no session",
+    Reason.OFF_GRID: "the bar does not start a whole number of its lengths after the opening",
     Reason.DUPLICATE_IN_FETCH: "the bar came more than once; where the copies differ, none is accepted",
     Reason.OUT_OF_ORDER: "the bar came after a later one of the same instrument",
     Reason.NOT_POSITIVE: "a price is zero or below",

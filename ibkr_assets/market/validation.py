@@ -14,19 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ibkr_assets.domain.bar import BAR_COLUMNS
+from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
 from ibkr_assets.domain.errors import DataError, InputError
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.market.calendar import ExchangeCalendar
+from ibkr_assets.market.grid import Flags, Nanoseconds, bar_step, bars_expected, nanoseconds, place
 from ibkr_assets.market.jumps import find_jumps
 from ibkr_assets.market.reasons import Reason
 
-Flags = npt.NDArray[np.bool_]
-Nanoseconds = npt.NDArray[np.int64]
-
 PRICES = ("open", "high", "low", "close")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +45,16 @@ def judge(
     calendar: ExchangeCalendar,
     sessions: Sequence[TradingSession],
     instruments: Sequence[Instrument],
+    size: BarSize = BarSize.DAY,
+    now: datetime | None = None,
 ) -> Verdict:
-    """Judge the daily bars of `sessions`; bars of other sessions only say what is usual, and are in no frame.
+    """Judge the bars of `sessions`; bars of other sessions only say what is usual, and are in no frame.
 
     `bars` has BAR_COLUMNS and may have more; prices in the instrument's currency, `opened_at` aware UTC. A bar that
-    starts at no session's opening is judged when it lies within the span of `sessions`. A verdict depends on the
-    bar and on earlier bars only. Raises DataError for a missing, non-numeric or naive column and for a conid that
+    has no place in any session is judged when it lies within the span of `sessions`. A verdict depends on the
+    bar and on earlier bars only. With `now` (aware) a bar that is not over by then is none yet.
+
+    Raises DataError for a missing, non-numeric or naive column and for a conid that
     is not among `instruments`, InputError for no sessions at all.
     """
     if not sessions:
@@ -61,24 +62,39 @@ def judge(
     _check_columns(bars)
     _check_conids(bars, instruments)
     opened_at = _nanoseconds(bars["opened_at"])
-    is_wanted = _wanted(opened_at, bars["opened_at"].isna().to_numpy(), calendar, sessions)
+    is_wanted = _wanted(opened_at, bars["opened_at"].isna().to_numpy(), calendar, sessions, size)
+    reasons = find_reasons(bars, is_judged=is_wanted, calendar=calendar, size=size, now=now)
 
+    missing = find_missing(bars["conid"], opened_at, sessions, instruments, size)
+    return Verdict(*split_by_reason(bars, reasons, is_wanted), missing)
+
+
+def split_by_reason(
+    bars: pd.DataFrame, reasons: npt.NDArray[np.object_], is_judged: Flags
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The judged bars without a reason, and those with one, which has a column `reason` besides."""
+    is_good = reasons == ""
+    bad = bars.loc[is_judged & ~is_good].assign(reason=[str(reason) for reason in reasons[is_judged & ~is_good]])
+    return bars.loc[is_judged & is_good].reset_index(drop=True), bad.reset_index(drop=True)
+
+
+def find_reasons(
+    bars: pd.DataFrame, *, is_judged: Flags, calendar: ExchangeCalendar, size: BarSize, now: datetime | None = None
+) -> npt.NDArray[np.object_]:
+    """For each bar the first reason of `Reason` that applies, or "". Jumps are looked for where `is_judged` only."""
+    opened_at = _nanoseconds(bars["opened_at"])
     reasons = np.full(len(bars), "", dtype=object)
-    for reason, is_wrong in _own_faults(bars, opened_at, calendar):
-        reasons[is_wrong & (reasons == "")] = reason
-    for row, reason in find_jumps(bars, is_usable=reasons == "", is_judged=is_wanted):
+    is_usable = np.ones(len(bars), dtype=bool)
+    for reason, is_wrong in _own_faults(bars, opened_at, calendar, size, now):
+        reasons[is_wrong & is_usable] = reason
+        is_usable &= ~is_wrong
+    for row, reason in find_jumps(bars, is_usable=is_usable, is_judged=is_judged):
         reasons[row] = reason
-
-    is_accepted = reasons == ""
-    accepted = bars.loc[is_wanted & is_accepted].reset_index(drop=True)
-    quarantined = bars.loc[is_wanted & ~is_accepted].assign(reason=[str(r) for r in reasons[is_wanted & ~is_accepted]])
-    return Verdict(
-        accepted, quarantined.reset_index(drop=True), _missing(bars["conid"], opened_at, sessions, instruments)
-    )
+    return reasons
 
 
 def _own_faults(
-    bars: pd.DataFrame, opened_at: Nanoseconds, calendar: ExchangeCalendar
+    bars: pd.DataFrame, opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize, now: datetime | None
 ) -> Iterable[tuple[Reason, Flags]]:
     """Faults that a bar shows by itself or beside its copies, in the order of `Reason`."""
     open_, high, low, close = (bars[name].to_numpy(dtype=np.float64) for name in PRICES)
@@ -92,7 +108,14 @@ def _own_faults(
 
     yield Reason.MISSING_FIELD, is_incomplete
     yield Reason.NOT_FINITE, is_infinite
-    yield Reason.OUTSIDE_SESSION, is_dated & ~np.isin(opened_at, _session_opens(opened_at[is_dated], calendar))
+    is_placed, is_on_grid, over_at = (np.ones(len(bars), dtype=bool) for _ in range(3))
+    is_placed[is_dated], is_on_grid[is_dated], over_at = place(opened_at[is_dated], calendar, size)
+    if now is not None:
+        is_future = np.zeros(len(bars), dtype=bool)
+        is_future[is_dated] = over_at > nanoseconds(now)
+        yield Reason.FUTURE, is_future
+    yield Reason.OUTSIDE_SESSION, ~is_placed
+    yield Reason.OFF_GRID, ~is_on_grid
     yield Reason.DUPLICATE_IN_FETCH, _duplicates(bars) & is_dated
     yield Reason.OUT_OF_ORDER, _out_of_order(bars["conid"], opened_at) & is_dated
     yield Reason.NOT_POSITIVE, has_no_price
@@ -127,39 +150,53 @@ def _out_of_order(conids: pd.Series, opened_at: Nanoseconds) -> Flags:
 
 
 def _wanted(
-    opened_at: Nanoseconds, is_undated: Flags, calendar: ExchangeCalendar, sessions: Sequence[TradingSession]
+    opened_at: Nanoseconds,
+    is_undated: Flags,
+    calendar: ExchangeCalendar,
+    sessions: Sequence[TradingSession],
+    size: BarSize,
 ) -> Flags:
     """Bars of the wanted sessions, and bars of no session at all between the first and the last of them."""
-    wanted = np.array([_ns(s.opens_at) for s in sessions], dtype=np.int64)
     first_day = min(s.opens_at for s in sessions).date()
-    start = _ns(datetime.combine(first_day, time.min, tzinfo=UTC))
-    end = max(_ns(s.closes_at) for s in sessions)
+    start = nanoseconds(datetime.combine(first_day, time.min, tzinfo=UTC))
+    end = max(nanoseconds(s.closes_at) for s in sessions)
     is_between = (opened_at >= start) & (opened_at < end)
-    is_stray = is_between & ~np.isin(opened_at, _session_opens(opened_at[is_between], calendar))
-    flags: Flags = np.isin(opened_at, wanted) | is_stray | is_undated
+    opens = np.array(sorted(nanoseconds(s.opens_at) for s in sessions), dtype=np.int64)
+    if size is BarSize.DAY:
+        is_wanted = np.isin(opened_at, opens)
+    else:
+        closes = np.array(sorted(nanoseconds(s.closes_at) for s in sessions), dtype=np.int64)
+        own = np.clip(np.searchsorted(opens, opened_at, side="right") - 1, 0, None)
+        is_wanted = (opens[own] <= opened_at) & (opened_at < closes[own])
+    is_stray = is_between.copy()
+    is_stray[is_between] = ~place(opened_at[is_between], calendar, size)[0]
+    flags: Flags = is_wanted | is_stray | is_undated
     return flags
 
 
-def _session_opens(opened_at: Nanoseconds, calendar: ExchangeCalendar) -> Nanoseconds:
-    """Openings of all sessions in the range of these instants, as far as the calendar reaches."""
-    if opened_at.size == 0:
-        return np.array([], dtype=np.int64)
-    first, last = (pd.Timestamp(int(value), tz="UTC").date() for value in (opened_at.min(), opened_at.max()))
-    if last < calendar.first_day or first > calendar.last_day:
-        return np.array([], dtype=np.int64)
-    known = calendar.sessions(max(first, calendar.first_day), min(last, calendar.last_day))
-    return np.array([_ns(s.opens_at) for s in known], dtype=np.int64)
-
-
-def _missing(
-    conids: pd.Series, opened_at: Nanoseconds, sessions: Sequence[TradingSession], instruments: Sequence[Instrument]
+def find_missing(
+    conids: pd.Series,
+    opened_at: Nanoseconds,
+    sessions: Sequence[TradingSession],
+    instruments: Sequence[Instrument],
+    size: BarSize,
 ) -> list[tuple[str, date]]:
-    missing: list[tuple[str, date]] = []
-    opens = np.array([_ns(s.opens_at) for s in sessions], dtype=np.int64)
-    for instrument in instruments:
-        has_bar = np.isin(opens, opened_at[conids.to_numpy() == instrument.conid])
-        missing += [(instrument.symbol, sessions[i].day) for i in np.flatnonzero(~has_bar).tolist()]
-    return sorted(missing)
+    """Sessions that have fewer bars than they must, as (symbol, day), by symbol and day."""
+    ordered = sorted(sessions, key=lambda session: session.opens_at)
+    opens = np.array([nanoseconds(s.opens_at) for s in ordered], dtype=np.int64)
+    closes = np.array([nanoseconds(s.closes_at) for s in ordered], dtype=np.int64)
+    expected = np.array([bars_expected(s, size) for s in ordered], dtype=np.int64)
+    own = np.clip(np.searchsorted(opens, opened_at, side="right") - 1, 0, None)
+    is_there = (opens[own] <= opened_at) & (opened_at < closes[own])
+    is_there &= (opened_at - opens[own]) % bar_step(size, closes[own] - opens[own]) == 0
+    is_there &= ~pd.DataFrame({"conid": conids.to_numpy(), "opened_at": opened_at}).duplicated().to_numpy()
+    known = np.array(sorted({i.conid for i in instruments}), dtype=np.int64)
+    row = np.searchsorted(known, conids.to_numpy()[is_there])
+    cells = np.bincount(row * len(ordered) + own[is_there], minlength=known.size * len(ordered))
+    counts = cells.reshape(known.size, len(ordered))
+    symbols = {i.conid: i.symbol for i in instruments}
+    lacking = np.argwhere(counts < expected)
+    return sorted((symbols[int(known[i])], ordered[j].day) for i, j in lacking.tolist())
 
 
 def _check_columns(bars: pd.DataFrame) -> None:
@@ -182,7 +219,3 @@ def _check_conids(bars: pd.DataFrame, instruments: Sequence[Instrument]) -> None
 def _nanoseconds(moments: pd.Series) -> Nanoseconds:
     values: Nanoseconds = moments.to_numpy(dtype="datetime64[ns]").astype(np.int64)
     return values
-
-
-def _ns(moment: datetime) -> int:
-    return int((moment - _EPOCH).total_seconds()) * 1_000_000_000

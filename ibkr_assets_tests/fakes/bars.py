@@ -40,6 +40,7 @@ class MemoryBars:
     features: dict[tuple[str, BarSize, int, datetime], dict[str, float]] = field(default_factory=dict)
     gaps: set[tuple[str, date]] = field(default_factory=set)
     holds: set[tuple[int, date, int]] = field(default_factory=set)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
     decisions: dict[tuple[int, BarSize, datetime, int], tuple[str, str]] = field(default_factory=dict)
 
     def save_instruments(self, instruments: Sequence[Instrument]) -> None:
@@ -70,6 +71,10 @@ class MemoryBars:
                 inserted += 1
             versions.append(_Version(row["symbol"], values, len(versions) + 1, source, known_from))
         return BarsSaved(inserted, revised, unchanged)
+
+    def save_rejected(self, rows: pd.DataFrame, size: BarSize, *, source: str, known_from: datetime) -> None:
+        """Rows that were no bars."""
+        self.rejected += rows.to_dict("records")
 
     def load_bars(
         self,

@@ -135,6 +135,11 @@ class PostgresBars(PostgresVerdicts, PostgresFeatures):
             connection.execute("drop table incoming, changed")
         return BarsSaved(inserted=changed - revised, revised=revised, unchanged=len(rows.conids) - changed)
 
+    def save_rejected(self, rows: pd.DataFrame, size: BarSize, *, source: str, known_from: datetime) -> None:
+        """Keep rows that are no bars: any columns, of them `conid` (which may be missing) and `reason`."""
+        with self._database.connect() as connection:
+            _save_rejected(connection, rows, {"size": size.value, "known_from": known_from, "source": source})
+
     def load_bars(
         self,
         conids: Sequence[int],
@@ -186,17 +191,20 @@ def _refuse_unknown(connection: Connection, conids: list[int]) -> None:
 
 
 def _save_rejected(connection: Connection, rows: pd.DataFrame, arguments: dict[str, Any]) -> None:
+    found = []
     for row in rows.to_dict("records"):
         reason = row.pop("reason")
         conid = None if pd.isna(row["conid"]) else int(row["conid"])  # a column with a hole in it is made of floats
         raw = {str(name): None if pd.isna(value) else str(value) for name, value in row.items()}
         raw["conid"] = None if conid is None else str(conid)
-        connection.execute(
+        sha = hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).digest()
+        moment = row.get("opened_at")
+        opened_at = moment if isinstance(moment, pd.Timestamp) and moment.tzinfo is not None else None
+        source, seen_at = arguments["source"], arguments["known_from"]
+        found.append((conid, arguments["size"], opened_at, Jsonb(raw), sha, reason, source, seen_at))
+    if found:
+        connection.cursor().executemany(
             "insert into md.rejected_row (conid, bar_size, opened_at, raw, raw_sha, reason, source, seen_at) "
             "values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing",
-            (
-                conid, arguments["size"], raw["opened_at"], Jsonb(raw),
-                hashlib.sha256(json.dumps(raw, sort_keys=True).encode()).digest(),
-                reason, arguments["source"], arguments["known_from"],
-            ),
-        )  # fmt: skip
+            found,
+        )

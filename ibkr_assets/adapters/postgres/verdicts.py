@@ -16,6 +16,7 @@ from ibkr_assets.adapters.postgres.bar_rows import instants, microseconds
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError
+from ibkr_assets.market.gap import Gap
 
 JUDGE = """
 insert into md.bar_verdict as v (conid, bar_size, opened_at, version, verdict, reason)
@@ -56,6 +57,13 @@ where g.closed_at is null and g.bar_size = %(size)s
     select from unnest(%(symbols)s::text[], %(days)s::date[]) as m (symbol, day)
     join md.instrument i using (symbol)
     where i.conid = g.conid and m.day = g.session_date)
+"""
+LOAD_GAPS = """
+select i.symbol, g.session_date, g.cause, g.first_seen, g.closed_at
+from md.gap g
+join md.instrument i using (conid)
+where g.bar_size = %s and g.conid = any(%s) and (%s or g.closed_at is null)
+order by i.symbol, g.session_date
 """
 #: Once for each version of a bar: an operator who lifted a hold is not overruled by the same bar judged again.
 HOLD = """
@@ -118,6 +126,11 @@ class PostgresVerdicts:
         with self._database.connect() as connection:
             connection.execute(REGISTER_GAPS, arguments)
             connection.execute(CLOSE_GAPS, arguments)
+
+    def load_gaps(self, size: BarSize, conids: Sequence[int], *, is_closed: bool = False) -> list[Gap]:
+        """Registered gaps of these instruments by symbol and session; with `is_closed` also those that were filled."""
+        with self._database.connect() as connection:
+            return [Gap(*row) for row in connection.execute(LOAD_GAPS, (size.value, list(conids), is_closed))]
 
     def save_holds(self, suspects: pd.DataFrame) -> None:
         """Keep the instruments of these bars (conid, symbol, opened_at, version, reason) from trading.

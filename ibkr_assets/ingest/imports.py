@@ -1,0 +1,163 @@
+"""Files of bars into the store: read, name their instruments, store in versions, judge, register gaps.
+
+What goes here: the order of effects over the store, file by file in batches that fit in memory. What does not: reading
+a file (`ingest.bar_files`), and judging (`market.validation`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
+from ibkr_assets.ingest.bar_files import bar_files, read_rows
+from ibkr_assets.ingest.decisions import as_decided, bars_to_hold_for
+from ibkr_assets.ingest.validation import CONTEXT_SESSIONS
+from ibkr_assets.market.validation import Verdict, find_missing, find_reasons, split_by_reason
+
+if TYPE_CHECKING:
+    from ibkr_assets.domain.instrument import Instrument
+    from ibkr_assets.market.calendar import ExchangeCalendar
+    from ibkr_assets.ports import BarStore, Clock
+
+SOURCE = "file"
+
+#: Rows stored and judged at a time.
+BATCH_ROWS = 250_000
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """Counts of an import. `rows` of the files = bars (new, revised, unchanged) + `repeated` + `rejected`, by reason.
+
+    `accepted` and `quarantined` (by reason) are the verdicts on all bars that the files name, as they are stored now.
+    """
+
+    files: int = 0
+    rows: int = 0
+    inserted: int = 0
+    revised: int = 0
+    unchanged: int = 0
+    repeated: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    accepted: int = 0
+    quarantined: Counter[str] = field(default_factory=Counter)
+    gaps: int = 0
+
+
+def import_bars(
+    store: BarStore,
+    calendar: ExchangeCalendar,
+    path: Path,
+    *,
+    size: BarSize,
+    resolve: Callable[[str], Instrument],
+    clock: Clock,
+    progress: Callable[[str], None],
+) -> ImportReport:
+    """Store and judge the bars of a file, or of all files of a directory.
+
+    A symbol that the store does not know is given to `resolve`, before anything of its batch is stored. The same file
+    again writes nothing; other values are the next version. Raises InputError for a file that is none, and what
+    `resolve` raises; batches before it stay stored.
+    """
+    report = ImportReport()
+    files = bar_files(path)
+    known = {instrument.symbol: instrument for instrument in store.instruments()}
+    for batch, unreadable, done in _batches(files, size, calendar):
+        symbols = sorted({*batch["symbol"], *unreadable["symbol"]})
+        new = [resolve(symbol) for symbol in symbols if symbol not in known]
+        store.save_instruments(new)
+        known |= {instrument.symbol: instrument for instrument in new}
+        conids = {symbol: known[symbol].conid for symbol in symbols}
+        batch.insert(0, "conid", batch["symbol"].map(conids).astype("int64"))
+        _save(store, batch, unreadable.assign(conid=unreadable["symbol"].map(conids)), size, clock.now(), report)
+        if len(batch):
+            _judge(store, calendar, batch, [known[symbol] for symbol in symbols], size, clock.now(), report)
+        report.files = done
+        progress(
+            f"{done} of {len(files)} files, {report.rows} rows: {report.inserted} new, {report.revised} revised, "
+            f"{report.unchanged} unchanged, {report.quarantined.total() + report.rejected.total()} in quarantine"
+        )
+    return report
+
+
+def _batches(
+    files: Sequence[Path], size: BarSize, calendar: ExchangeCalendar
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, int]]:
+    """Bars and unreadable rows of some files together, and how many files are read then."""
+    bars: list[pd.DataFrame] = []
+    unreadable: list[pd.DataFrame] = []
+    for number, file in enumerate(files, start=1):
+        rows = read_rows(file, size, calendar)
+        bars.append(rows.bars)
+        unreadable.append(rows.unreadable)
+        if sum(map(len, bars)) >= BATCH_ROWS or number == len(files):
+            yield pd.concat(bars, ignore_index=True), pd.concat(unreadable, ignore_index=True), number
+            bars, unreadable = [], []
+
+
+def _save(
+    store: BarStore, bars: pd.DataFrame, unreadable: pd.DataFrame, size: BarSize, now: datetime, report: ImportReport
+) -> None:
+    store.save_rejected(unreadable, size, source=SOURCE, known_from=now)
+    saved = store.save_bars(bars[list(BAR_COLUMNS)], size, source=SOURCE, known_from=now)
+    repeats = bars.duplicated(["conid", "opened_at"], keep="last")
+    same = bars.duplicated([name for name in BAR_COLUMNS if name != "symbol"], keep="last")
+    report.rows += len(bars) + len(unreadable)
+    report.inserted += saved.inserted
+    report.revised += saved.revised
+    report.unchanged += saved.unchanged
+    report.repeated += int(same.sum())
+    report.rejected.update(unreadable["reason"].tolist())
+    report.rejected.update({"duplicate_in_fetch": int((repeats & ~same).sum())} if (repeats & ~same).any() else {})
+
+
+def _judge(
+    store: BarStore,
+    calendar: ExchangeCalendar,
+    batch: pd.DataFrame,
+    instruments: Sequence[Instrument],
+    size: BarSize,
+    now: datetime,
+    report: ImportReport,
+) -> None:
+    """Judge what the batch names; bars before it that are stored say what is usual."""
+    start, end = batch["opened_at"].min().to_pydatetime(), batch["opened_at"].max().to_pydatetime()
+    conids = [instrument.conid for instrument in instruments]
+    past = calendar.sessions_up_to(start, CONTEXT_SESSIONS)
+    context = past[0].opens_at if past else start
+    bars = store.load_bars(conids, size, context, end + timedelta(microseconds=1))
+    earlier = store.load_bars(conids, size, context, start, is_validated=True)[["conid", "opened_at"]]
+    is_judged = pd.MultiIndex.from_frame(bars[["conid", "opened_at"]]).isin(
+        pd.MultiIndex.from_frame(batch[["conid", "opened_at"]])
+    )
+    reasons = find_reasons(bars, is_judged=is_judged, calendar=calendar, size=size, now=now)
+    accepted, quarantined = split_by_reason(bars, reasons, is_judged)
+    verdict = as_decided(store, size, Verdict(accepted, quarantined, []))
+    store.save_verdicts(size, verdict.accepted, verdict.quarantined)
+    store.save_holds(bars_to_hold_for(bars, verdict, earlier))
+    report.accepted += len(verdict.accepted)
+    report.quarantined.update(verdict.quarantined["reason"].tolist())
+    sessions = [s for s in calendar.sessions_between(start, end) if s.closes_at <= now]
+    if sessions:
+        moments = bars["opened_at"].to_numpy(dtype="datetime64[ns]").astype(np.int64)
+        missing = find_missing(bars["conid"], moments, sessions, instruments, size)
+        missing = _within_listing(missing, verdict.accepted)
+        store.save_gaps(size, missing, conids=conids, sessions=[s.day for s in sessions])
+        report.gaps += len(missing)
+
+
+def _within_listing(missing: list[tuple[str, date]], accepted: pd.DataFrame) -> list[tuple[str, date]]:
+    """Only gaps between an instrument's own first and last good bar: outside of them it may not be listed."""
+    span = accepted.groupby("symbol")["opened_at"].agg(["min", "max"])
+    first = {symbol: moment.date() for symbol, moment in span["min"].items()}
+    last = {symbol: moment.date() for symbol, moment in span["max"].items()}
+    return [(symbol, day) for symbol, day in missing if symbol in first and first[symbol] <= day <= last[symbol]]

@@ -1,0 +1,73 @@
+"""Where the bars of a session must start, and how many a session has.
+
+What goes here: arithmetic on instants against the sessions of an exchange. What does not: when an exchange is open
+(`market.calendar`), and judging bars (`market.validation`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from ibkr_assets.domain.bar import BarSize
+from ibkr_assets.domain.session import TradingSession
+from ibkr_assets.market.calendar import ExchangeCalendar
+
+Flags = npt.NDArray[np.bool_]
+Nanoseconds = npt.NDArray[np.int64]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_NS = 86_400_000_000_000
+
+
+def nanoseconds(moment: datetime) -> int:
+    """Nanoseconds since 1970 UTC of an aware moment; exact to the second."""
+    return int((moment - _EPOCH).total_seconds()) * 1_000_000_000
+
+
+def place(opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize) -> tuple[Flags, Flags, Nanoseconds]:
+    """For each bar: whether a session has room for it, whether it starts on the session's grid, and when it is over.
+
+    A daily bar starts with its session and is over with it. A shorter one starts a whole number of lengths after the
+    opening, and before the close. Where no session has room for a bar, it is over one length after it started.
+    """
+    length = int(size.length.total_seconds()) * 1_000_000_000
+    sessions = _around(opened_at, calendar)
+    if not sessions:
+        nowhere = np.zeros(opened_at.size, dtype=bool)
+        return nowhere, ~nowhere, opened_at + length
+    opens = np.array([nanoseconds(s.opens_at) for s in sessions], dtype=np.int64)
+    closes = np.array([nanoseconds(s.closes_at) for s in sessions], dtype=np.int64)
+    own = np.clip(np.searchsorted(opens, opened_at, side="right") - 1, 0, None)
+    if size is BarSize.DAY:
+        is_inside: Flags = opens[own] == opened_at
+        return is_inside, np.ones_like(is_inside), np.where(is_inside, closes[own], opened_at + length)
+    is_inside = (opens[own] <= opened_at) & (opened_at < closes[own])
+    return is_inside, ~is_inside | ((opened_at - opens[own]) % length == 0), opened_at + length
+
+
+def bar_step(size: BarSize, session_ns: Nanoseconds) -> Nanoseconds:
+    """Nanoseconds from one bar of a session to the next, for sessions that last so long."""
+    if size is BarSize.DAY:
+        return session_ns
+    return np.full_like(session_ns, int(size.length.total_seconds()) * 1_000_000_000)
+
+
+def bars_expected(session: TradingSession, size: BarSize) -> int:
+    """How many bars a session has, early closes considered; the last one may be cut short by the close."""
+    if size is BarSize.DAY:
+        return 1
+    return -int(-(session.closes_at - session.opens_at) // size.length)
+
+
+def _around(opened_at: Nanoseconds, calendar: ExchangeCalendar) -> Sequence[TradingSession]:
+    """Sessions in the range of these instants, as far as the calendar reaches."""
+    if opened_at.size == 0:
+        return []
+    first, last = (date.fromordinal(719_163 + int(value) // _DAY_NS) for value in (opened_at.min(), opened_at.max()))
+    if last < calendar.first_day or first > calendar.last_day:
+        return []
+    return calendar.sessions(max(first, calendar.first_day), min(last, calendar.last_day))
