@@ -12,13 +12,16 @@ from decimal import Decimal
 
 import pytest
 
+from ibkr_assets.adapters.clock import SystemClock
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.ledger import PostgresLedger
+from ibkr_assets.adapters.postgres.permission_rows import evidence
 from ibkr_assets.domain.errors import InputError
-from ibkr_assets.domain.order import Mode, Side
-from ibkr_assets.domain.permission import GatewayIdentity
+from ibkr_assets.domain.order import Mode, Side, account_ref
+from ibkr_assets.domain.permission import GatewayIdentity, PaperSession
 from ibkr_assets.execution.gatekeeper import Gatekeeper
 from ibkr_assets.execution.kill import read_kill_file, write_kill_file
+from ibkr_assets.execution.seat import NEW_YORK
 from ibkr_assets.execution.unrecorded_cancel import cancel_without_ledger
 from ibkr_assets_tests.execution.desk import REF, Desk, an_intent, approve
 from ibkr_assets_tests.execution.test_reconcile import Running
@@ -250,3 +253,33 @@ def test_the_simulated_gateway_is_no_live_one_over_https_either(database_url_of,
     assert "is the simulated gateway (SimServer01)" in done.stderr
     assert "environment: IBKR_ASSETS_LIVE_ARM is not set" in done.stderr
     assert "U1234567" not in done.stderr
+
+
+def test_with_every_key_live_starts_and_an_arm_that_runs_out_does_not_end_the_process(desk, database):
+    account = "U1234567"
+    ref = account_ref(account)
+    made = Desk(database, desk.directory, mode=Mode.LIVE, account=account)
+    made.broker.account = account
+    made.broker.identity = lambda: GatewayIdentity((account,), is_paper=False, server_name="other")
+    now = datetime.now(UTC)
+    kept = evidence("c" * 64, tuple(PaperSession(now.date() - timedelta(days=d), ()) for d in (0, 1, 2)), ())
+    desk.whole_ledger.control(
+        "arm", scope=f"account:{ref}", actor="somebody", session="one", reason="a test",
+        expires_at=now + timedelta(seconds=4), evidence=kept,
+    )  # fmt: skip
+    gatekeeper = Gatekeeper(
+        mode=Mode.LIVE, account=account, gateway_url="https://localhost:1/v1/api", file_mode="live",
+        config_sha256="c" * 64, live_arm=f"{ref}:{now.astimezone(NEW_YORK).date()}",
+        records=made.ledger.permission, now=lambda: datetime.now(UTC),
+    )  # fmt: skip
+    with Running(
+        made, mode=Mode.LIVE, account=account, ledger=made.ledger, clock=SystemClock(), gatekeeper=gatekeeper
+    ) as running:
+        running.wait(lambda: running.lines or running.error)
+        assert running.error is None
+        record = by_hand(made, replace(live_intent(), account_ref=ref))
+        running.wait(lambda: made.ledger.sends.held_back_by(record) == f"account {ref} is not armed")
+        time.sleep(0.3)
+        assert running.thread.is_alive()
+    with database.connect() as connection:
+        assert connection.execute("select mode, is_granted from oms.permit").fetchall() == [("live", True)]
