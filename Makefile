@@ -16,7 +16,7 @@ WORKERS ?= 3
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: up test test-fast check format bench setup lock clean
+.PHONY: up test test-fast chaos check format bench setup lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -44,6 +44,12 @@ test: setup
 
 test-fast: setup
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
+
+# Real processes, killed over every named point; a failing seed prints the command that replays its choices.
+N ?= 200
+SEED ?= 7
+chaos: setup
+	@$(BIN)/python -m ibkr_assets_tests.chaos --orders $(N) --seed $(SEED) $(ARGS)
 
 check: setup
 	@$(BIN)/ruff format --check ibkr_assets ibkr_assets_tests benchmarks examples

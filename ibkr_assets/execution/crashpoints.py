@@ -61,6 +61,11 @@ def arm(spec: str | None) -> None:
     _armed[name] = int(count or "1")
 
 
+def die() -> None:
+    """End this process as `kill -9` does: nothing is tidied up."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def reach(name: str) -> None:
     """Pass a named point; at the armed pass the process ends here, as by `kill -9`."""
     if name not in CRASH_POINTS:
@@ -69,5 +74,5 @@ def reach(name: str) -> None:
     if left is None:
         return
     if left == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
+        die()
     _armed[name] = left - 1

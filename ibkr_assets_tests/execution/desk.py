@@ -124,6 +124,7 @@ class Desk:
             ),
             describe=describe,
             monotonic=self.time,
+            openings=self.broker.openings(),
         )
         self.looks = reconcile(self.seat, self.time.pass_time)
         self.watch = Watch(self.seat, self.looks)
