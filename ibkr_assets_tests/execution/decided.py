@@ -6,10 +6,10 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.lineage import Version
 from ibkr_assets.domain.order import Mode
+from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.execution.decisions import decide_sessions
 from ibkr_assets.execution.proposals import propose_sessions
 from ibkr_assets.execution.replay import Replay, replay
@@ -61,8 +62,8 @@ class Decided:
     def document(self, order: str | None = None) -> dict[str, Any]:
         return PostgresLineage(self.database).document(order or self.record.client_order_id)
 
-    def replay(self) -> Replay:
-        document = self.document()
+    def replay(self, order: str | None = None) -> Replay:
+        document = self.document(order)
         return replay(document, PostgresLineage(self.database).feature_bars(document))
 
     def forge(self, table: str, statement: str) -> None:
@@ -86,27 +87,7 @@ def decide(
     database: Database, directory: Path, strategy: StrategyRecord = STRATEGY, *, is_filled: bool = True
 ) -> Decided:
     """One session of one strategy, from bars to a fill; the venue asks a question before it accepts."""
-    furnish(database, symbols={1: "ZZZ"})
-    store, strategies = PostgresBars(database), PostgresStrategies(database, lambda: VERSION)
-    book = PostgresIntents(database, "salt", lambda: VERSION, machine)
-    store.save_instruments([FB])
-    store.save_bars(real_bars("FB", end=DAY), BarSize.DAY, source="tape", known_from=EVENING)
-    bars = store.load_bars([FB.conid], BarSize.DAY, NYSE.session(date(2012, 5, 18)).opens_at, SESSION.closes_at)
-    store.save_verdicts(BarSize.DAY, bars, bars.head(0).assign(reason=""))
-    build_features(store, NYSE, instruments=[FB], sessions=[SESSION])
-    strategies.save_strategies([strategy], actor="test")
-    found = decide_sessions(
-        store, NYSE, strategies=[strategy], instruments=[FB], sessions=[SESSION], window_sessions=120
-    )
-    strategies.save_signals(
-        found.signals, bases=found.bases, dagster_run_id="d1", mlflow_run_id="m1", mlflow_page="/experiments/1/runs/m1"
-    )
-    proposals = propose_sessions(
-        [SESSION], strategies=[strategy], symbols=["FB"], bar_store=store, strategy_store=strategies, book=book,
-        calendar=NYSE, clock=FixedClock(EVENING), limits=LIMITS, account_ref=REF, mode=Mode.SIM,
-        platform_mode=Mode.SIM, dagster_run_id="d2", created_by="dagster:trading_strategy",
-    )  # fmt: skip
-    (record,) = proposals.records
+    (record,) = _propose(database, strategy, [SESSION], FixedClock(EVENING))
     assert str(record.state) == "APPROVED", record.reason
     if is_filled:
         _fill(Desk(database, directory), record)
@@ -121,3 +102,37 @@ def _fill(desk: Desk, record: IntentRecord) -> None:
     desk.broker.fill(record.client_order_id, int(record.intent.quantity), str(record.intent.reference_price))
     desk.turn(3)
     desk.stop()
+
+
+def backfill(database: Database, strategy: StrategyRecord, sessions: Sequence[TradingSession]) -> Decided:
+    """Many sessions in one run, a week too late for any order; the first of its orders is named."""
+    records = _propose(database, strategy, sessions, FixedClock(EVENING + timedelta(days=7)))
+    return Decided(database, records[0], strategy)
+
+
+def _propose(
+    database: Database, strategy: StrategyRecord, sessions: Sequence[TradingSession], clock: FixedClock
+) -> list[IntentRecord]:
+    furnish(database, symbols={1: "ZZZ"})
+    store, strategies = PostgresBars(database), PostgresStrategies(database, lambda: VERSION)
+    book = PostgresIntents(database, "salt", lambda: VERSION, machine)
+    instruments = [INSTRUMENTS[symbol] for symbol in strategy.symbols]
+    first = NYSE.session(date(2012, 3, 1))
+    tape = real_bars(*strategy.symbols, start=first.day, end=DAY)
+    store.save_instruments(instruments)
+    store.save_bars(tape, BarSize.DAY, source="tape", known_from=clock.now())
+    bars = store.load_bars([i.conid for i in instruments], BarSize.DAY, first.opens_at, SESSION.closes_at)
+    store.save_verdicts(BarSize.DAY, bars, bars.head(0).assign(reason=""))
+    build_features(store, NYSE, instruments=instruments, sessions=sessions)
+    strategies.save_strategies([strategy], actor="test")
+    found = decide_sessions(
+        store, NYSE, strategies=[strategy], instruments=instruments, sessions=sessions, window_sessions=120
+    )
+    strategies.save_signals(
+        found.signals, bases=found.bases, dagster_run_id="d1", mlflow_run_id="m1", mlflow_page="/experiments/1/runs/m1"
+    )
+    return propose_sessions(
+        sessions, strategies=[strategy], symbols=strategy.symbols, bar_store=store, strategy_store=strategies,
+        book=book, calendar=NYSE, clock=clock, limits=LIMITS, account_ref=REF, mode=Mode.SIM,
+        platform_mode=Mode.SIM, dagster_run_id="d2", created_by="dagster:trading_strategy",
+    ).records  # fmt: skip

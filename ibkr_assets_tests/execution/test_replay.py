@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ibkr_assets.adapters.postgres.connection import Database
+from ibkr_assets.adapters.postgres.intents import PostgresIntents
 from ibkr_assets.domain.bar import BarSize
-from ibkr_assets_tests.execution.decided import DAY, FB, NYSE, SESSION, Decided, decide
+from ibkr_assets_tests.execution.decided import DAY, FB, NYSE, SESSION, STRATEGY, Decided, backfill, decide
 from ibkr_assets_tests.execution.desk import EVENING
 
 STAGES = ("bars", "features", "parameters", "signal", "sizing", "order", "risk")
@@ -167,3 +168,23 @@ def test_a_rule_that_says_something_else_today_shows(decided: Decided, monkeypat
     difference = decided.replay().difference
     assert difference is not None
     assert (difference.stage, difference.field, difference.computed) == ("risk", "kill.is_passed", False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "sizing"),
+    [
+        ("sma_cross", {"fast": 3, "slow": 8, "short": True}, "volatility:10"),
+        ("rsi_reversion", {"period": 3, "low": 45, "high": 55, "short": True}, "kelly:0.5@5,edge=20"),
+        ("donchian", {"entry": 5, "exit": 3, "short": True}, "notional:900"),
+    ],
+)
+def test_orders_of_a_backfill_come_out_again_whatever_the_kind(
+    database: Database, kind: str, params: dict[str, object], sizing: str
+) -> None:
+    strategy = replace(STRATEGY, kind=kind, params=params, sizing=sizing, symbols=("FB", "IBM"))
+    decided = backfill(database, strategy, NYSE.sessions(DAY - timedelta(days=60), DAY))
+    orders = PostgresIntents(database, "salt").intents()
+    assert len(orders) > 20
+    results = {record.client_order_id: decided.replay(record.client_order_id) for record in orders[::5]}
+    assert {name: result.difference for name, result in results.items() if not result.is_identical} == {}
+    assert {result.identical for result in results.values()} == {STAGES[:-1]}  # past their time, so never reviewed
