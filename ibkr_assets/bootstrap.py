@@ -178,15 +178,10 @@ def version(settings: Settings) -> Version:
 
 def versions(settings: Settings) -> Versions:
     """What the deciding and the sending process must have in common: the code, and the settings that decide."""
-    import hashlib
-    import json
+    from ibkr_assets.adapters.machine import versions_of
 
-    from ibkr_assets.adapters.code import code_sha256
-    from ibkr_assets.risk.facts import Versions
-
-    deciding = [settings.mode, settings.account, settings.submitter.salt, settings.market.calendar]
-    text = json.dumps([*deciding, limits(settings).as_text()], sort_keys=True)
-    return Versions(code=code_sha256(), configuration=hashlib.sha256(text.encode()).hexdigest(), schema="")
+    deciding = (settings.mode, settings.account, settings.submitter.salt, settings.market.calendar)
+    return versions_of(*deciding, limits(settings).as_text())
 
 
 def order_ledger(settings: Settings) -> PostgresLedger:
@@ -253,6 +248,7 @@ def submitter(settings: Settings) -> Submitter:
             calendar=settings.market.calendar,
             # A raised limit waits in live only, so only there does a start need the database.
             limits=limits_in_force(settings) if settings.mode is Mode.LIVE else limits(settings),
+            hears_departure=True,
         ),
         describe=describe,
         gatekeeper=gatekeeper(settings),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.order import Mode, OrderState
     from ibkr_assets.portfolio.performance import NavPoint
     from ibkr_assets.ports import IntentRecord
+    from ibkr_assets.risk.facts import Exposure, Limits
 
 
 class Lease(Protocol):
@@ -66,6 +67,8 @@ class Sends(Protocol):
     def deny(self, record: IntentRecord, reason: str, *, epoch: int) -> IntentRecord: ...
 
     def held_back_by(self, record: IntentRecord) -> str | None: ...
+
+    def exposure(self, record: IntentRecord, *, now: datetime, limits: Limits) -> Exposure: ...
 
     def begin_send(
         self, record: IntentRecord, *, epoch: int, request: dict[str, Any], market_at: datetime

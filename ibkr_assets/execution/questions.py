@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from ibkr_assets.domain.broker import Question, Quote
 from ibkr_assets.domain.order import OrderIntent
-from ibkr_assets.execution.collar import collar_problem
+from ibkr_assets.risk.price import judge_collar
 
 #: Questions in a row about one order; a longer chain is declined.
 MAX_CHAIN = 4
@@ -74,7 +74,7 @@ def _names_another_order(text: str, intent: OrderIntent) -> str | None:
 
 def _within_collar(text: str, intent: OrderIntent, standards: Standards) -> str | None:
     del text
-    return collar_problem(intent, standards.quote, standards.price_collar_fraction)
+    return judge_collar(intent, standards.quote, standards.price_collar_fraction).text or None
 
 
 def _value_agrees(text: str, intent: OrderIntent, standards: Standards) -> str | None:

@@ -21,13 +21,13 @@ from ibkr_assets.domain.broker import (
 from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.domain.ledger import Blocks, Break, CallOutcome
 from ibkr_assets.domain.order import Mode, OrderState
-from ibkr_assets.execution.collar import collar_problem
 from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.kill import killed_by_file
 from ibkr_assets.execution.other_account import refuse_other_account
 from ibkr_assets.execution.questions import Standards, judge
 from ibkr_assets.execution.seat import log
 from ibkr_assets.risk.departure import check_clock, check_quote
+from ibkr_assets.risk.price import judge_collar
 
 if TYPE_CHECKING:
     from ibkr_assets.domain.broker import CancelAnswer, PlaceAnswer, Quote
@@ -123,7 +123,7 @@ def _problem(seat: Seat, intent: OrderIntent, seen: Sighting) -> str | None:
     failed = next((finding for finding in findings if not finding.is_passed), None)
     if failed is not None:
         return f"{failed.code}: {failed.text}"
-    return collar_problem(intent, seen.quote, seat.options.price_collar_fraction)
+    return judge_collar(intent, seen.quote, seat.options.price_collar_fraction).text or None
 
 
 def _last_look(seat: Seat, record: IntentRecord, committed_at: float) -> str | None:

@@ -15,12 +15,13 @@ from ibkr_assets.domain.ledger import CallOutcome
 from ibkr_assets.domain.order import Mode, OrderState
 from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.days import close_day
+from ibkr_assets.execution.departure import hear_departure
 from ibkr_assets.execution.evidence import conclude, observe, wanted
 from ibkr_assets.execution.follow import reopen_cancel
 from ibkr_assets.execution.inactive import inactive_orders, settle_inactive
 from ibkr_assets.execution.kill import asks_to_cancel, killed_by_file
 from ibkr_assets.execution.looks import CANCELLING
-from ibkr_assets.execution.prices import Prices
+from ibkr_assets.execution.prices import Prices, Sighting
 from ibkr_assets.execution.rounds import Rounds
 from ibkr_assets.execution.seat import log
 from ibkr_assets.execution.submit import cancel, submit
@@ -114,6 +115,8 @@ class Watch:
             if seen is None:
                 self._note(record, reason or "waits for a quote")
                 continue
+            if not self._may_leave(record, seen):
+                continue
             sent = submit(self._seat, record, seen)
             self._held.pop(record.intent_id, None)
             self._brisk_until = self._seat.monotonic() + _BRISK_S
@@ -142,6 +145,21 @@ class Watch:
         if record.intent.mode not in (Mode.DRY_RUN, self._seat.mode):
             return f"its mode is {record.intent.mode}, the platform's {self._seat.mode}"
         return killed_by_file(self._seat.options.kill_file) or self._seat.ledger.sends.held_back_by(record)
+
+    def _may_leave(self, record: IntentRecord, seen: Sighting) -> bool:
+        """Whether the last review lets the order go; one that must wait is noted, one that never may is denied."""
+        if not self._seat.options.hears_departure:
+            return True
+        refused = hear_departure(self._seat, record, seen)
+        if refused is None:
+            return True
+        reason = f"{refused.code}: {refused.text}"
+        if refused.is_patient:
+            self._note(record, reason)
+        else:
+            log.warning("denied %s: %s", record.client_order_id, reason)
+            self._seat.ledger.sends.deny(record, reason, epoch=self._seat.epoch)
+        return False
 
     def _note(self, record: IntentRecord, reason: str) -> None:
         """Keep why an approved order waits: once in the log and with the order, so that its end can tell."""

@@ -1,7 +1,7 @@
 """R18: can it be paid for?
 
-What goes here: cash by the platform's own books before approval, and the broker's own preview before the order
-leaves. What does not: reading either.
+What goes here: cash by the platform's own books. What does not: reading them, and margin, which only the broker knows:
+an account that borrows nothing needs none.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from ibkr_assets.domain.order import OrderIntent, Side
 from ibkr_assets.risk.codes import DenialCode
 from ibkr_assets.risk.facts import Exposure, Facts, Finding, Limits
-from ibkr_assets.risk.finding import ZERO, answer, known, show, unknown
+from ibkr_assets.risk.finding import answer, known, show, unknown
 from ibkr_assets.risk.order import worst_price
 
 
@@ -33,18 +33,3 @@ def check_cash(intent: OrderIntent, _facts: Facts, exposure: Exposure, limits: L
     needed, left = quantity * price * (1 + reserve), cash - open_cost
     text = f"{needed} USD are needed with the reserve; {left} USD are free"
     return answer(DenialCode.CASH, numbers | show(needed_usd=needed, free_usd=left), text, is_passed=needed <= left)
-
-
-def check_margin(intent: OrderIntent, facts: Facts, exposure: Exposure, _limits: Limits) -> Finding:
-    """By the broker's preview, equity with loan value after the order covers the initial margin after it.
-
-    Source: SEC 15c3-5(c)(1)(i), capital thresholds; IBKR's order preview.
-    """
-    margin, equity = facts.departure.margin_after_usd, facts.departure.equity_after_usd
-    numbers = show(margin_after_usd=margin, equity_after_usd=equity, quantity=intent.quantity, held=exposure.held)
-    got = known(margin, equity)
-    if got is None:
-        return unknown(DenialCode.MARGIN, numbers)
-    margin, equity = got
-    text = f"after the order {margin} USD of margin would stand against {equity} USD of equity"
-    return answer(DenialCode.MARGIN, numbers, text, is_passed=ZERO <= margin <= equity)

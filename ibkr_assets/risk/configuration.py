@@ -49,8 +49,8 @@ class RiskSettings(BaseModel):
     max_working_orders: int = Field(
         _D.max_working_orders, ge=1, le=20, description="of one instrument and side; IBKR takes 20"
     )
-    max_messages_per_second: int = Field(_D.max_messages_per_second, ge=1, le=10)
-    max_messages_per_minute: int = Field(_D.max_messages_per_minute, ge=1, le=600)
+    max_messages_per_second: int = Field(_D.max_messages_per_second, ge=1, le=1000)
+    max_messages_per_minute: int = Field(_D.max_messages_per_minute, ge=1, le=60_000)
     max_messages_per_day: Count = _D.max_messages_per_day
     look_alike_minutes: int = Field(_D.look_alike_minutes, ge=0, le=24 * 60, description="0: no order looks alike")
     look_alike_price_fraction: Decimal = Field(_D.look_alike_price_fraction, ge=0, le=1)

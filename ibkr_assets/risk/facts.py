@@ -90,8 +90,7 @@ class PlatformFacts:
 class DepartureFacts:
     """What is known only when an order is about to leave. `session` is the exchange's running one, or None.
 
-    `quoted_at` is the market time when the quote was read. `margin` is the broker's preview: initial margin after the
-    order, and equity with loan value after it, in USD.
+    `quoted_at` is the market time when the quote was read.
     """
 
     quote: Quote | None = None
@@ -100,8 +99,6 @@ class DepartureFacts:
     session: TradingSession | None = None
     is_calendar_known: bool = False
     reset_zone: str | None = None
-    margin_after_usd: Decimal | None = None
-    equity_after_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

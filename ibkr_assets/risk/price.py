@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from ibkr_assets.domain.broker import Quote
 from ibkr_assets.domain.order import OrderIntent, Side
 from ibkr_assets.risk.codes import DenialCode
 from ibkr_assets.risk.facts import Exposure, Facts, Finding, Limits
@@ -45,14 +46,22 @@ def check_price_collar(intent: OrderIntent, facts: Facts, _exposure: Exposure, l
 def check_collar(intent: OrderIntent, facts: Facts, _exposure: Exposure, limits: Limits) -> Finding:
     """Limit not worse than the newest price by more than the collar: above it for a buy, below it for a sale.
 
-    The newest price is the middle of bid and ask, the last trade where one of them is missing. A better limit is
-    harmless. Source: SEC 15c3-5(c)(1)(ii), RTS 6 Article 15(1)(a), IBKR's percentage constraint.
+    Source: SEC 15c3-5(c)(1)(ii), RTS 6 Article 15(1)(a), IBKR's percentage constraint.
     """
-    quote, limit, fraction = facts.departure.quote, intent.limit_price, limits.price_collar_fraction
-    market = None if quote is None else quote.last
+    return judge_collar(intent, facts.departure.quote, limits.price_collar_fraction)
+
+
+def judge_collar(intent: OrderIntent, quote: Quote | None, fraction: Decimal) -> Finding:
+    """The limit against the newest price: the middle of bid and ask, the last trade where one of them is missing.
+
+    A better limit is harmless. Without a price, or while the instrument is halted, the answer is no.
+    """
+    limit, market = intent.limit_price, None if quote is None else quote.last
     if quote is not None and quote.bid is not None and quote.ask is not None:
         market = (quote.bid + quote.ask) / 2
     numbers = show(limit_price=limit, market=market, fraction=fraction)
+    if quote is not None and quote.is_halted:
+        return denied(DenialCode.COLLAR, numbers, f"{intent.symbol} is halted")
     got = known(limit, market, fraction)
     if got is None or got[1] <= ZERO:
         return denied(DenialCode.COLLAR, numbers, f"no price of {intent.symbol} to hold the limit {limit} against")

@@ -73,6 +73,8 @@ class Stage:
             "IBKR_ASSETS__GATEWAY__PACE": str(PACE),
             "IBKR_ASSETS__SUBMITTER__SETTLE_S": "0.2",
             "IBKR_ASSETS__SUBMITTER__POLL_INTERVAL_S": "0.02",
+            "IBKR_ASSETS__RISK__MAX_MESSAGES_PER_SECOND": "1000",
+            "IBKR_ASSETS__RISK__MAX_MESSAGES_PER_MINUTE": "60000",
         }
 
     # ---- the submitter

@@ -173,7 +173,7 @@ def test_a_limit_that_the_market_has_left_behind_is_denied_at_the_last_look(desk
     desk.turn()
     now = desk.record(record)
     assert str(now.state) == "DENIED"
-    assert "above the last price 180" in now.reason
+    assert "above the market at 180" in now.reason
 
 
 def test_the_kill_file_holds_every_order_back_until_it_is_removed(desk):

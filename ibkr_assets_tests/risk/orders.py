@@ -48,7 +48,6 @@ FACTS = Facts(
             updated_at=NOW,
         ),
         quoted_at=NOW, gateway_skew_s=0.1, session=None, is_calendar_known=True, reset_zone="America/New_York",
-        margin_after_usd=Decimal(20_000), equity_after_usd=Decimal(100_000),
     ),
 )  # fmt: skip
 NOTHING = Exposure(

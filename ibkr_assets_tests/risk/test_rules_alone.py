@@ -79,7 +79,6 @@ ASKED_OF_FACTS = {
     ("platform", "disk_size_bytes"): CODE.PLATFORM, ("departure", "quote"): CODE.QUOTE,
     ("departure", "quoted_at"): CODE.QUOTE, ("departure", "gateway_skew_s"): CODE.CLOCK,
     ("departure", "is_calendar_known"): CODE.MARKET_HOURS, ("departure", "reset_zone"): CODE.NIGHTLY_RESET,
-    ("departure", "margin_after_usd"): CODE.MARGIN, ("departure", "equity_after_usd"): CODE.MARGIN,
 }  # fmt: skip
 
 

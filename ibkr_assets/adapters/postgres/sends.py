@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.adapters.postgres.moves import close_call, move, open_call
 from ibkr_assets.adapters.postgres.order_rows import read_record, record_columns
+from ibkr_assets.adapters.postgres.risk_facts import read_exposure
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.domain.broker import Question
 from ibkr_assets.domain.ledger import CallKind, CallOutcome
@@ -20,6 +21,7 @@ from ibkr_assets.ports import IntentRecord
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
+    from ibkr_assets.risk.facts import Exposure, Limits
 
 
 class PostgresSends:
@@ -108,6 +110,11 @@ class PostgresSends:
         assert row is not None
         reasons: list[str | None] = [row["kill"], row["doubt"], row["difference"]]
         return next((reason for reason in reasons if reason is not None), None)
+
+    def exposure(self, record: IntentRecord, *, now: datetime, limits: Limits) -> Exposure:
+        """What the account's orders share, this one left out. Only the one writer sends, so nothing is locked."""
+        with transaction(self._database) as cursor:
+            return read_exposure(cursor, record.intent, now=now, limits=limits)
 
     def begin_send(
         self, record: IntentRecord, *, epoch: int, request: dict[str, Any], market_at: datetime
