@@ -11,36 +11,40 @@ from statistics import median
 
 from benchmarks.broker import Figures
 from benchmarks.server import new_database, start_server
+from ibkr_assets.stack.postgres import EmbeddedPostgres
 from ibkr_assets_tests.execution.contest import AT_ONCE, CONTESTS, Contest, Outcome, run_contest
 
 ROUNDS = 20
-_HEAD = f"{'limit':<18}{'round':>6}{'shares':>8}{'fit':>5}{'approved':>10}{'denied':>8}{'at once':>9}  denied by"
+_TEMPLATE, _LEDGER = "contest_template", "contest"
+_HEAD = f"{'round':>5}{'shares':>8}{'fit':>5}{'approved':>10}{'at once':>9}  denied"
 
 
 def run() -> Iterator[Figures]:
-    """One table."""
+    """One table a limit."""
     with start_server() as server:
-        found = []
+        new_database(server, _TEMPLATE)
         for kind, contest_of in CONTESTS.items():
-            for number in range(ROUNDS):
-                contest = contest_of(5 + number)
-                url = new_database(server, f"{kind}_{number}")
-                found.append((number + 1, contest, run_contest(url, contest)))
-                with server.connect() as connection:
-                    connection.execute(f"drop database {kind}_{number} with (force)")
-    wrong = sum(outcome.approved != contest.fits for _, contest, outcome in found)
-    most = median(outcome.at_once for _, _, outcome in found)
-    yield Figures(
-        f"{AT_ONCE} decisions at once, {ROUNDS} rounds a limit: {wrong} of {len(found)} rounds wrong, "
-        f"{most:g} inside the proposing at one moment (median)",
-        (_HEAD, *(_line(*row) for row in found)),
-    )
+            rounds = [_round(server, contest_of(5 + number)) for number in range(ROUNDS)]
+            wrong = sum(outcome.approved != contest.fits for contest, outcome in rounds)
+            most = median(outcome.at_once for _, outcome in rounds)
+            yield Figures(
+                f"{kind}: {AT_ONCE} decisions at once, {ROUNDS} rounds, {wrong} of them wrong; "
+                f"{most:g} were inside the proposing at one moment (median)",
+                (_HEAD, *(_line(number, *found) for number, found in enumerate(rounds, start=1))),
+            )
+
+
+def _round(server: EmbeddedPostgres, contest: Contest) -> tuple[Contest, Outcome]:
+    """One contest on a ledger of its own."""
+    with server.connect() as connection:
+        connection.execute(f"create database {_LEDGER} template {_TEMPLATE} owner ibkr_platform")
+    try:
+        return contest, run_contest(server.url(_LEDGER, "ibkr_platform"), contest)
+    finally:
+        with server.connect() as connection:
+            connection.execute(f"drop database {_LEDGER} with (force)")
 
 
 def _line(number: int, contest: Contest, outcome: Outcome) -> str:
-    denied = sum(outcome.denied_by.values())
-    codes = ", ".join(sorted(outcome.denied_by))
-    return (
-        f"{contest.name:<18}{number:>6}{contest.shares:>8}{contest.fits:>5}{outcome.approved:>10}{denied:>8}"
-        f"{outcome.at_once:>9}  {codes}"
-    )
+    denied = ", ".join(f"{count} by {code}" for code, count in sorted(outcome.denied_by.items()))
+    return f"{number:>5}{contest.shares:>8}{contest.fits:>5}{outcome.approved:>10}{outcome.at_once:>9}  {denied}"
