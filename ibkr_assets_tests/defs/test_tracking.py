@@ -16,7 +16,7 @@ import pytest
 from ibkr_assets.adapters.mlflow import MlflowTracker
 from ibkr_assets.definitions import defs
 from ibkr_assets.defs.resources import SettingsInForce
-from ibkr_assets.defs.tracking import ENDS, Mlflow, closers
+from ibkr_assets.defs.tracking import ENDS, Mlflow, Tracked, closers
 from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.settings import Settings
 from ibkr_assets_tests.defs.chain import FIVE, Chain, checks_of, metadata_of
@@ -149,3 +149,9 @@ def test_a_run_that_could_not_close_itself_is_closed_by_a_sensor(
         with context:
             sensor(context)
     assert [r.info.status for r in _runs(mlflow_uri, run.run_id)] == [end]
+
+
+def test_the_page_of_a_run_is_kept_without_its_server() -> None:
+    assert Tracked("m1", "http://127.0.0.1:5001/#/experiments/1/runs/m1").page == "/experiments/1/runs/m1"
+    assert Tracked("m1", "run m1").page is None
+    assert Tracked(None, "no tracking server is named (mlflow.tracking_uri)").page is None

@@ -147,3 +147,15 @@ def test_wrong_parameters_are_named(kind: str, params: dict[str, Any], words: st
 
     with pytest.raises(ConfigurationError, match=words):
         build_strategy(kind, params)
+
+
+@pytest.mark.parametrize(("kind", "params"), CASES)
+def test_the_words_of_a_rule_name_every_number_and_a_last_opinion_carries_what_it_compared(
+    kind: str, params: dict[str, Any]
+) -> None:
+    strategy = build_strategy(kind, params)
+    for value in params.values():
+        assert (str(value) if value is not True else "short") in strategy.words
+    ends = (BARS.head(length) for length in range(len(BARS), strategy.warm_up_bars, -1))
+    opinion = next(found for bars in ends if (found := strategy.decide(bars)) is not None)
+    assert {"close", *(feature.name for feature in strategy.indicators)} <= set(opinion.numbers)
