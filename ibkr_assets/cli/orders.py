@@ -5,13 +5,14 @@ The permission to trade is in `cli.permission`.
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ibkr_assets import settings as configuration
-from ibkr_assets.cli.output import emit, emit_json, table
+from ibkr_assets.cli.output import emit, emit_json, say, table
 
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]
 
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     intents = typer.Typer(help="Propose orders from outside the assets.", no_args_is_help=True)
     ledger = typer.Typer(help="The order ledger.", no_args_is_help=True)
     intents.command("add")(intents_add)
+    intents.command("release")(intents_release)
     ledger.command("export")(ledger_export)
     app.add_typer(intents, name="intents")
     app.add_typer(ledger, name="ledger")
@@ -58,6 +60,22 @@ def intents_add(
         emit_json(outcomes)
     else:
         emit(table(outcomes, ["decision_key", "outcome", "reason"]))
+
+
+def intents_release(
+    decision_key: Annotated[str, typer.Argument(help="of the denied intent, as `intents add` prints it")],
+    reason: Annotated[str, typer.Option(help="why; kept with the act")],
+    code: Annotated[str, typer.Option(help="the denial that was wrong")] = "look_alike",
+) -> None:
+    """Say that a denied order was meant; it may come again with the next `generation`.
+
+    Example: ibkr-assets intents release "sim|by-hand|acct-..." --reason "both strategies mean it"
+    """
+    from ibkr_assets import bootstrap
+
+    book = bootstrap.intent_book(configuration.load())
+    book.release(decision_key, code=code, actor=getpass.getuser(), reason=reason)
+    say(f"released {decision_key}: {reason}")
 
 
 def ledger_export(as_json: AsJson = False) -> None:
