@@ -35,6 +35,7 @@ from ibkr_assets.adapters.postgres.order_rows import INTENT_FIELDS, intent_value
 from ibkr_assets.domain.broker import OrderTicket
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.order import Mode, OrderIntent, OrderState, TimeInForce
+from ibkr_assets.execution.departure import hear_departure
 from ibkr_assets.execution.prices import Sighting
 from ibkr_assets.execution.seat import Seat, SubmitterOptions
 from ibkr_assets.execution.submit import submit
@@ -47,6 +48,8 @@ INTENTS = 200
 ORDERS = 150
 WORKERS = 8
 _OPEN = datetime(2012, 10, 2, 14, 0, tzinfo=UTC)
+#: The rules of pace are heard, and in nobody's way.
+_UNHURRIED = replace(WIDE, max_messages_per_second=10**6, max_messages_per_minute=10**6)
 _IBM = Instrument(8314, "IBM", "NYSE")
 
 
@@ -109,7 +112,10 @@ def _sending(database: Database, folder: Path) -> Figures:
         path = f"/iserver/account/{gateway.account}/orders"
 
         def ours() -> None:
-            record = submit(seat, next(records), replace(seen, market_at=seat.clock.now()))
+            approved, sight = next(records), replace(seen, market_at=seat.clock.now())
+            denied = hear_departure(seat, approved, sight)
+            assert denied is None, denied
+            record = submit(seat, approved, sight)
             assert record.state is OrderState.ACKED, record.reason
 
         def post() -> None:
@@ -132,7 +138,7 @@ def _seat(database: Database, folder: Path) -> Iterator[tuple[Seat, RunningGatew
     """A submitter's place over a gateway with its limits off."""
     with start_gateway(clock_start=_OPEN, pace=UNLIMITED, account=ACCOUNT) as gateway:
         ledger = PostgresLedger(database).of_account(REF)
-        ledger.lease.register(ACCOUNT, Mode.SIM)
+        prepare(database)
         epoch = ledger.lease.acquire("bench", 600)
         assert epoch is not None
         side = _broker(gateway)
@@ -144,7 +150,7 @@ def _seat(database: Database, folder: Path) -> Iterator[tuple[Seat, RunningGatew
                 broker=side, ledger=ledger, clock=MarketClock(gateway.clock_url), describe=_describe,
                 options=SubmitterOptions(
                     max_order_value_usd=Decimal(10_000), price_collar_fraction=Decimal("0.03"),
-                    kill_file=folder / "kill",
+                    kill_file=folder / "kill", limits=_UNHURRIED,
                 ),
                 monotonic=time.monotonic, openings=side.openings(),
             ), gateway  # fmt: skip
