@@ -13,7 +13,6 @@ from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.order import Mode, Side, TimeInForce
 from ibkr_assets.domain.session import TradingSession
-from ibkr_assets.execution.collar import collar_problem
 from ibkr_assets.execution.flatten import closing_orders
 from ibkr_assets_tests.execution.desk import REF, an_intent, approve
 from ibkr_assets_tests.execution.test_kill import ACCOUNT_SCOPE, hold
@@ -43,7 +42,7 @@ def test_every_position_is_closed_exactly_by_a_limit_that_the_collar_passes():
     assert (sale.side, sale.quantity, sale.limit_price) == (Side.SELL, 30, Decimal("207.22"))
     assert (purchase.side, purchase.quantity, purchase.limit_price) == (Side.BUY, 7, Decimal("29.95"))
     for intent in (sale, purchase):
-        assert collar_problem(intent, QUOTES[intent.conid], COLLAR) is None
+        assert abs(intent.limit_price / QUOTES[intent.conid].last - 1) <= COLLAR
         assert (intent.time_in_force, intent.valid_until, intent.purpose) == (TimeInForce.DAY, CLOSES, "reduce")
 
 
