@@ -263,11 +263,9 @@ class IntentBook(Protocol):
     ) -> IntentRecord:
         """Store an intent with its risk decision, both in one transaction that holds the account's lock.
 
-        `now` is the market clock. `review` is called with the exposure read under that lock; `limits` group it (by
-        sector, by the time in which orders look alike), those of a small account where none are given. The same
-        decision again returns the stored record with `is_new=False` and calls nothing; the same decision with another
-        payload raises IdempotencyMismatch. An intent whose validity is past is stored as EXPIRED_UNSENT, never
-        approved.
+        `now` is the market clock. `review` is called with the exposure read under that lock, grouped by `limits`. The
+        same decision again returns the stored record with `is_new=False` and calls nothing; with another payload it
+        raises IdempotencyMismatch. An intent whose validity is past is stored as EXPIRED_UNSENT, never approved.
         """
 
     def plan_once(
@@ -282,9 +280,8 @@ class IntentBook(Protocol):
     ) -> list[OrderIntent]:
         """The intents of one strategy's signals: planned and stored the first time, read back ever after.
 
-        `plan` gets the signals never planned before, `held_and_working` and the NAV, under the account's lock.
-        `sizing`, by conid, says what `plan` sizes each signal by, and is kept with the plan. Raises
-        Unavailable when there is no NAV yet, IdempotencyMismatch when a planned signal says something else now.
+        `plan` gets new signals, shares held and working by conid, and the NAV, under the account's lock; `sizing`, by
+        conid, is kept with the plan. Raises Unavailable without a NAV, IdempotencyMismatch for a changed signal.
         """
 
     def intents(
@@ -295,17 +292,8 @@ class IntentBook(Protocol):
         states: Sequence[OrderState] | None = None,
     ) -> list[IntentRecord]: ...
 
-    def held_and_working(self, account_ref: str, mode: Mode, strategy_id: str) -> dict[int, Decimal]:
-        """Signed shares by conid of one strategy: its fills, plus what is left of its orders that hold risk."""
-
     def circumstances(self, intent: OrderIntent) -> Circumstances:
         """What is known of the order alone: its contract, its bars, its signal, the platform."""
 
     def average_true_range(self, conid: int, bar_end: datetime) -> Decimal | None:
         """In USD, over the twenty newest daily bars up to `bar_end`; None where there are not as many."""
-
-    def killed_by(self, account_ref: str, strategy_id: str, conid: int | None = None) -> str | None:
-        """The reason of an active kill or disarm that covers this account, strategy or instrument, or None."""
-
-    def net_asset_value(self, account_ref: str) -> tuple[Decimal, datetime] | None:
-        """The newest reconciled NAV with the market time it is of, or None before the first reconciliation."""
