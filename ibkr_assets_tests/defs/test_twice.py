@@ -1,0 +1,64 @@
+"""Dagster's own ways of doing a thing twice: what stands after a failed try is found by the next one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date
+
+import dagster as dg
+import pytest
+
+from ibkr_assets_tests.defs.chain import FIVE, STRATEGY, Chain, metadata_of
+
+DAY = date(2012, 10, 1)
+#: The third intent of the first try is refused, once: what stood before it is stored, and the step fails.
+FAILS_ONCE = """
+create sequence public.tries;
+grant usage on sequence public.tries to public;
+create function public.fail_once() returns trigger language plpgsql as $$
+begin
+  if nextval('public.tries') = 3 then
+    raise exception 'the third intent fails';
+  end if;
+  return new;
+end $$;
+create trigger fail_once before insert on oms.order_intent for each row execute function public.fail_once();
+"""
+
+
+@pytest.fixture
+def chain(database, database_url) -> Iterator[Chain]:
+    """Everything up to the signals of one session."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        strategies = tuple(replace(STRATEGY, id=f"cross{n}", sizing=f"percent:1.{n}") for n in range(3, 7))
+        made = Chain(database, database_url, instance, strategies=strategies)
+        made.move_after_close(DAY)
+        made.run(DAY, select=FIVE[:4])
+        yield made
+
+
+def retried(chain: Chain) -> dg.ExecuteInProcessResult:
+    """The asset `orders` in a job whose steps are tried again."""
+    job = dg.define_asset_job("again", selection=["orders"], op_retry_policy=dg.RetryPolicy(max_retries=2))
+    definitions = dg.Definitions(assets=list(chain.definitions.assets or ()), jobs=[job], resources=chain.resources)
+    return definitions.resolve_job_def("again").execute_in_process(
+        instance=chain.instance, partition_key=str(DAY), run_config={"ops": {"orders": {"config": {"dry_run": False}}}}
+    )
+
+
+def test_a_step_that_is_retried_re_executed_and_run_twice_at_once_decides_each_thing_once(chain: Chain) -> None:
+    with chain.database.connect() as connection:
+        connection.execute(FAILS_ONCE)
+    first = retried(chain)
+    assert first.success
+    assert Counter(event.event_type_value for event in first.all_events)["STEP_UP_FOR_RETRY"] == 1
+    assert metadata_of(first, "orders")["existing"] == 2, "the retry finds what the failed try had stored"
+    before = chain.book.intents()
+    chain.run(DAY, select=("orders",), tags={"dagster/parent_run_id": first.run_id, "dagster/root_run_id": "r"})
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: chain.run_elsewhere(DAY, ("orders",)), range(2)))
+    assert chain.book.intents() == before
+    assert len({record.intent.decision_key for record in before}) == len(before) > 2
