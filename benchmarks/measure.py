@@ -14,19 +14,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Median seconds of ours and of each other way, with the rows that were handled."""
+    """Median seconds of ours and of each other way, with the rows that were handled, and what else is to be said."""
 
     name: str
     rows: int
     ours_s: float
     others_s: dict[str, float]
+    note: str = ""
 
     def lines(self) -> list[str]:
         """One line for ours, one for each other way with the ratio."""
         text = [f"{self.name}: {self.rows:,} rows, ours {self.ours_s:.3f} s ({self.rows / self.ours_s:,.0f} rows/s)"]
         for other, seconds in self.others_s.items():
             text.append(f"    {other:<44} {seconds:8.3f} s   ours is {seconds / self.ours_s:5.2f} x its speed")
-        return text
+        return [*text, f"    {self.note}"] if self.note else text
 
 
 def compare(

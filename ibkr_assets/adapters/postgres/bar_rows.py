@@ -21,12 +21,25 @@ VALUES = ("open", "high", "low", "close", "volume")
 
 @dataclass(frozen=True, slots=True)
 class BarRows:
-    """Distinct bars as arrays. `values` is n x 5, not finite numbers as NaN; `sha` is n x 32 bytes."""
+    """Distinct bars as arrays. `values` is n x 5, not finite numbers as NaN."""
 
     conids: npt.NDArray[np.int64]
     opened_us: npt.NDArray[np.int64]
     values: npt.NDArray[np.float64]
-    sha: npt.NDArray[np.uint8]
+    size: BarSize
+
+    def __len__(self) -> int:
+        return len(self.conids)
+
+    def where(self, is_wanted: npt.NDArray[np.bool_]) -> BarRows:
+        """Some of the rows."""
+        if is_wanted.all():
+            return self
+        return BarRows(self.conids[is_wanted], self.opened_us[is_wanted], self.values[is_wanted], self.size)
+
+    def shas(self, rows: slice) -> npt.NDArray[np.uint8]:
+        """The hashes of some rows, n x 32 bytes."""
+        return row_shas(self.conids[rows], self.opened_us[rows], self.values[rows], self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,7 @@ def bar_rows(bars: pd.DataFrame, size: BarSize) -> tuple[BarRows, Rejected]:
     values = kept[list(VALUES)].to_numpy(dtype=np.float64, copy=True)
     values[~np.isfinite(values)] = np.nan
     values += 0.0  # minus zero and zero are the same price
-    return BarRows(conids, opened_us, values, row_shas(conids, opened_us, values, size)), Rejected(rejected)
+    return BarRows(conids, opened_us, values, size), Rejected(rejected)
 
 
 def row_shas(
@@ -76,16 +89,16 @@ def row_shas(
     """
     rows = len(conids)
     canonical = np.where(np.isnan(values), np.float64("nan"), values)
+    prefix = np.frombuffer(size.value.encode(), dtype=np.uint8)
     packed = np.hstack([
+        np.broadcast_to(prefix, (rows, prefix.size)),
         conids.astype(">i8").view(np.uint8).reshape(rows, 8),
         opened_us.astype(">i8").view(np.uint8).reshape(rows, 8),
         np.ascontiguousarray(canonical, dtype=">f8").view(np.uint8).reshape(rows, 8 * len(VALUES)),
-    ]).tobytes()  # fmt: skip
-    width = 8 * (2 + len(VALUES))
-    prefix = size.value.encode()
-    digests = b"".join(
-        hashlib.sha256(prefix + packed[start : start + width]).digest() for start in range(0, len(packed), width)
-    )
+    ])  # fmt: skip
+    each: list[bytes] = packed.view(f"V{packed.shape[1]}").reshape(-1).tolist()
+    sha256 = hashlib.sha256
+    digests = b"".join([sha256(row).digest() for row in each])
     return np.frombuffer(digests, dtype=np.uint8).reshape(rows, 32)
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from psycopg import errors, sql
 from psycopg.types.json import Jsonb
@@ -23,7 +24,7 @@ from ibkr_assets.adapters.postgres.bar_rows import VALUES, BarRows, bar_rows, in
 from ibkr_assets.adapters.postgres.connection import Connection, Database
 from ibkr_assets.adapters.postgres.features import PostgresFeatures
 from ibkr_assets.adapters.postgres.verdicts import PostgresVerdicts
-from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
+from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError, InputError
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.ports import BarsSaved
@@ -32,6 +33,13 @@ from ibkr_assets.ports import BarsSaved
 LOCK_INSTRUMENTS = """
 select pg_advisory_xact_lock(hashtextextended('md.bar ' || conid, 0))
 from (select unnest(%s::bigint[]) as conid order by conid) as wanted
+"""
+#: Instruments that have a bar where these would go: theirs are compared, the others' are new without a look.
+STORED = """
+select conid from unnest(%(conids)s::bigint[]) as wanted (conid)
+where exists (
+  select from md.bar b where b.conid = wanted.conid and b.bar_size = %(size)s
+    and b.opened_at >= %(first)s and b.opened_at <= %(last)s)
 """
 INCOMING = """
 create temporary table incoming (
@@ -58,19 +66,20 @@ select conid, %(size)s, opened_at, coalesce(old_version, 0) + 1, greatest(%(know
   open, high, low, close, volume, %(source)s, row_sha
 from changed
 """
+#: Nulls come as NaN, which no stored number is, so that every row has the same width.
 LOAD = """
-select b.conid, i.symbol, (extract(epoch from b.opened_at) * 1000000)::bigint,
-  b.open, b.high, b.low, b.close, b.volume, b.version, encode(b.row_sha, 'hex')
+select b.conid, b.opened_at, coalesce(b.open, 'NaN'), coalesce(b.high, 'NaN'), coalesce(b.low, 'NaN'),
+  coalesce(b.close, 'NaN'), coalesce(b.volume, 'NaN'), b.version, b.row_sha
 from md.bar b
-join md.instrument i using (conid)
-where b.conid = any(%(conids)s) and b.bar_size = %(size)s and b.opened_at >= %(start)s and b.opened_at < %(end)s
-  and {known}
-  and (not %(is_validated)s or exists (
-    select from md.bar_verdict v
-    where v.conid = b.conid and v.bar_size = b.bar_size and v.opened_at = b.opened_at and v.version = b.version
-      and v.verdict = 'accepted'))
+where b.conid = any(%(conids)s::bigint[]) and b.bar_size = %(size)s
+  and b.opened_at >= %(start)s and b.opened_at < %(end)s and {known} and {validated}
 order by b.conid, b.opened_at
 """
+LOADED = {"conid": ">i8", "opened_at": ">i8", **dict.fromkeys(VALUES, ">f8"), "version": ">i4", "row_sha": "V32"}
+VALIDATED = sql.SQL("""exists (
+    select from md.bar_verdict v
+    where v.conid = b.conid and v.bar_size = b.bar_size and v.opened_at = b.opened_at and v.version = b.version
+      and v.verdict = 'accepted')""")
 CURRENT = sql.SQL("b.known_to is null")
 AS_OF = sql.SQL("b.known_from <= %(as_of)s and (b.known_to is null or %(as_of)s < b.known_to)")
 
@@ -128,12 +137,18 @@ class PostgresBars(PostgresVerdicts, PostgresFeatures):
                 return BarsSaved(0, 0, 0)
             _refuse_unknown(connection, conids)
             connection.execute(LOCK_INSTRUMENTS, (conids,))
-            _copy_bars(connection, rows)
+            is_stored = _is_stored(connection, rows, conids)
+            new, others = rows.where(~is_stored), rows.where(is_stored)
+            if len(new):
+                _copy_new(connection, new, source=source, known_from=known_from)
+            if not len(others):
+                return BarsSaved(len(new), 0, 0)
+            _copy_bars(connection, others)
             changed = connection.execute(CHANGED, arguments).rowcount
             revised = connection.execute(CLOSE, arguments).rowcount
             connection.execute(OPEN, arguments)
             connection.execute("drop table incoming, changed")
-        return BarsSaved(inserted=changed - revised, revised=revised, unchanged=len(rows.conids) - changed)
+        return BarsSaved(len(new) + changed - revised, revised, len(others) - changed)
 
     def save_rejected(self, rows: pd.DataFrame, size: BarSize, *, source: str, known_from: datetime) -> None:
         """Keep rows that are no bars: any columns, of them `conid` (which may be missing) and `reason`."""
@@ -155,32 +170,81 @@ class PostgresBars(PostgresVerdicts, PostgresFeatures):
         Current versions, or those that were known at `as_of`. With `is_validated` only bars whose version passed
         validation. A missing number is NaN; `opened_at` is aware UTC.
         """
-        statement = sql.SQL(LOAD).format(known=CURRENT if as_of is None else AS_OF)
-        arguments = {
-            "conids": list(conids), "size": size.value, "start": start, "end": end,
-            "is_validated": is_validated, "as_of": as_of,
-        }  # fmt: skip
+        statement = sql.SQL(LOAD).format(
+            known=CURRENT if as_of is None else AS_OF, validated=VALIDATED if is_validated else sql.SQL("true")
+        )
         with self._database.connect() as connection:
-            rows = connection.execute(statement, arguments).fetchall()
-        frame = pd.DataFrame(rows, columns=[*BAR_COLUMNS, "version", "row_sha"])
-        frame["opened_at"] = instants(frame["opened_at"].to_numpy(dtype=np.int64))
-        return frame.astype({"conid": "int64", "version": "int64", **dict.fromkeys(VALUES, "float64")})
+            symbols = dict(
+                connection.execute(
+                    "select conid, symbol from md.instrument where conid = any(%s)", (list(conids),)
+                ).fetchall()
+            )
+            arguments = {"conids": list(symbols), "size": size.value, "start": start, "end": end, "as_of": as_of}
+            read = copy_binary.read(connection, statement, arguments, LOADED)
+        return _frame(read, symbols)
+
+
+def _frame(read: npt.NDArray[np.void], symbols: Mapping[int, str]) -> pd.DataFrame:
+    conids = read["conid"].astype(np.int64)
+    edges = np.flatnonzero(np.diff(conids, prepend=-1))
+    names = np.repeat(
+        np.array([symbols[conid] for conid in conids[edges].tolist()], dtype=object),
+        np.diff(edges, append=conids.size),
+    )
+    hexes = np.ascontiguousarray(read["row_sha"]).tobytes().hex()
+    columns: dict[str, Any] = {
+        "conid": conids, "symbol": names, "opened_at": instants(copy_binary.since_1970(read["opened_at"])),
+        **{name: read[name].astype(np.float64) for name in VALUES},
+        "version": read["version"].astype(np.int64),
+        "row_sha": np.array([hexes[place : place + 64] for place in range(0, len(hexes), 64)], dtype=object),
+    }  # fmt: skip
+    return pd.DataFrame(columns)
 
 
 def _conid(instrument: Instrument) -> int:
     return instrument.conid
 
 
+def _is_stored(connection: Connection, rows: BarRows, conids: list[int]) -> npt.NDArray[np.bool_]:
+    """Which rows belong to an instrument that has bars between the first and the last of these."""
+    first, last = instants(np.array([rows.opened_us.min(), rows.opened_us.max()]))
+    arguments = {"conids": conids, "size": rows.size.value, "first": first, "last": last}
+    stored = [conid for (conid,) in connection.execute(STORED, arguments).fetchall()]
+    return np.isin(rows.conids, np.array(stored, dtype=np.int64))
+
+
+def _copy_new(connection: Connection, rows: BarRows, *, source: str, known_from: datetime) -> None:
+    """First versions, straight into the table."""
+    count = len(rows)
+    columns = [
+        *_bar_columns(rows),
+        copy_binary.constant(rows.size.value.encode(), count),
+        copy_binary.constant(copy_binary.int4_bytes(1), count),
+        copy_binary.constant(copy_binary.timestamptz_bytes(known_from), count),
+        copy_binary.constant(source.encode(), count),
+    ]
+    copy_binary.copy(
+        connection,
+        "copy md.bar "
+        "(conid, opened_at, open, high, low, close, volume, row_sha, bar_size, version, known_from, source) "
+        "from stdin (format binary)",
+        columns,
+    )
+
+
 def _copy_bars(connection: Connection, rows: BarRows) -> None:
     connection.execute(INCOMING)
-    columns = [
+    copy_binary.copy(connection, "copy incoming from stdin (format binary)", _bar_columns(rows))
+    connection.execute("analyze incoming")
+
+
+def _bar_columns(rows: BarRows) -> list[copy_binary.Column]:
+    return [
         copy_binary.int8(rows.conids),
         copy_binary.timestamptz(rows.opened_us),
         *(copy_binary.float8(rows.values[:, place]) for place in range(len(VALUES))),
-        copy_binary.bytea(rows.sha),
+        copy_binary.bytea_made(len(rows), rows.shas),
     ]
-    copy_binary.copy(connection, "copy incoming from stdin (format binary)", columns)
-    connection.execute("analyze incoming")
 
 
 def _refuse_unknown(connection: Connection, conids: list[int]) -> None:

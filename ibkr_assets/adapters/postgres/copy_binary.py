@@ -6,12 +6,15 @@ table they go to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
 import numpy as np
 import numpy.typing as npt
+from psycopg import sql
+from psycopg.copy import QueuedLibpqWriter
 
 from ibkr_assets.adapters.postgres.connection import Connection
 
@@ -21,27 +24,33 @@ Mask = npt.NDArray[np.bool_]
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 
+#: The last message of a COPY: the trailer, after the header where there is no row. Rows are longer.
+_END_SIZES = (len(TRAILER), len(HEADER) + len(TRAILER))
+
 #: Rows encoded at a time: bounds the memory.
 CHUNK_ROWS = 50_000
 
 _EPOCH_US = 946_684_800_000_000  # 2000-01-01, where Postgres starts to count, in microseconds since 1970
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _FLOAT8_OID = 701
+
+
+Part = tuple[Bytes, Mask | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One field for every row, length prefix included: n x width bytes, and which of them are sent."""
+    """One field for every row. `part` encodes some of them: n x width bytes with the length before each value, and
+    which bytes are sent, None for all.
+    """
 
-    data: Bytes
-    is_sent: Mask | None = None
-
-    def __getitem__(self, rows: slice) -> Column:
-        return Column(self.data[rows], None if self.is_sent is None else self.is_sent[rows])
+    rows: int
+    part: Callable[[slice], Part]
 
 
 def int8(values: npt.NDArray[np.int64]) -> Column:
     """A bigint column without nulls."""
-    return Column(_with_length(_big_endian(values, ">i8")))
+    return Column(len(values), lambda rows: (_with_length(_big_endian(values[rows], ">i8")), None))
 
 
 def timestamptz(microseconds: npt.NDArray[np.int64]) -> Column:
@@ -51,19 +60,44 @@ def timestamptz(microseconds: npt.NDArray[np.int64]) -> Column:
 
 def float8(values: npt.NDArray[np.float64]) -> Column:
     """A double precision column; NaN becomes null."""
-    return Column(*_nullable(values))
+    return Column(len(values), lambda rows: _nullable(values[rows]))
 
 
 def bytea(data: Bytes) -> Column:
     """A bytea column whose rows all have the same width, given as n x width bytes."""
-    return Column(_with_length(data))
+    return Column(len(data), lambda rows: (_with_length(data[rows]), None))
+
+
+def bytea_made(rows: int, make: Callable[[slice], Bytes]) -> Column:
+    """The same, made when it is sent: `make` gives n x width bytes for some of the rows."""
+    return Column(rows, lambda some: (_with_length(make(some)), None))
+
+
+def constant(value: bytes, rows: int) -> Column:
+    """A column of one value, given as Postgres sends it: UTF-8 for text, big-endian for numbers."""
+    field = np.frombuffer(len(value).to_bytes(4, "big") + value, dtype=np.uint8)
+    return Column(rows, lambda some: (np.broadcast_to(field, (len(range(*some.indices(rows))), field.size)), None))
+
+
+def int4_bytes(value: int) -> bytes:
+    """An integer as `constant` wants it."""
+    return value.to_bytes(4, "big", signed=True)
+
+
+def timestamptz_bytes(moment: datetime) -> bytes:
+    """An aware instant as `constant` wants it."""
+    return ((moment - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, "big", signed=True)
 
 
 def float8_array(values: npt.NDArray[np.float64]) -> Column:
     """A double precision[] column from an n x m matrix; NaN becomes a null element."""
+    return Column(len(values), lambda rows: _array(values[rows]))
+
+
+def _array(values: npt.NDArray[np.float64]) -> Part:
     rows, width = values.shape
     elements, sent = _nullable(values.reshape(-1))
-    elements, sent = elements.reshape(rows, width * 12), sent.reshape(rows, width * 12)
+    elements = elements.reshape(rows, width * 12)
     missing = np.isnan(values).sum(axis=1)
     head = np.empty((rows, 6), dtype=">i4")
     head[:, 0] = 20 + 12 * width - 8 * missing  # bytes of this field
@@ -73,39 +107,81 @@ def float8_array(values: npt.NDArray[np.float64]) -> Column:
     head[:, 4] = width
     head[:, 5] = 1  # lower bound
     head_bytes = head.view(np.uint8).reshape(rows, 24)
-    return Column(np.hstack([head_bytes, elements]), np.hstack([np.ones_like(head_bytes, dtype=np.bool_), sent]))
+    data = np.hstack([head_bytes, elements])
+    if sent is None:
+        return data, None
+    return data, np.hstack([np.ones_like(head_bytes, dtype=np.bool_), sent.reshape(rows, width * 12)])
 
 
 def encode(columns: Sequence[Column]) -> Iterator[bytes]:
     """The whole COPY stream, in pieces."""
     yield HEADER
-    rows = len(columns[0].data)
+    rows = columns[0].rows
     for start in range(0, rows, CHUNK_ROWS):
-        yield _encode_rows([column[start : start + CHUNK_ROWS] for column in columns])
+        part = slice(start, min(rows, start + CHUNK_ROWS))
+        yield _encode_rows(part.stop - start, [column.part(part) for column in columns])
     yield TRAILER
 
 
 def copy(connection: Connection, statement: LiteralString, columns: Sequence[Column]) -> None:
-    """Run a `copy ... from stdin (format binary)` with these columns, all of one length."""
-    with connection.cursor().copy(statement) as stream:
+    """Run a `copy ... from stdin (format binary)` with these columns, all of one length.
+
+    The server stores a piece while the next one is encoded.
+    """
+    cursor = connection.cursor()
+    with cursor.copy(statement, writer=QueuedLibpqWriter(cursor)) as stream:
         for piece in encode(columns):
             stream.write(piece)
 
 
-def _encode_rows(columns: list[Column]) -> bytes:
-    rows = len(columns[0].data)
-    count = np.broadcast_to(_big_endian(np.array([len(columns)]), ">i2"), (rows, 2))
-    data: Bytes = np.hstack([count, *(column.data for column in columns)])
-    if all(column.is_sent is None for column in columns):
+def read(
+    connection: Connection, query: sql.Composed | sql.SQL, arguments: Mapping[str, object], fields: Mapping[str, str]
+) -> npt.NDArray[np.void]:
+    """The rows of a query whose columns have fixed widths and no nulls, as one structured big-endian array.
+
+    `fields` gives name and numpy type of each column in order, such as `>f8` for double precision, `>i8` for bigint
+    and `V32` for a bytea of 32 bytes. An instant is read as microseconds since 2000-01-01 UTC: see `since_1970`.
+    """
+    layout: list[tuple[str, str]] = [("fields", ">i2")]
+    for name, kind in fields.items():
+        layout += [(f"{name}:length", ">i4"), (name, kind)]
+    statement = sql.SQL("copy ({}) to stdout (format binary)").format(query)
+    with connection.cursor().copy(statement, arguments) as stream:
+        pgconn = connection.pgconn
+        pieces: list[bytes] = []
+        while piece := stream.read():
+            pieces.append(bytes(piece))
+            # What has arrived already is taken without waiting, a row at a time; the end is left to the driver.
+            while len(pieces[-1]) not in _END_SIZES:
+                size, data = pgconn.get_copy_data(1)
+                if size == 0:
+                    break
+                pieces.append(bytes(data))
+    body = b"".join(pieces)[len(HEADER) : -len(TRAILER)]
+    return np.frombuffer(body, dtype=np.dtype(layout))
+
+
+def since_1970(microseconds: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
+    """An instant that was read, in microseconds since 1970 UTC."""
+    counted: npt.NDArray[np.int64] = microseconds.astype(np.int64) + _EPOCH_US
+    return counted
+
+
+def _encode_rows(rows: int, parts: Sequence[Part]) -> bytes:
+    count = np.broadcast_to(_big_endian(np.array([len(parts)]), ">i2"), (rows, 2))
+    data: Bytes = np.hstack([count, *(part for part, _ in parts)])
+    if all(mask is None for _, mask in parts):
         return data.tobytes()
-    masks = (np.ones(c.data.shape, dtype=np.bool_) if c.is_sent is None else c.is_sent for c in columns)
+    masks = (np.ones(part.shape, dtype=np.bool_) if mask is None else mask for part, mask in parts)
     sent: Bytes = data[np.hstack([np.ones((rows, 2), dtype=np.bool_), *masks])]
     return sent.tobytes()
 
 
-def _nullable(values: npt.NDArray[np.float64]) -> tuple[Bytes, Mask]:
+def _nullable(values: npt.NDArray[np.float64]) -> Part:
     is_null = np.isnan(values)
     data = _with_length(_big_endian(values, ">f8"))
+    if not is_null.any():
+        return data, None
     data[is_null, :4] = 0xFF  # length -1, and no bytes follow
     sent = np.ones(data.shape, dtype=np.bool_)
     sent[is_null, 4:] = False

@@ -180,6 +180,28 @@ def test_an_instant_is_the_same_in_every_zone_and_unit(store: PostgresBars, zone
     assert store.save_bars(other, DAY, source="test", known_from=EVENING) == BarsSaved(0, 0, 3)
 
 
+def test_a_bar_is_current_once_whoever_writes(store: PostgresBars, database: Database) -> None:
+    store.save_bars(made_up(1), DAY, source="test", known_from=EVENING)
+    store.save_bars(made_up(1, close=9.5), DAY, source="test", known_from=EVENING)
+    columns = "conid, bar_size, opened_at, open, source, row_sha"
+    again = f"insert into md.bar ({columns}, version, known_from) select {columns}, %s, known_from from md.bar limit 1"
+    for version in (3, 4):  # version 2 is current, and version 3 is not there
+        with pytest.raises(psycopg.errors.IntegrityError, match="still current"), database.connect() as connection:
+            connection.execute(again, (version,))
+    with pytest.raises(psycopg.errors.IntegrityError, match="never changed"), database.connect() as connection:
+        connection.execute("update md.bar set known_to = null where version = 1")
+
+
+def test_a_batch_of_new_and_known_instruments_with_holes_is_one_save(store: PostgresBars) -> None:
+    store.save_bars(made_up(5), DAY, source="test", known_from=EVENING)
+    both = pd.concat([made_up(6, close=10.5), made_up(4, conid=MSFT.conid).assign(symbol="MSFT", open=np.nan)])
+    assert store.save_bars(both, DAY, source="test", known_from=EVENING) == BarsSaved(5, 5, 0)
+    read = store.load_bars([MSFT.conid, IBM.conid], DAY, START, END)
+    assert read["version"].tolist() == [2, 2, 2, 2, 2, 1, 1, 1, 1, 1]
+    assert read["symbol"].tolist() == ["IBM"] * 6 + ["MSFT"] * 4
+    assert read["open"].isna().tolist() == [False] * 6 + [True] * 4
+
+
 def test_a_symbol_cannot_belong_to_two_instruments(store: PostgresBars) -> None:
     with pytest.raises(DataError, match=r"\(symbol\)=\(IBM\) already exists"):
         store.save_instruments([Instrument(99, "IBM", "NYSE")])
