@@ -270,6 +270,7 @@ def machine(flat_gateway, postgres_server, _template, tmp_path, monkeypatch) -> 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("may_resend", [False, True])
 def test_whatever_happens_in_whatever_order_each_decision_is_one_order(machine, may_resend):
     machine.may_resend = may_resend
@@ -277,7 +278,7 @@ def test_whatever_happens_in_whatever_order_each_decision_is_one_order(machine, 
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=6,
+            max_examples=5,
             stateful_step_count=14,
             deadline=None,
             suppress_health_check=list(HealthCheck),
