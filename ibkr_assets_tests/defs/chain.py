@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
+from ibkr_assets import bootstrap
 from ibkr_assets.adapters.postgres.bars import PostgresBars
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.intents import PostgresIntents
+from ibkr_assets.adapters.postgres.ledger import PostgresLedger
 from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
 from ibkr_assets.definitions import build
 from ibkr_assets.defs.resources import Clock, Ibkr, SettingsInForce
+from ibkr_assets.domain.ledger import AccountSnapshot
 from ibkr_assets.domain.order import Mode, account_ref
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.ports import BarSource, StrategyRecord
@@ -26,6 +30,10 @@ from ibkr_assets_tests.fakes.tape import CONIDS, real_bars
 from ibkr_assets_tests.gateway import RunningGateway
 
 ACCOUNT = "DU1000001"
+#: Room for five positions of eight percent in a day.
+ROOMY = {
+    "max_order_nav_fraction": "0.1", "max_sector_nav_fraction": "1", "max_daily_notional_nav_fraction": "1",
+}  # fmt: skip
 FIVE = ("raw_bars", "validated_bars", "enriched_features", "signals", "orders")
 STRATEGY = StrategyRecord(
     id="cross", version=1, kind="sma_cross", params={"fast": 10, "slow": 30}, symbols=tuple(CONIDS), bar_size="1d",
@@ -78,7 +86,7 @@ class Chain:
                 "account": ACCOUNT,
                 "database": {"url": self.database_url},
                 "market": {"first_session": self.first_session},
-                "risk": {"allowed_symbols": tuple(CONIDS)},
+                "risk": {"allowed_symbols": tuple(CONIDS), **ROOMY},
                 **(
                     {"gateway": {"url": self.gateway.api_url}, "clock_url": self.gateway.clock_url}
                     if self.gateway
@@ -97,16 +105,20 @@ class Chain:
             self._reconcile()
 
     def _reconcile(self) -> None:
-        """A net asset value on record, as the submitter leaves it."""
-        with self.database.connect() as connection:
-            ref = account_ref(ACCOUNT)
-            connection.execute("insert into oms.account (account_ref) values (%s) on conflict do nothing", [ref])
-            connection.execute(
-                "insert into oms.account_snapshot (account_ref, epoch, market_at, cash_usd, accrued_dividends_usd, "
-                "positions_value_usd, nav_platform_usd, nav_broker_usd, broker_cash_usd, positions) "
-                "values (%s, 1, %s, 100000, 0, 0, 100000, 100000, 100000, '[]')",
-                [ref, self.clock.now()],
-            )
+        """A submitter's word, clean books and a net asset value on record, as the submitter leaves them."""
+        ref, at = account_ref(ACCOUNT), self.clock.now()
+        ledger = PostgresLedger(self.database, bootstrap.versions(self.settings)).of_account(ref)
+        ledger.lease.register(ACCOUNT, self.mode)
+        epoch = ledger.lease.acquire("test", 20.0)
+        assert epoch is not None
+        ledger.lease.release()
+        nav = Decimal(100_000)
+        ledger.account.save_opening(nav, [], market_at=at)
+        ledger.account.save_snapshot(
+            AccountSnapshot(at, nav, Decimal(0), Decimal(0), nav_broker=nav, broker_cash=nav, positions=[]), epoch=epoch
+        )
+        run = ledger.differences.open_run("start", epoch=epoch, gateway_session="s")
+        ledger.differences.close_run(run, is_clean=True, market_at=at, orders_seen=0, trades_seen=0)
 
     def move_after_close(self, day: date) -> None:
         """Twenty minutes after the session's close."""
