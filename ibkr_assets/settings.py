@@ -4,7 +4,8 @@ What goes here: names, types and defaults of every setting, and where a value ma
 it at import. `load()` is called by entry points only; everything below them receives values.
 
 Order of precedence: environment, the YAML file named by `IBKR_ASSETS_CONFIG`, the running embedded stack of the
-data directory, defaults. An unknown variable with our prefix is refused: a mistyped `dry_run` must not be silent.
+data directory, defaults; limits have their own in mode sim (`risk.simulated`). An unknown variable with our prefix is
+refused: a mistyped `dry_run` must not be silent.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.domain.order import Mode
 from ibkr_assets.risk.configuration import RiskSettings
+from ibkr_assets.risk.simulated import SIMULATED
 
 PREFIX = "IBKR_ASSETS_"
 NESTED_PREFIX = "IBKR_ASSETS__"
@@ -170,6 +172,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     data_dir = Path(from_env.get("data_dir") or values.get("data_dir") or Settings().data_dir)
     merged = _merge(_from_environment(_running_stack(data_dir)), values)
     merged = _merge(merged, from_env)
+    if merged.get("mode") == Mode.SIM:
+        merged = _merge({"risk": dict(SIMULATED)}, merged)
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:

@@ -20,6 +20,14 @@ def test_a_fresh_checkout_rehearses_and_allows_nothing(tmp_path: Path) -> None:
     assert settings.database.url is None
 
 
+def test_limits_are_wider_in_mode_sim_unless_they_are_set(tmp_path: Path) -> None:
+    nowhere = {"IBKR_ASSETS_DATA_DIR": str(tmp_path)}
+    per_minute = "IBKR_ASSETS__RISK__MAX_MESSAGES_PER_MINUTE"
+    assert load({**nowhere, "IBKR_ASSETS_MODE": "paper"}).risk.max_messages_per_minute == 6
+    assert load({**nowhere, "IBKR_ASSETS_MODE": "sim"}).risk.max_messages_per_minute == 600
+    assert load({**nowhere, "IBKR_ASSETS_MODE": "sim", per_minute: "5"}).risk.max_messages_per_minute == 5
+
+
 def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
     file = tmp_path / "platform.yaml"
     file.write_text("risk: {max_order_value_usd: 4000, may_short: true}\nmode: sim\n")

@@ -12,10 +12,10 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.domain.order import Mode
+from ibkr_assets.risk.simulated import SIMULATED
 from ibkr_assets.settings import Settings
 from ibkr_assets.stack.databases import ensure_sibling_databases
 from ibkr_assets.stack.postgres import EmbeddedPostgres
@@ -30,30 +30,6 @@ _CHEAP_CONNECTIONS = {"scram_iterations": "1"}
 #: No encryption is asked for on loopback, and Dagster's events do not wait for the disk: they are not the record of
 #: anything, and a run whose last event was lost in a crash is asked for again and changes nothing.
 _DAGSTER_OPTIONS = "?sslmode=disable&gssencmode=disable&options=-csynchronous_commit%3Doff"
-
-#: What the simulated account may do beyond a small real one, so that a stack shows what its strategies want: 8 % of NAV
-#: an order, all five on one day, at limits 3 % from the close whatever the daily range. A market that is moved by
-#: hand stands still or jumps: calls come as fast as it jumps, and ten minutes may be all of an evening.
-SIMULATED: Mapping[str, Any] = {
-    "max_order_nav_fraction": "0.10",
-    "max_daily_notional_nav_fraction": "2",
-    "price_collar_atr": "10",
-    "max_messages_per_second": "10",
-    "max_messages_per_minute": "600",
-    "max_messages_per_day": "10000",
-    "max_orders_per_day": "5000",
-    "max_orders_per_day_and_instrument": "1000",
-    "max_repeats_per_day": "1000",
-    "max_working_orders": "20",
-    "look_alike_minutes": "0",
-    "day_loss_disarm_fraction": "0.10",
-    "day_loss_kill_fraction": "0.15",
-    "drawdown_disarm_fraction": "0.50",
-    "sectors": {
-        "AAPL": "technology", "IBM": "technology", "MSFT": "technology", "FB": "communication",
-        "GOOG": "communication",
-    },
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,8 +61,6 @@ class Case:
             "IBKR_ASSETS_ACCOUNT": self.gateway.account,
             "IBKR_ASSETS_DATA_DIR": str(self.directory),
             "IBKR_ASSETS__SUBMITTER__SETTLE_S": "0.5",
-            "IBKR_ASSETS__RISK__MAX_MESSAGES_PER_SECOND": "1000",
-            "IBKR_ASSETS__RISK__MAX_MESSAGES_PER_MINUTE": "60000",
         }
         if crash is not None:
             environment["IBKR_ASSETS_CRASH"] = crash
