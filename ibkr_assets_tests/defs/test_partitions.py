@@ -64,7 +64,7 @@ def test_partitions_end_where_the_tape_does() -> None:
 
 
 def test_a_last_session_before_the_first_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="market.last_session: 2012-05-17 is before"):
+    with pytest.raises(ConfigurationError, match=r"market.last_session: 2012-05-17 is before"):
         session_partitions("XNYS", "2012-05-18", "2012-05-17")
 
 
