@@ -71,7 +71,8 @@ def bars_import(
         progress=say,
     )
     seconds = time.monotonic() - began
-    figures = {**dataclasses.asdict(report), "seconds": round(seconds, 3), "rows_per_s": round(report.rows / seconds)}
+    counts = {one.name: getattr(report, one.name) for one in dataclasses.fields(report)}
+    figures = {**counts, "seconds": round(seconds, 3), "rows_per_s": round(report.rows / seconds)}
     if as_json:
         emit_json(figures)
     else:
@@ -86,6 +87,9 @@ def bars_export(
     size: Size = BarSize.DAY,
     raw: Annotated[bool, typer.Option("--raw", help="also what is in quarantine or not judged")] = False,
     as_of: Annotated[str | None, typer.Option(help="the versions known at this instant, ISO 8601 with a zone")] = None,
+    adjusted: Annotated[
+        bool, typer.Option("--adjusted", help="in terms of the shares of the last day, by what `actions list` shows")
+    ] = False,
 ) -> None:
     """Write stored bars to a file that `bars import` reads.
 
@@ -94,16 +98,25 @@ def bars_export(
     from ibkr_assets import bootstrap
     from ibkr_assets.ingest.bar_files import write_rows
 
-    store = bootstrap.bar_store(configuration.load())
+    settings = configuration.load()
+    store = bootstrap.bar_store(settings)
     wanted = store.instruments(None if symbols is None else [symbol.strip() for symbol in symbols.split(",")])
+    conids = [instrument.conid for instrument in wanted]
+    instant = None if as_of is None else _instant(as_of)
     frame = store.load_bars(
-        [instrument.conid for instrument in wanted],
+        conids,
         size,
         datetime(1900, 1, 1, tzinfo=UTC) if start is None else start.replace(tzinfo=UTC),
         datetime(9999, 1, 1, tzinfo=UTC) if end is None else end.replace(tzinfo=UTC) + timedelta(days=1),
         is_validated=not raw,
-        as_of=None if as_of is None else _instant(as_of),
+        as_of=instant,
     )
+    if adjusted and len(frame):
+        from ibkr_assets.adapters.postgres.corporate_actions import PostgresCorporateActions
+        from ibkr_assets.market.adjustment import adjust
+
+        actions = PostgresCorporateActions(bootstrap.database(settings)).load(conids, as_of=instant)
+        frame = adjust(frame, actions, as_of=frame["opened_at"].max().date() if end is None else end.date())
     write_rows(frame, out)
     say(f"{len(frame)} bars of {frame['conid'].nunique()} instruments written to {out}")
 

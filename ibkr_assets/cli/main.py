@@ -17,7 +17,19 @@ from typing import Annotated
 import typer
 
 from ibkr_assets import settings as configuration
-from ibkr_assets.cli import account, bars, broker, data, lineage, orders, permission, quarantine, research, risk
+from ibkr_assets.cli import (
+    account,
+    bars,
+    broker,
+    corporate_actions,
+    data,
+    lineage,
+    orders,
+    permission,
+    quarantine,
+    research,
+    risk,
+)
 from ibkr_assets.cli.output import emit, emit_json, say, table
 from ibkr_assets.domain.errors import PlatformError
 from ibkr_assets.domain.text import visible
@@ -41,6 +53,7 @@ data.register(app)
 research.register(app)
 quarantine.register(app)
 bars.register(app)
+corporate_actions.register(app)
 risk.register(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]

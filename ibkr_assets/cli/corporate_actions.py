@@ -1,0 +1,91 @@
+"""Commands about splits and special dividends: what is known, and who said so.
+
+What goes here: reading options and showing. What does not: adjusting bars (`market.adjustment`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ibkr_assets import settings as configuration
+from ibkr_assets.cli.output import emit, emit_json, say, table
+from ibkr_assets.domain.errors import InputError
+
+if TYPE_CHECKING:
+    from ibkr_assets.adapters.postgres.corporate_actions import PostgresCorporateActions
+    from ibkr_assets.market.adjustment import CorporateAction
+
+AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]
+Symbol = Annotated[str, typer.Argument(help="the instrument's symbol")]
+Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="the first session that trades without it")]
+Kind = Annotated[str, typer.Argument(help="split or cash")]
+Value = Annotated[str, typer.Argument(help="new shares for one old one, or the amount a share")]
+Source = Annotated[str, typer.Option(help="who says so; it is kept")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module to the command line."""
+    actions = typer.Typer(help="Splits and special dividends.", no_args_is_help=True)
+    for name, command in (("list", actions_list), ("add", actions_add), ("withdraw", actions_withdraw)):
+        actions.command(name)(command)
+    app.add_typer(actions, name="actions")
+
+
+def actions_list(as_json: AsJson = False) -> None:
+    """Every action that holds. Example: ibkr-assets actions list."""
+    from ibkr_assets import bootstrap
+
+    known = {one.conid: one.symbol for one in bootstrap.bar_store(configuration.load()).instruments()}
+    rows = [{"symbol": known[one.conid], **dataclasses.asdict(one)} for one in _store().load(list(known))]
+    if as_json:
+        emit_json(rows)
+    else:
+        emit(table(rows, ["symbol", "day", "kind", "value"]))
+
+
+def actions_add(symbol: Symbol, day: Day, kind: Kind, value: Value, source: Source) -> None:
+    """Store an action, or its correction. Example: ibkr-assets actions add MSFT 2003-02-18 split 2 --source issuer."""
+    is_new = _store().save(_action(symbol, day, kind, value), source=source, actor=getpass.getuser(), known_from=_now())
+    say(f"{symbol} {day.date()}: {kind} {value} {'stored' if is_new else 'is known so'}")
+
+
+def actions_withdraw(symbol: Symbol, day: Day, kind: Kind, value: Value, source: Source) -> None:
+    """Take an action back; reads as of before still see it.
+
+    Example: ibkr-assets actions withdraw MSFT 2003-02-18 split 2 --source issuer
+    """
+    _store().withdraw(_action(symbol, day, kind, value), source=source, actor=getpass.getuser(), known_from=_now())
+    say(f"{symbol} {day.date()}: {kind} {value} taken back")
+
+
+def _action(symbol: str, day: datetime, kind: str, value: str) -> CorporateAction:
+    from ibkr_assets import bootstrap
+    from ibkr_assets.market.adjustment import ActionKind, CorporateAction
+
+    if kind not in list(ActionKind):
+        raise InputError(f"kind: expected split or cash, got {kind!r}")
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise InputError(f"value: expected a number, got {value!r}") from None
+    (instrument,) = bootstrap.bar_store(configuration.load()).instruments([symbol])
+    return CorporateAction(instrument.conid, day.date(), ActionKind(kind), number)
+
+
+def _now() -> datetime:
+    from ibkr_assets import bootstrap
+
+    return bootstrap.clock(configuration.load()).now()
+
+
+def _store() -> PostgresCorporateActions:
+    from ibkr_assets import bootstrap
+    from ibkr_assets.adapters.postgres.corporate_actions import PostgresCorporateActions
+
+    return PostgresCorporateActions(bootstrap.database(configuration.load()))
