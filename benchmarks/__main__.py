@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("bars", "features", "backtest", "session", "broker", "settling", "orders", "approvals")
+NAMES = ("bars", "validation", "features", "backtest", "session", "broker", "settling", "orders", "approvals")
 
 
 def main() -> None:

@@ -28,6 +28,12 @@ def nanoseconds(moment: datetime) -> int:
     return int((moment - _EPOCH).total_seconds()) * 1_000_000_000
 
 
+def is_ordered(conids: npt.NDArray[np.int64], opened_at: Nanoseconds) -> bool:
+    """True when bars stand by instrument and time and none comes twice, as a store gives them."""
+    step = np.diff(conids)
+    return bool(((step > 0) | ((step == 0) & (np.diff(opened_at) > 0))).all())
+
+
 def place(opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize) -> tuple[Flags, Flags, Nanoseconds]:
     """For each bar: whether a session has room for it, whether it starts on the session's grid, and when it is over.
 

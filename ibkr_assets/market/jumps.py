@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ibkr_assets.market.grid import is_ordered
 from ibkr_assets.market.reasons import Reason
 
 Flags = npt.NDArray[np.bool_]
@@ -49,11 +50,12 @@ def find_jumps(bars: pd.DataFrame, *, is_usable: Flags, is_judged: Flags) -> Ite
     """
     if not (is_usable & is_judged).any():
         return
+    conids, moments = bars["conid"].to_numpy(), bars["opened_at"].to_numpy(dtype="datetime64[ns]").astype(np.int64)
     positions = np.flatnonzero(is_usable)
-    usable = bars.iloc[positions]
-    order = np.lexsort((usable["opened_at"].to_numpy(dtype="datetime64[ns]"), usable["conid"].to_numpy()))
-    positions, conids = positions[order], usable["conid"].to_numpy()[order]
-    open_, close, volume = (usable[name].to_numpy(dtype=np.float64)[order] for name in ("open", "close", "volume"))
+    if not is_ordered(conids, moments):
+        positions = positions[np.lexsort((moments[positions], conids[positions]))]
+    conids = conids[positions]
+    open_, close, volume = (bars[name].to_numpy(dtype=np.float64)[positions] for name in ("open", "close", "volume"))
     for rows in np.split(np.arange(conids.size), np.flatnonzero(np.diff(conids)) + 1):
         for row, reason in _of_instrument(open_[rows], close[rows], volume[rows]):
             position = int(positions[rows[row]])

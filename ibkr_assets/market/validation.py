@@ -19,7 +19,7 @@ from ibkr_assets.domain.errors import DataError, InputError
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.market.calendar import ExchangeCalendar
-from ibkr_assets.market.grid import Flags, Nanoseconds, bar_step, bars_expected, nanoseconds, place
+from ibkr_assets.market.grid import Flags, Nanoseconds, bar_step, bars_expected, is_ordered, nanoseconds, place
 from ibkr_assets.market.jumps import find_jumps
 from ibkr_assets.market.reasons import Reason
 
@@ -116,8 +116,9 @@ def _own_faults(
         yield Reason.FUTURE, is_future
     yield Reason.OUTSIDE_SESSION, ~is_placed
     yield Reason.OFF_GRID, ~is_on_grid
-    yield Reason.DUPLICATE_IN_FETCH, _duplicates(bars) & is_dated
-    yield Reason.OUT_OF_ORDER, _out_of_order(bars["conid"], opened_at) & is_dated
+    if not is_ordered(bars["conid"].to_numpy(), opened_at):
+        yield Reason.DUPLICATE_IN_FETCH, _duplicates(bars) & is_dated
+        yield Reason.OUT_OF_ORDER, _out_of_order(bars["conid"], opened_at) & is_dated
     yield Reason.NOT_POSITIVE, has_no_price
     yield Reason.NEGATIVE_VOLUME, volume < 0
     yield Reason.OHLC_ORDER, (high < fields[:4].max(axis=0)) | (low > fields[:4].min(axis=0))
@@ -162,11 +163,11 @@ def _wanted(
     end = max(nanoseconds(s.closes_at) for s in sessions)
     is_between = (opened_at >= start) & (opened_at < end)
     opens = np.array(sorted(nanoseconds(s.opens_at) for s in sessions), dtype=np.int64)
+    own = np.clip(np.searchsorted(opens, opened_at, side="right") - 1, 0, None)
     if size is BarSize.DAY:
-        is_wanted = np.isin(opened_at, opens)
+        is_wanted = opens[own] == opened_at
     else:
         closes = np.array(sorted(nanoseconds(s.closes_at) for s in sessions), dtype=np.int64)
-        own = np.clip(np.searchsorted(opens, opened_at, side="right") - 1, 0, None)
         is_wanted = (opens[own] <= opened_at) & (opened_at < closes[own])
     is_stray = is_between.copy()
     is_stray[is_between] = ~place(opened_at[is_between], calendar, size)[0]
@@ -189,7 +190,8 @@ def find_missing(
     own = np.clip(np.searchsorted(opens, opened_at, side="right") - 1, 0, None)
     is_there = (opens[own] <= opened_at) & (opened_at < closes[own])
     is_there &= (opened_at - opens[own]) % bar_step(size, closes[own] - opens[own]) == 0
-    is_there &= ~pd.DataFrame({"conid": conids.to_numpy(), "opened_at": opened_at}).duplicated().to_numpy()
+    if not is_ordered(conids.to_numpy(), opened_at):
+        is_there &= ~pd.DataFrame({"conid": conids.to_numpy(), "opened_at": opened_at}).duplicated().to_numpy()
     known = np.array(sorted({i.conid for i in instruments}), dtype=np.int64)
     row = np.searchsorted(known, conids.to_numpy()[is_there])
     cells = np.bincount(row * len(ordered) + own[is_there], minlength=known.size * len(ordered))
