@@ -220,7 +220,7 @@ def submitter(settings: Settings) -> Submitter:
     from ibkr_assets.domain.order import account_ref
     from ibkr_assets.execution import crashpoints
     from ibkr_assets.execution.kill import kill_file
-    from ibkr_assets.execution.seat import LIST_EVERY_S, SubmitterOptions
+    from ibkr_assets.execution.seat import LIST_EVERY_S, LONGEST_WAIT_S, SubmitterOptions
     from ibkr_assets.execution.submitter import Submitter
 
     def describe(ticket: OrderTicket) -> dict[str, Any]:
@@ -243,6 +243,8 @@ def submitter(settings: Settings) -> Submitter:
             lease_s=settings.submitter.lease_s,
             poll_interval_s=settings.submitter.poll_interval_s,
             list_every_s=LIST_EVERY_S / settings.gateway.pace,
+            # Never below a second: a start is work, whatever the pace.
+            longest_wait_s=LONGEST_WAIT_S / min(settings.gateway.pace, LONGEST_WAIT_S),
             may_resend=settings.submitter.may_resend,
             reset_zone=ZoneInfo(settings.gateway.reset_zone),
             calendar=settings.market.calendar,

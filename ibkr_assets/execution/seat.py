@@ -28,6 +28,9 @@ log = logging.getLogger("ibkr_assets.submitter")
 NEW_YORK = ZoneInfo("America/New_York")
 #: Real seconds between two reads of the order list, or of the executions: IBKR allows one in five.
 LIST_EVERY_S = 5.1
+#: Real seconds between two tries to start while a peer is away, at most; a person is waited for at this pace too, so
+#: that a dead login is not hammered.
+LONGEST_WAIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class SubmitterOptions:
     lease_s: float = 20.0
     poll_interval_s: float = 0.1
     list_every_s: float = LIST_EVERY_S
+    longest_wait_s: float = LONGEST_WAIT_S
     idle_list_every_s: float = 30.0
     status_every_s: float = 0.35
     snapshot_every_s: float = 60.0

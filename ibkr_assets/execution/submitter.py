@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from ibkr_assets.ports import Broker, Clock, OrderStream
 
 FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 30.0
-#: A person is waited for at this pace, so that a dead login is not hammered.
-LOGIN_WAIT_S = 30.0
 _BEAT_EVERY_S = 1.0
 #: Between two rounds of cancels that nothing records, while the ledger is away.
 _CANCEL_EVERY_S = 15.0
@@ -124,14 +121,15 @@ class Submitter:
                 raise
             except LoginRequired as error:
                 log.error("a person is needed: %s", error)
-                self._wait_after("login required", str(error), LOGIN_WAIT_S)
+                self._wait_after("login required", str(error), self._options.longest_wait_s)
             except ShutOut as error:
                 self._kill_if_in_doubt(str(error))
                 log.error("shut out for too many requests: %s", error)
-                self._wait_after("shut out", str(error), LONGEST_WAIT_S)
+                self._wait_after("shut out", str(error), self._options.longest_wait_s)
             except (Unavailable, BrokerRefusal, UnreadableAnswer, LedgerConflict) as error:
                 failures = 1 if self._was_ready else failures + 1
-                wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+                longest_s = self._options.longest_wait_s
+                wait_s = min(longest_s, FIRST_WAIT_S * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
                 log.warning("nothing is sent; trying again in %.1f s: %s", wait_s, error)
                 self._wait_after("away", str(error), wait_s)
 

@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.orders < 1:
         parser.error(f"argument --orders: must be 1 or more, got {given.orders}")
+    per_evening = max(6, min(80, given.orders // 8))
     options = Options(
         orders=given.orders,
         seed=given.seed,
@@ -37,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         every_s=given.every,
         submitters=4 if given.thefts else 2,
         thefts=given.thefts,
-        happenings=40 if given.thefts else Options.happenings,
-        per_evening=max(4, min(80, given.orders // 10)),
+        happenings=40 if given.thefts else max(4, min(Options.happenings, per_evening * 2 // 5)),
+        per_evening=per_evening,
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))  # what was started is ended
     outcome = Run(options, _say).run()

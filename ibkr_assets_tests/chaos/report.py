@@ -19,7 +19,7 @@ def print_outcome(outcome: Outcome, say: Callable[[str], None]) -> None:
         "seed": str(options.seed),
         "profile": options.profile,
         "orders (distinct decisions)": str(options.orders),
-        "accepted at the gateway": str(found.accepted),
+        "accepted at the gateway": f"{found.accepted} of {outcome.meant} that were meant to leave",
         "executions": str(found.executions),
         "ended as": _counts(found.states),
         "kills -9": f"{outcome.kills.total()}, {outcome.kills['at any moment']} of them at any moment",

@@ -8,9 +8,10 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,33 @@ import psycopg
 from psycopg.rows import dict_row
 
 from ibkr_assets.adapters.postgres.connection import Database
-from ibkr_assets.domain.order import OrderIntent, OrderState, account_ref
+from ibkr_assets.domain.order import Mode, OrderIntent, OrderState, account_ref
 from ibkr_assets.execution.kill import remove_kill_file, write_kill_file
 from ibkr_assets_tests.chaos.comparison import Comparison, compare
 from ibkr_assets_tests.chaos.decisions import CONIDS, OPENING_SHARES, decide, sessions, write_tape
 from ibkr_assets_tests.chaos.lives import Life, Proposer, start_submitter
 from ibkr_assets_tests.chaos.peers import Server, Venue
-from ibkr_assets_tests.chaos.troubles import FAULTS, FORGETFUL, HAPPENINGS, HAPPENINGS_OF_THEFT, Fate
+from ibkr_assets_tests.chaos.troubles import (
+    DRILLS_OF_CANCELLING,
+    DRILLS_OF_OPENING,
+    DRILLS_OF_SENDING,
+    DRILLS_OF_WATCHING,
+    FAULTS,
+    FORGETFUL,
+    HAPPENINGS,
+    HAPPENINGS_OF_THEFT,
+    OWN_FAULTS,
+    Fate,
+)
 
 CALM_BOUND_S = 120.0
 _S = OrderState
-_UNSENT = {_S.PROPOSED, _S.APPROVED, _S.SUBMITTING, _S.QUESTION, _S.CONFIRMING}
+#: What an evening is held open for: an order in doubt may be sent again.
+_UNSENT = {_S.PROPOSED, _S.APPROVED, _S.SUBMITTING, _S.QUESTION, _S.CONFIRMING, _S.UNKNOWN}
+#: The share of the decisions meant to leave that the gateway must have taken, or the run has shown little.
+LEAST_ACCEPTED = 0.7
+#: Real seconds for a drill, at most.
+_DRILL_S = 10.0
 #: Real seconds of an opening, at most.
 _OPENING_S = 20.0
 _TURN_S = 0.03
@@ -39,8 +56,8 @@ _LEASE_S = 1.5
 @dataclass(frozen=True)
 class Options:
     """What a run is made of. `every_s` is the mean time between two happenings, `happenings` how many there are
-    at most in an evening, so that a slow machine has them too and still comes to an end. `evening_s` is the longest
-    evening.
+    at most in an evening, so that a slow machine has them too and still comes to an end. An evening lasts until its
+    decisions have left, `evening_s` at most. `drills` is how many of each kind an evening has at most.
     """
 
     orders: int
@@ -56,11 +73,17 @@ class Options:
     calm_s: float = CALM_BOUND_S
     thefts: int = 0
     happenings: int = 16
-    evening_s: float = 20.0
+    evening_s: float = 90.0
+    drills: int = 3
 
     @property
     def is_forgetful(self) -> bool:
         return self.profile == "forgetful"
+
+    @property
+    def own_faults(self) -> tuple[str, ...]:
+        """What the run is about: each must have struck."""
+        return self.faults or OWN_FAULTS[self.profile]
 
 
 @dataclass
@@ -74,6 +97,7 @@ class Outcome:
     struck: Counter[str] = field(default_factory=Counter)
     not_reached: list[str] = field(default_factory=list)
     resumed: int = 0
+    meant: int = 0
     calm_took_s: float = 0.0
     seconds: float = 0.0
     troubles: list[str] = field(default_factory=list)
@@ -102,6 +126,9 @@ class Run:
         self.troubles: list[str] = []
         self.resumed = 0
         self.keys: set[str] = set()
+        self.meant: set[str] = set()
+        self.drilled: str | None = None
+        self.drills: Counter[str] = Counter()
         self.due: list[tuple[float, Callable[[], None]]] = []
         self.lives: list[Life] = []
         self.is_calm = False
@@ -142,8 +169,9 @@ class Run:
             comparison = compare(self.database, self.venue.gateway, self.keys)
             outcome = Outcome(
                 self.options, comparison, self.kills, self.happenings, self.venue.struck, self.fate.not_reached(),
-                self.resumed, calm_took_s, time.monotonic() - self.begun, self.troubles,
+                self.resumed, len(self.meant), calm_took_s, time.monotonic() - self.begun, self.troubles,
             )  # fmt: skip
+            self.judge(outcome)
             for life in self.lives:
                 life.end()
         if outcome.is_good:
@@ -151,6 +179,13 @@ class Run:
         else:
             outcome.directory = self.directory
         return outcome
+
+    def judge(self, outcome: Outcome) -> None:
+        """A run that did not do what it is for has shown nothing."""
+        struck, accepted = outcome.struck, outcome.comparison.accepted
+        self.troubles += [f"{fault} never struck" for fault in self.options.own_faults if not struck[fault]]
+        if self.options.orders >= 100 and accepted < LEAST_ACCEPTED * outcome.meant:
+            self.troubles.append(f"only {accepted} of {outcome.meant} that were meant to leave were accepted")
 
     # ---- processes
 
@@ -182,8 +217,29 @@ class Run:
 
     def new_submitter(self) -> Life:
         """Most are told where to kill themselves."""
-        crash = None if self.is_calm or self.options.thefts else self.fate.crash()
+        if self.is_calm or self.options.thefts:
+            crash = None
+        else:
+            crash = f"{self.drilled}:1" if self.drilled is not None else self.fate.crash()
         return start_submitter(self.environment(), self.log, crash)
+
+    def drill(self, points: Iterable[str]) -> bool:
+        """Kill every submitter; those that follow die at one of these points that none has died at, until one has.
+
+        False when there is none.
+        """
+        missing = [] if self.options.thefts else [point for point in points if point in self.fate.not_reached()]
+        if not missing:
+            return False
+        self.drilled = min(missing, key=lambda point: self.drills[point])
+        self.drills[self.drilled] += 1
+        for life in self.lives:
+            life.kill()
+            self.kills["at any moment"] += 1
+        return True
+
+    def is_drilled(self) -> bool:
+        return self.drilled is None
 
     def revive(self) -> None:
         """Start again whatever has died, and count what it died of."""
@@ -196,6 +252,7 @@ class Run:
                     point = life.crash.partition(":")[0]
                     self.kills[point] += 1
                     self.fate.note_reached(point)
+                    self.drilled = None if self.drilled == point else self.drilled
                 else:
                     self.troubles.append(f"a submitter ended with {code}; see {self.log}")
             self.lives[number] = self.new_submitter()
@@ -368,14 +425,47 @@ class Run:
         first = number * self.options.per_evening
         numbers = range(first, min(first + self.options.per_evening, self.options.orders))
         intents = decide(self.fate.chance, numbers, self.ref, session, following)
-        if number % 2 == 1 or self.evenings < 4:
+        for name in self.options.own_faults:
+            self.with_gateway(partial(self.venue.arm, self.fate.arm(name)))
+        self.drill_sending()
+        if number % 2 == 1 or self.evenings < 4 or self.drilled == "expire.done":
             self.let_expire(intents, now)
+        self.meant |= {i.decision_key for i in intents if i.mode is Mode.SIM and i.valid_until == following.opens_at}
         self.propose(intents, now)
-        self.turn_until(self.options.evening_s, lambda: not self.states() & _UNSENT)
+        for _ in range(1, self.options.drills):
+            self.turn_until(self.options.evening_s, lambda: self.is_drilled() or not self.states() & _UNSENT)
+            if self.states_now() & _UNSENT:
+                self.drill_sending()
+        self.turn_until(self.options.evening_s, lambda: not self.left and not self.states() & _UNSENT)
+        self.drilled = None
+        for _ in range(self.options.drills):
+            if self.drill(DRILLS_OF_WATCHING):
+                self.turn_until(_DRILL_S, self.is_drilled)
+        for _ in range(self.options.drills):
+            self.drill_cancelling()
+        self.drill(DRILLS_OF_OPENING)
         self.with_gateway(lambda: self.venue.run_clock(0))
         self.with_gateway(lambda: self.venue.set_clock(following.opens_at + timedelta(minutes=5)))
         self.turn_until(_OPENING_S, lambda: all(state.is_terminal for state in self.states()))
+        self.drilled = None
         self.tell(number + 1)
+
+    def drill_sending(self) -> None:
+        if self.drill(DRILLS_OF_SENDING) and (provoked := DRILLS_OF_SENDING[self.drilled or ""]) is not None:
+            self.with_gateway(lambda: self.venue.arm(provoked))
+
+    def drill_cancelling(self) -> None:
+        """An operator wants the orders of one instrument back, and every submitter dies over it."""
+        self.with_postgres()
+        rows = self.execute("select conid from oms.order_intent where state = 'WORKING' order by random() limit 1")
+        if not rows or not self.drill(DRILLS_OF_CANCELLING):
+            return
+        scope = f"conid:{rows[0]['conid']}"
+        self.control("kill_cancel", scope)
+        self.happenings["kill_cancel"] += 1
+        self.turn_until(_DRILL_S, self.is_drilled)
+        self.drilled = None
+        self.control("resume", scope)
 
     def let_expire(self, intents: list[OrderIntent], now: datetime) -> None:
         """The last decision may not leave before its time is over: its strategy is stopped until then."""
@@ -418,6 +508,11 @@ class Run:
         while not self.is_gateway_answering():
             self.turn()
         act()
+
+    def with_postgres(self) -> None:
+        """Wait until the database answers."""
+        while not self.is_postgres_up:
+            self.turn()
 
     def turn_until(self, bound_s: float, is_done: Callable[[], bool]) -> bool:
         deadline = time.monotonic() + bound_s
@@ -477,6 +572,10 @@ class Run:
 
     def states(self) -> set[OrderState]:
         return {OrderState(row["state"]) for row in self.execute("select distinct state from oms.order_intent")}
+
+    def states_now(self) -> set[OrderState]:
+        self.with_postgres()
+        return self.states()
 
     def tell(self, number: int) -> None:
         with contextlib.suppress(psycopg.OperationalError):

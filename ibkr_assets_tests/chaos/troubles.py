@@ -57,8 +57,30 @@ FAULTS_OF_FORGETFUL: dict[str, Callable[[random.Random], dict[str, Any]]] = {
     "F3": lambda chance: {"late_s": chance.uniform(0, 60), "times": chance.randint(1, 4)},
 }
 
+#: What a profile, or a choice of faults, is about: armed on every evening, and a run in which one never struck fails.
+OWN_FAULTS = {"everything": (), "forgetful": ("F13", "F3")}
+
+#: Drills: every submitter is told to die at a point that none has died at. What is armed so that a sending passes it:
+DRILLS_OF_SENDING: dict[str, dict[str, Any] | None] = {
+    "expire.done": None, "doubt.adopted": {"id": "F1"}, "doubt.adopting": {"id": "F1"}, "doubt.ended": {"id": "F2"},
+    "doubt.observed": {"id": "F2"}, "question.asked": {"id": "F14"}, "question.begun": {"id": "F14"},
+    "question.answered": {"id": "F14"}, "question.recorded": {"id": "F14"}, "send.not_sent": {"id": "F26"},
+    "start.doubted": None, "send.chosen": None, "send.begun": None, "send.last_look": None, "send.answered": None,
+    "send.recorded": None,
+}  # fmt: skip
+#: Points that are passed once the evening's orders are at work,
+DRILLS_OF_WATCHING = (
+    "account.compared", "account.stored", "watch.status", "watch.orders", "start.followed", "start.account",
+    "start.read", "start.ready", "start.session", "start.leased",
+)  # fmt: skip
+#: when an operator wants some of them back,
+DRILLS_OF_CANCELLING = ("cancel.begun", "cancel.answered")
+#: and when the market opens.
+DRILLS_OF_OPENING = ("watch.booked", "watch.trades", "start.booked")
+
 #: After these nothing goes on for half a minute: the platform waits for a person.
 _RARELY = dict.fromkeys(("F8", "F20", "F21", "F22"), 0.1)
+_PASSED_SELDOM = ("start.", "doubt.", "question.", "expire.", "cancel.", "send.not", "account.")
 #: Happenings and how often each is drawn.
 HAPPENINGS = {
     "kill submitter": 4, "pause submitter": 3, "arm fault": 14, "kill gateway": 0.7, "pause gateway": 2,
@@ -97,6 +119,10 @@ class Fate:
         name = self.chance.choices(self._faults, [_RARELY.get(fault, 1.0) for fault in self._faults])[0]
         return {"id": name, "nth": self.chance.randint(1, 3), **self._table[name](self.chance)}
 
+    def arm(self, name: str) -> dict[str, Any]:
+        """This fault, armed for one of the next two chances."""
+        return {"id": name, "nth": self.chance.randint(1, 2), **self._table[name](self.chance)}
+
     def crash(self) -> str | None:
         """Where the next submitter kills itself; points that were never reached come first."""
         unseen = [point for point in self._points if point not in self._seen]
@@ -106,7 +132,7 @@ class Fate:
         if unseen and point == unseen[0]:  # its turn comes again after the others
             self._points.remove(point)
             self._points.append(point)
-        is_early = point.startswith(("start.", "doubt.", "question.", "expire.", "cancel.", "send.not", "account."))
+        is_early = point in unseen or point.startswith(_PASSED_SELDOM)
         return f"{point}:{1 if is_early else self.chance.randint(1, 6)}"
 
     def note_reached(self, point: str) -> None:
