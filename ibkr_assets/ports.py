@@ -15,20 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ibkr_assets.domain import broker
     from ibkr_assets.domain.account import Fill
     from ibkr_assets.domain.bar import BarSize
-    from ibkr_assets.domain.broker import (
-        BrokerOrder,
-        BrokerPosition,
-        CancelAnswer,
-        CashLedger,
-        OrdersRead,
-        OrderTicket,
-        PlaceAnswer,
-        Quote,
-        SessionStatus,
-        StreamNews,
-    )
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.domain.lineage import Basis
     from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
@@ -59,28 +48,28 @@ class BarSource(Protocol):
         UnreadableAnswer; never returns part of an answer.
         """
 
-    def fetch_quotes(self, instruments: Sequence[Instrument]) -> dict[int, Quote]:
+    def fetch_quotes(self, instruments: Sequence[Instrument]) -> dict[int, broker.Quote]:
         """The newest quote by conid, pre-flight included. An instrument without any price is absent."""
 
-    def session(self) -> SessionStatus:
+    def session(self) -> broker.SessionStatus:
         """Both gateway sessions as they stand, without trying to mend them."""
 
 
 class Broker(Protocol):
     """The broker's order side and the account. Held by the submitter alone."""
 
-    def open_session(self) -> SessionStatus:
+    def open_session(self) -> broker.SessionStatus:
         """Bring the brokerage session up and read the accounts first, as IBKR wants it.
 
         Raises LoginRequired when only a person can help, Unavailable when the gateway does not answer, and
         ConfigurationError when the pinned account is not among the gateway's accounts.
         """
 
-    def session(self) -> SessionStatus: ...
+    def session(self) -> broker.SessionStatus: ...
 
     def identity(self) -> GatewayIdentity: ...
 
-    def keep_alive(self) -> SessionStatus:
+    def keep_alive(self) -> broker.SessionStatus:
         """IBKR's tickle, wanted about once a minute; the status names the session. Called from another thread."""
 
     def session_id(self) -> str:
@@ -92,32 +81,39 @@ class Broker(Protocol):
         What is known of an older one is no evidence: its lists began with answers that mean nothing.
         """
 
-    def place(self, ticket: OrderTicket) -> PlaceAnswer:
+    def preview(self, ticket: broker.OrderTicket) -> broker.OrderPreview:
+        """What the order would do to the account, asked once; nothing is ordered.
+
+        Raises Unavailable where nothing was asked or the session is away, BrokerRefusal for the broker's no, and
+        UnreadableAnswer for all else, silence included.
+        """
+
+    def place(self, ticket: broker.OrderTicket) -> broker.PlaceAnswer:
         """Send once, never again. Every outcome is a value; nothing is raised for what came back."""
 
-    def reply(self, reply_id: str, *, is_confirmed: bool) -> PlaceAnswer:
+    def reply(self, reply_id: str, *, is_confirmed: bool) -> broker.PlaceAnswer:
         """Answer a question, once."""
 
-    def modify(self, broker_order_id: str, ticket: OrderTicket) -> PlaceAnswer:
+    def modify(self, broker_order_id: str, ticket: broker.OrderTicket) -> broker.PlaceAnswer:
         """Replace an order by the whole ticket, once. It may be asked about and answered as a placement is."""
 
-    def cancel(self, broker_order_id: str) -> CancelAnswer:
+    def cancel(self, broker_order_id: str) -> broker.CancelAnswer:
         """Ask for a cancel, once."""
 
-    def live_orders(self) -> OrdersRead:
+    def live_orders(self) -> broker.OrdersRead:
         """The order list, unfiltered, as one read of it came."""
 
-    def order_status(self, broker_order_id: str) -> BrokerOrder | None:
+    def order_status(self, broker_order_id: str) -> broker.BrokerOrder | None:
         """One order, or None where the broker does not know the id. Carries no client order id."""
 
     def trades(self) -> tuple[Fill, ...]:
         """Executions of today and the six days before, as one read of them came; the first may be empty."""
 
-    def positions(self) -> tuple[BrokerPosition, ...]: ...
+    def positions(self) -> tuple[broker.BrokerPosition, ...]: ...
 
-    def cash_ledger(self) -> CashLedger: ...
+    def cash_ledger(self) -> broker.CashLedger: ...
 
-    def quotes(self, instruments: Sequence[Instrument]) -> dict[int, Quote]: ...
+    def quotes(self, instruments: Sequence[Instrument]) -> dict[int, broker.Quote]: ...
 
     def clock_skew_s(self) -> float | None:
         """Seconds by which the gateway's clock was ahead of this machine's at its newest answer; None: not known."""
@@ -129,7 +125,7 @@ class OrderStream(Protocol):
     def start(self) -> None:
         """Follow it in the background, and again whenever it ends."""
 
-    def news(self) -> StreamNews:
+    def news(self) -> broker.StreamNews:
         """What was told since the last call; returns at once."""
 
     def close(self) -> None: ...

@@ -214,3 +214,25 @@ class CashLedger:
     stock_value: Decimal
     net_liquidation: Decimal
     as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MarginMove:
+    """What an order does to a margin requirement, in the account's base currency: the change, and what is then."""
+
+    change: Decimal
+    after: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPreview:
+    """What the broker says an order would do, whole: equity with loan value and margins in the base currency.
+
+    `commission_usd` is None where the broker did not name one.
+    """
+
+    equity_after: Decimal
+    initial_margin: MarginMove
+    maintenance_margin: MarginMove
+    commission_usd: Decimal | None
+    warnings: tuple[str, ...] = ()

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from ibkr_assets.domain.broker import OrderTicket
 from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.risk.limits import Limits
 
 if TYPE_CHECKING:
-    from ibkr_assets.domain.broker import OrderTicket
     from ibkr_assets.domain.order import Mode
     from ibkr_assets.execution.ledger import AccountLedger
-    from ibkr_assets.ports import Broker, Clock
+    from ibkr_assets.ports import Broker, Clock, IntentRecord
 
 log = logging.getLogger("ibkr_assets.submitter")
 
@@ -87,3 +87,18 @@ class Seat:
         """Raises Unavailable when the brokerage session is not the one that this seat began with."""
         if self.broker.openings() != self.openings:
             raise Unavailable("the brokerage session was opened anew; everything is looked up again")
+
+    def ticket(self, record: IntentRecord) -> OrderTicket:
+        """The order as the broker gets it."""
+        intent = record.intent
+        return OrderTicket(
+            account=self.account,
+            client_order_id=record.client_order_id,
+            conid=intent.conid,
+            symbol=intent.symbol,
+            side=intent.side,
+            order_type=intent.order_type,
+            quantity=intent.quantity,
+            limit_price=intent.limit_price,
+            time_in_force=intent.time_in_force,
+        )

@@ -14,7 +14,6 @@ from ibkr_assets.domain.broker import (
     CancelRequested,
     DuplicateRefused,
     NotSent,
-    OrderTicket,
     Question,
     Rejected,
 )
@@ -45,17 +44,7 @@ def submit(seat: Seat, record: IntentRecord, seen: Sighting) -> IntentRecord:
     if problem is not None:
         log.warning("denied %s: %s", record.client_order_id, problem)
         return seat.ledger.sends.deny(record, problem, epoch=seat.epoch)
-    ticket = OrderTicket(
-        account=seat.account,
-        client_order_id=record.client_order_id,
-        conid=intent.conid,
-        symbol=intent.symbol,
-        side=intent.side,
-        order_type=intent.order_type,
-        quantity=intent.quantity,
-        limit_price=intent.limit_price,
-        time_in_force=intent.time_in_force,
-    )
+    ticket = seat.ticket(record)
     try:
         request = seat.describe(ticket)
     except ValueError as error:

@@ -1,16 +1,16 @@
-"""R18: can it be paid for?
+"""R18: can it be paid for, and borne?
 
-What goes here: cash by the platform's own books. What does not: reading them, and margin, which only the broker knows:
-an account that borrows nothing needs none.
+What goes here: cash by the platform's own books, and margin by the broker's preview. What does not: reading the books,
+and asking the broker (`execution.departure`).
 """
 
 from __future__ import annotations
 
-from ibkr_assets.domain.order import OrderIntent, Side
+from ibkr_assets.domain.order import Mode, OrderIntent, Side
 from ibkr_assets.risk.codes import DenialCode
 from ibkr_assets.risk.facts import Exposure, Facts, Finding, Limits
-from ibkr_assets.risk.finding import answer, known, show, unknown
-from ibkr_assets.risk.order import worst_price
+from ibkr_assets.risk.finding import answer, denied, known, show, unknown
+from ibkr_assets.risk.order import is_reducing, worst_price
 
 
 def check_cash(intent: OrderIntent, _facts: Facts, exposure: Exposure, limits: Limits) -> Finding:
@@ -33,3 +33,34 @@ def check_cash(intent: OrderIntent, _facts: Facts, exposure: Exposure, limits: L
     needed, left = quantity * price * (1 + reserve), cash - open_cost
     text = f"{needed} USD are needed with the reserve; {left} USD are free"
     return answer(DenialCode.CASH, numbers | show(needed_usd=needed, free_usd=left), text, is_passed=needed <= left)
+
+
+def wants_preview(intent: OrderIntent, exposure: Exposure) -> bool:
+    """Whether the broker is asked what the order would do: not in a rehearsal, nor for what only reduces a position."""
+    return intent.mode is not Mode.DRY_RUN and not is_reducing(intent, exposure)
+
+
+def check_margin(intent: OrderIntent, facts: Facts, exposure: Exposure, _limits: Limits) -> Finding:
+    """By the broker's own preview, equity with loan value covers the initial margin after the order.
+
+    A preview that is missing denies; a rehearsal and an order that only reduces a position need none.
+    Source: SEC 15c3-5(c)(1)(i), capital thresholds.
+    """
+    if not wants_preview(intent, exposure):
+        why = "nothing is asked in dry_run" if intent.mode is Mode.DRY_RUN else "the order only reduces a position"
+        return answer(DenialCode.MARGIN, {"preview": why}, "", is_passed=True)
+    preview = facts.departure.preview
+    if preview is None:
+        text = f"the broker did not say what the order would do: {facts.departure.preview_failure or 'not asked'}"
+        return denied(DenialCode.MARGIN, {"preview": "None"}, text)
+    initial, equity = preview.initial_margin.after, preview.equity_after
+    numbers = show(
+        equity_after=equity, initial_margin_after=initial, initial_margin_change=preview.initial_margin.change,
+        maintenance_margin_after=preview.maintenance_margin.after, commission_usd=preview.commission_usd,
+        warnings=len(preview.warnings),
+    )  # fmt: skip
+    got = known(equity, initial)
+    if got is None:
+        return unknown(DenialCode.MARGIN, numbers)
+    text = f"the initial margin would be {initial}, and equity {equity} would not cover it"
+    return answer(DenialCode.MARGIN, numbers, text, is_passed=got[0] >= got[1])

@@ -44,3 +44,4 @@ class DenialCode(StrEnum):
     NIGHTLY_RESET = "nightly_reset"
     MARKET_HOURS = "market_hours"
     THROTTLE = "throttle"
+    MARGIN = "margin"

@@ -53,9 +53,14 @@ def review(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits
     return _decide(intent, facts, limits, hear(APPROVAL, intent, facts, exposure, limits))
 
 
-def review_departure(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits) -> Decision:
-    """Hear every rule of a departure, as `review` does. A failure that lasts is named before one that passes."""
-    findings = hear(DEPARTURE, intent, facts, exposure, limits)
+def review_departure(
+    intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits, *, rules: Sequence[Rule] = DEPARTURE
+) -> Decision:
+    """Hear every rule of a departure, as `review` does. A failure that lasts is named before one that passes.
+
+    With `rules` only these: what must not be asked of the broker in vain is judged after all others.
+    """
+    findings = hear(rules, intent, facts, exposure, limits)
     lasting = [f for f in findings if not f.is_passed and not RULES[DenialCode(f.code)].is_patient]
     if lasting:
         return Denied(intent, lasting[0].code, lasting[0].text, findings, facts, limits)

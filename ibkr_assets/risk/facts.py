@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from ibkr_assets.domain.broker import Quote
+from ibkr_assets.domain.broker import OrderPreview, Quote
 from ibkr_assets.domain.order import Mode
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.risk.finding import Finding
@@ -90,7 +90,8 @@ class PlatformFacts:
 class DepartureFacts:
     """What is known only when an order is about to leave. `session` is the exchange's running one, or None.
 
-    `quoted_at` is the market time when the quote was read.
+    `quoted_at` is the market time when the quote was read. `preview` is what the broker says the order would do, and
+    `preview_failure` why it did not say; both are unknown until it is asked.
     """
 
     quote: Quote | None = None
@@ -99,6 +100,8 @@ class DepartureFacts:
     session: TradingSession | None = None
     is_calendar_known: bool = False
     reset_zone: str | None = None
+    preview: OrderPreview | None = None
+    preview_failure: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from ibkr_assets.risk import cash, data, exposure, instrument, loss, market, pac
 from ibkr_assets.risk.codes import DenialCode
 from ibkr_assets.risk.facts import Exposure, Facts, Finding, Limits
 
-__all__ = ["APPROVAL", "DEPARTURE", "RULES", "Check", "DenialCode", "Heard", "Rule"]
+__all__ = ["APPROVAL", "DEPARTURE", "RULES", "UNASKED", "Check", "DenialCode", "Heard", "Rule"]
 
 Check = Callable[[OrderIntent, Facts, Exposure, Limits], Finding]
 
@@ -122,6 +122,8 @@ _ROWS = (
          ("session_edge_minutes",), _DEPARTURE, market.check_market_hours, is_patient=True),
     Rule("R10", _CODE.THROTTLE, "too many calls in a second or a minute", "calls",
          ("max_messages_per_second", "max_messages_per_minute"), _DEPARTURE, pace.check_throttle, is_patient=True),
+    Rule("R18", _CODE.MARGIN, "the account's equity would not cover its margin, or the broker does not say", "USD", (),
+         _DEPARTURE, cash.check_margin),
 )  # fmt: skip
 
 #: Every rule by its code, in the order in which a denial is named.
@@ -129,3 +131,5 @@ RULES: dict[DenialCode, Rule] = {rule.code: rule for rule in _ROWS}
 #: Those that are heard before approval, and those that are heard right before an order leaves.
 APPROVAL = tuple(rule for rule in _ROWS if rule.heard in (Heard.APPROVAL, Heard.BOTH))
 DEPARTURE = tuple(rule for rule in _ROWS if rule.heard in (Heard.DEPARTURE, Heard.BOTH))
+#: Those of a departure that can be heard before the broker is asked for a preview.
+UNASKED = tuple(rule for rule in DEPARTURE if rule.code is not DenialCode.MARGIN)

@@ -24,7 +24,9 @@ from ibkr_assets.domain.broker import (
     CancelRequested,
     CashLedger,
     DuplicateRefused,
+    MarginMove,
     NotSent,
+    OrderPreview,
     OrdersRead,
     OrderTicket,
     PlaceAnswer,
@@ -33,7 +35,7 @@ from ibkr_assets.domain.broker import (
     Rejected,
     SessionStatus,
 )
-from ibkr_assets.domain.errors import Unavailable
+from ibkr_assets.domain.errors import PlatformError, Unavailable
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.order import Side
 from ibkr_assets.domain.permission import GatewayIdentity
@@ -82,6 +84,8 @@ class FakeBroker:
         self.order_reads = 0
         self.trade_reads = 0
         self.has_fake_empty_list = False
+        self.preview_error: PlatformError | None = None
+        self.margin_used = Decimal(0)
         self.knows_no_status = False
         self._asked: dict[str, Asked] = {}
         self._ids = itertools.count(1)
@@ -142,6 +146,16 @@ class FakeBroker:
     def session_id(self) -> str:
         self._call("session_id")
         return self.gateway_session
+
+    def preview(self, ticket: OrderTicket) -> OrderPreview:
+        """Half of the order's value is wanted as margin, on top of `margin_used`."""
+        self._call("preview")
+        if self.preview_error is not None:
+            raise self.preview_error
+        half = ticket.quantity * (ticket.limit_price or self._price(ticket.conid)) / 2
+        move = MarginMove(half, self.margin_used + half)
+        stock = sum((q * self._price(conid) for conid, q in self.held.items()), Decimal(0))
+        return OrderPreview(self.cash + self.accrued + stock, move, move, Decimal(1))
 
     def place(self, ticket: OrderTicket) -> PlaceAnswer:
         self.calls.append("place")

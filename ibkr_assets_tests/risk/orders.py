@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
-from ibkr_assets.domain.broker import Quote
+from ibkr_assets.domain.broker import MarginMove, OrderPreview, Quote
 from ibkr_assets.domain.order import Mode, OrderIntent, OrderType, Side, TimeInForce
 from ibkr_assets.risk.facts import (
     DataFacts,
@@ -48,6 +48,10 @@ FACTS = Facts(
             updated_at=NOW,
         ),
         quoted_at=NOW, gateway_skew_s=0.1, session=None, is_calendar_known=True, reset_zone="America/New_York",
+        preview=OrderPreview(
+            Decimal(100_000), MarginMove(Decimal(4_120), Decimal(4_120)), MarginMove(Decimal(2_060), Decimal(2_060)),
+            Decimal(1),
+        ),
     ),
 )  # fmt: skip
 NOTHING = Exposure(

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ibkr_assets.domain.broker import MarginMove, OrderPreview
 from ibkr_assets.domain.order import Mode, OrderIntent, Side, TimeInForce
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.risk.codes import DenialCode
 from ibkr_assets.risk.engine import Approved, Denied, Finding, hear, review, review_departure
 from ibkr_assets.risk.facts import DataFacts, Exposure, Facts, InstrumentFacts, Limits, PlatformFacts
 from ibkr_assets.risk.loss import LossConsequence, loss_consequence
-from ibkr_assets.risk.rules import APPROVAL, DEPARTURE, RULES, Heard
+from ibkr_assets.risk.rules import APPROVAL, DEPARTURE, RULES, UNASKED, Heard
 from ibkr_assets_tests.risk.orders import FACTS, INTENT, LIMITS, NOTHING, NOW, exposure, facts, intent, limits
 
 CODE = DenialCode
@@ -79,6 +80,7 @@ ASKED_OF_FACTS = {
     ("platform", "disk_size_bytes"): CODE.PLATFORM, ("departure", "quote"): CODE.QUOTE,
     ("departure", "quoted_at"): CODE.QUOTE, ("departure", "gateway_skew_s"): CODE.CLOCK,
     ("departure", "is_calendar_known"): CODE.MARKET_HOURS, ("departure", "reset_zone"): CODE.NIGHTLY_RESET,
+    ("departure", "preview"): CODE.MARGIN,
 }  # fmt: skip
 
 
@@ -269,3 +271,42 @@ def test_the_newest_price_is_the_middle_of_bid_and_ask_or_else_the_last(quote: d
     assert FACTS.departure.quote is not None
     newest = facts(departure={"quote": replace(FACTS.departure.quote, **quote)})
     assert RULES[CODE.COLLAR](INTENT, newest, NOTHING, LIMITS).is_passed is is_passed
+
+
+PREVIEW = OrderPreview(Decimal(99_999), MarginMove(Decimal(4_000), Decimal(60_000)), MarginMove(NAN, NAN), None)
+
+
+@pytest.mark.parametrize(
+    ("equity", "margin", "is_passed"),
+    [
+        ("60000", "60000", True), ("59999.99", "60000", False), ("60000", "60000.01", False), ("0", "0", True),
+        ("-1", "0", False), ("NaN", "1", False), ("1", "NaN", False), ("Infinity", "1", False),
+    ],
+)  # fmt: skip
+def test_equity_after_the_order_covers_its_initial_margin(equity: str, margin: str, is_passed: bool) -> None:
+    said = replace(PREVIEW, equity_after=Decimal(equity), initial_margin=MarginMove(Decimal(1), Decimal(margin)))
+    assert denials(known=facts(departure={"preview": said})) == (set() if is_passed else {"margin"})
+
+
+def test_a_broker_that_does_not_say_what_an_order_would_do_denies_for_good() -> None:
+    silent = facts(departure={"preview": None, "preview_failure": "no whole answer"})
+    decision = review_departure(INTENT, silent, NOTHING, LIMITS)
+    assert isinstance(decision, Denied)
+    assert (decision.code, decision.is_patient) == ("margin", False)
+    assert decision.text == "the broker did not say what the order would do: no whole answer"
+    assert isinstance(review_departure(INTENT, silent, NOTHING, LIMITS, rules=UNASKED), Approved)
+
+
+@pytest.mark.parametrize(
+    ("order", "exposed", "why"),
+    [
+        (intent(mode=Mode.DRY_RUN), NOTHING, "nothing is asked in dry_run"),
+        (intent(side=Side.SELL), exposure(40), "the order only reduces a position"),
+        (intent(side=Side.BUY), exposure(-40), "the order only reduces a position"),
+    ],
+)
+def test_a_rehearsal_and_what_only_reduces_need_no_preview(order: OrderIntent, exposed: Exposure, why: str) -> None:
+    finding = RULES[CODE.MARGIN](order, facts(departure={"preview": None}), exposed, LIMITS)
+    assert (finding.is_passed, finding.numbers) == (True, {"preview": why})
+    more = replace(order, mode=Mode.SIM, quantity=Decimal(41))
+    assert not RULES[CODE.MARGIN](more, facts(departure={"preview": None}), exposed, LIMITS).is_passed

@@ -14,6 +14,7 @@ from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
 from ibkr_assets.adapters.ibkr.orders import OrderDesk
 from ibkr_assets.adapters.ibkr.pacing import FIRST_PENALTY_S, Limiter
 from ibkr_assets.adapters.ibkr.pacing_state import FileState
+from ibkr_assets.adapters.ibkr.previews import fetch_preview
 from ibkr_assets.adapters.ibkr.session import Session
 from ibkr_assets.adapters.ibkr.stream import GatewayStream
 from ibkr_assets.adapters.ibkr.transport import Transport
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         BrokerPosition,
         CancelAnswer,
         CashLedger,
+        OrderPreview,
         OrdersRead,
         OrderTicket,
         PlaceAnswer,
@@ -106,6 +108,7 @@ class IbkrBroker:
         self.account = account
         self.reads = AccountReads(session, account)
         self._desk = OrderDesk(session, account, order_timeout_s)
+        self._order_timeout_s = order_timeout_s
 
     def open_session(self) -> SessionStatus:
         """See `ports.Broker.open_session`."""
@@ -126,6 +129,10 @@ class IbkrBroker:
     def session_id(self) -> str:
         """See `ports.Broker.session_id`. Fresh at every call, which may wait a second for IBKR's tickle limit."""
         return self.sessions.identity()
+
+    def preview(self, ticket: OrderTicket) -> OrderPreview:
+        """See `ports.Broker.preview`."""
+        return fetch_preview(self.sessions, ticket, self._order_timeout_s)
 
     def place(self, ticket: OrderTicket) -> PlaceAnswer:
         """See `ports.Broker.place`."""
