@@ -118,7 +118,8 @@ def conclude(seat: Seat) -> None:
             state = OrderState.APPROVED if _may_go_again(seat, record) else OrderState.NOT_PLACED
             if record.filled > 0 and record.broker_order_id is not None:
                 state = OrderState.CANCELLED  # partly filled, and what was left is at the broker no more
-            _end(seat, record, state, f"absent from orders and executions in {evidence.observations} looks")
+            reason = f"absent from orders and executions in {evidence.observations} looks"
+            _end(seat, record, state, reason, settle_s=seat.options.settle_s)
 
 
 def _may_go_again(seat: Seat, record: IntentRecord) -> bool:
@@ -148,9 +149,9 @@ def decline_open_questions(seat: Seat) -> None:
             seat.ledger.doubts.end_decline(call_id, outcome, http_status=status, answer=text)
 
 
-def _end(seat: Seat, record: IntentRecord, state: OrderState, reason: str) -> None:
+def _end(seat: Seat, record: IntentRecord, state: OrderState, reason: str, **detail: float) -> None:
     log.warning("%s leaves doubt as %s: %s", record.client_order_id, state, reason)
-    seat.ledger.sends.move(record, state, epoch=seat.epoch, cause="evidence", reason=reason)
+    seat.ledger.sends.move(record, state, epoch=seat.epoch, cause="evidence", reason=reason, detail=detail)
     reach("doubt.ended")
 
 

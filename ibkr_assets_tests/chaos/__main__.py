@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         every_s=given.every,
         submitters=4 if given.thefts else 2,
         thefts=given.thefts,
-        happenings=40 if given.thefts else max(4, min(Options.happenings, per_evening * 2 // 5)),
+        happenings=40 if given.thefts else max(4, min(Options.happenings, per_evening * 3 // 5)),
         per_evening=per_evening,
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))  # what was started is ended

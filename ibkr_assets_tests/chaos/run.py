@@ -45,12 +45,12 @@ _UNSENT = {_S.PROPOSED, _S.APPROVED, _S.SUBMITTING, _S.QUESTION, _S.CONFIRMING, 
 #: The share of the decisions meant to leave that the gateway must have taken, or the run has shown little.
 LEAST_ACCEPTED = 0.7
 #: Real seconds for a drill, at most.
-_DRILL_S = 10.0
+_DRILL_S = 6.0
 #: Real seconds of an opening, at most.
 _OPENING_S = 20.0
 _TURN_S = 0.03
 _MARKET_SPEED = 20.0
-_LEASE_S = 1.5
+_LEASE_S = 2.5
 
 
 @dataclass(frozen=True)
@@ -446,8 +446,9 @@ class Run:
         self.drill(DRILLS_OF_OPENING)
         self.with_gateway(lambda: self.venue.run_clock(0))
         self.with_gateway(lambda: self.venue.set_clock(following.opens_at + timedelta(minutes=5)))
-        self.turn_until(_OPENING_S, lambda: all(state.is_terminal for state in self.states()))
+        self.turn_until(_DRILL_S, self.is_drilled)
         self.drilled = None
+        self.turn_until(_OPENING_S, lambda: all(state.is_terminal for state in self.states()))
         self.tell(number + 1)
 
     def drill_sending(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -320,6 +320,7 @@ def test_whatever_happens_in_whatever_order_each_decision_is_one_order(machine, 
             max_examples=3,
             stateful_step_count=12,
             deadline=None,
+            phases=(Phase.generate,),  # a step costs too much for shrinking
             suppress_health_check=list(HealthCheck),
             database=None,
         ),

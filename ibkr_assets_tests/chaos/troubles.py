@@ -70,13 +70,14 @@ DRILLS_OF_SENDING: dict[str, dict[str, Any] | None] = {
 }  # fmt: skip
 #: Points that are passed once the evening's orders are at work,
 DRILLS_OF_WATCHING = (
-    "account.compared", "account.stored", "watch.status", "watch.orders", "start.followed", "start.account",
-    "start.read", "start.ready", "start.session", "start.leased",
+    "watch.orders", "start.followed", "start.account", "start.read", "start.ready", "start.session", "start.leased",
 )  # fmt: skip
 #: when an operator wants some of them back,
 DRILLS_OF_CANCELLING = ("cancel.begun", "cancel.answered")
 #: and when the market opens.
-DRILLS_OF_OPENING = ("watch.booked", "watch.trades", "start.booked")
+DRILLS_OF_OPENING = (
+    "account.compared", "account.stored", "watch.booked", "watch.status", "watch.trades", "start.booked",
+)  # fmt: skip
 
 #: After these nothing goes on for half a minute: the platform waits for a person.
 _RARELY = dict.fromkeys(("F8", "F20", "F21", "F22"), 0.1)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
+import psycopg
 import pytest
 
+from ibkr_assets.adapters.postgres.invariants import INVARIANTS
 from ibkr_assets.domain.order import OrderState
 from ibkr_assets.execution.kill import remove_kill_file, write_kill_file
 from ibkr_assets_tests.execution.desk import EVENING, Desk, an_intent, ticket_of
@@ -77,3 +81,37 @@ def test_what_is_absent_when_its_time_is_over_is_not_sent_again(desk):
     desk.move_market(NEXT_OPEN)
     desk.turn(4)
     assert (desk.record(record).state, desk.record(record).send_count) == (S.NOT_PLACED, 1)
+
+
+LOOKS = "update oms.absence_observation set "
+NEWEST = " where observation_id = (select max(observation_id) from oms.absence_observation)"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        LOOKS + "observed_at = (select min(observed_at) from oms.absence_observation) + interval '40 ms'" + NEWEST,
+        LOOKS + "observed_at = observed_at + interval '1 hour'" + NEWEST,
+        LOOKS + "is_primed = false" + NEWEST,
+        "update oms.order_event set detail = detail - 'settle_s'",
+        "update oms.order_event set cause = 'another' where to_state = 'APPROVED'",
+    ],
+    ids=["too soon after the first", "after the sending", "not whole", "no settle time told", "no evidence"],
+)
+def test_a_second_sending_without_two_looks_the_settle_time_apart_breaks_an_invariant(desk, spoil):
+    desk.settle_s, desk.may_resend = 0.05, True
+    desk.start()
+    desk.broker.script.append("dropped")
+    record = desk.propose(an_intent())
+    for _ in range(20):
+        desk.turn()
+        time.sleep(0.01)
+    assert desk.record(record).send_count == 2
+    (rule,) = [invariant.query for invariant in INVARIANTS if invariant.id == "I11"]
+    with psycopg.connect(desk.database.url) as connection:
+        assert connection.execute(rule).fetchall() == []
+        for table in ("absence_observation", "order_event"):
+            connection.execute(f"alter table oms.{table} disable trigger user")
+        connection.execute(spoil)
+        assert connection.execute(rule).fetchall() == [(record.client_order_id,)]
+        connection.rollback()

@@ -102,11 +102,16 @@ INVARIANTS = (
     ),
     Invariant(
         "I11",
-        "every call that may have left is counted, and a second one had two looks at the broker before it",
+        "every call that may have left is counted, and a second one had two looks before it, the settle time apart",
+        # Evidence that does not say what the settle time was is held to the default of half a minute.
         "select i.client_order_id from oms.order_intent i where i.send_count <> (select count(*) from oms.wire_call w "
         "where w.intent_id = i.intent_id and w.kind = 'place' and w.outcome is distinct from 'not_sent') "
-        "or (i.send_count > 1 and (select count(*) from oms.absence_observation a where a.intent_id = i.intent_id "
-        "and a.is_ready and a.is_snapshot and a.is_primed and a.is_position_unchanged) < 2)",
+        "or (i.send_count > 1 and not exists (select from oms.order_event e where e.intent_id = i.intent_id "
+        "and e.from_state = 'UNKNOWN' and e.to_state = 'APPROVED' and e.cause = 'evidence' "
+        "and (select count(*) > 1 and extract(epoch from max(a.observed_at) - min(a.observed_at)) >= "
+        "coalesce((e.detail ->> 'settle_s')::numeric, 30) - 0.001 from oms.absence_observation a "
+        "where a.intent_id = i.intent_id and a.observed_at < e.at "
+        "and a.is_ready and a.is_snapshot and a.is_primed and a.is_position_unchanged)))",
     ),
     Invariant(
         "I12",
