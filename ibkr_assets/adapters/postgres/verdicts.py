@@ -12,21 +12,30 @@ from datetime import date, datetime
 import numpy as np
 import pandas as pd
 
+from ibkr_assets.adapters.postgres import copy_binary
 from ibkr_assets.adapters.postgres.bar_rows import instants, microseconds
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError
 from ibkr_assets.market.gap import Gap
 
+JUDGED = """
+create temporary table judged (conid bigint, opened_at timestamptz, version bigint, reason text) on commit drop
+"""
+REASONS = """
+insert into judged
+select j.conid, 'epoch'::timestamptz + j.opened_us * interval '1 microsecond', j.version, j.reason
+from unnest(%(conids)s::bigint[], %(opened_us)s::bigint[], %(versions)s::bigint[], %(reasons)s::text[])
+  as j (conid, opened_us, version, reason)
+"""
 JUDGE = """
 insert into md.bar_verdict as v (conid, bar_size, opened_at, version, verdict, reason)
-select distinct on (b.conid, b.opened_at, b.version) b.conid, b.bar_size, b.opened_at, b.version,
-  case when j.reason = '' then 'accepted' else 'quarantined' end, j.reason
-from unnest(%(conids)s::bigint[], %(opened_us)s::bigint[], %(versions)s::integer[], %(reasons)s::text[])
-  as j (conid, opened_us, version, reason)
-join md.bar b on b.conid = j.conid and b.bar_size = %(size)s and b.version = j.version
-  and b.opened_at = 'epoch'::timestamptz + j.opened_us * interval '1 microsecond'
-order by b.conid, b.opened_at, b.version, j.reason desc
+select b.conid, b.bar_size, b.opened_at, b.version,
+  case when max(j.reason) = '' then 'accepted' else 'quarantined' end, max(j.reason)
+from judged j
+join md.bar b on b.conid = j.conid and b.bar_size = %(size)s and b.opened_at = j.opened_at and b.version = j.version
+group by b.conid, b.bar_size, b.opened_at, b.version
+order by b.conid, b.opened_at, b.version
 on conflict (conid, bar_size, opened_at, version) do update
   set verdict = excluded.verdict, reason = excluded.reason, judged_at = excluded.judged_at
   where (v.verdict, v.reason) is distinct from (excluded.verdict, excluded.reason)
@@ -89,19 +98,27 @@ class PostgresVerdicts:
         Both frames name versions by conid, opened_at and version; `quarantined` has a column `reason` beside them.
         Raises DataError when a bar is quarantined without a reason.
         """
-        reasons = [*[""] * len(accepted), *quarantined["reason"].astype(str)]
-        if any(reason == "" for reason in reasons[len(accepted) :]):
+        reasons = quarantined["reason"].astype(str).tolist()
+        if "" in reasons:
             raise DataError("quarantined: every bar needs a reason")
-        judged = [accepted, quarantined]
+        columns = [
+            copy_binary.int8(accepted["conid"].to_numpy(dtype=np.int64)),
+            copy_binary.timestamptz(microseconds(accepted["opened_at"])),
+            copy_binary.int8(accepted["version"].to_numpy(dtype=np.int64)),
+            copy_binary.constant(b"", len(accepted)),
+        ]
         arguments = {
-            "size": size.value,
-            "conids": [conid for part in judged for conid in part["conid"].tolist()],
-            "opened_us": [us for part in judged for us in microseconds(part["opened_at"]).tolist()],
-            "versions": [version for part in judged for version in part["version"].tolist()],
-            "reasons": reasons,
-        }
+            "conids": quarantined["conid"].tolist(), "opened_us": microseconds(quarantined["opened_at"]).tolist(),
+            "versions": quarantined["version"].tolist(), "reasons": reasons,
+        }  # fmt: skip
         with self._database.connect() as connection:
-            connection.execute(JUDGE, arguments)
+            connection.execute(JUDGED)
+            if len(accepted):
+                copy_binary.copy(connection, "copy judged from stdin (format binary)", columns)
+            connection.execute(REASONS, arguments)
+            connection.execute("analyze judged")
+            connection.execute(JUDGE, {"size": size.value})
+            connection.execute("drop table judged")
 
     def load_decisions(self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime) -> pd.DataFrame:
         """What people decided on bars opened in [start, end): conid, opened_at, version, decision, found.
