@@ -29,9 +29,9 @@ NAV_TOLERANCE = Decimal("0.001")
 
 def find_marks(positions: Sequence[BrokerPosition], quotes: Mapping[int, Quote]) -> dict[int, Decimal]:
     """Prices by conid: the newest trade, or else the broker's own mark. Only numbers above zero are prices."""
-    marks = {position.conid: position.market_price for position in positions}
-    marks |= {conid: quote.last for conid, quote in quotes.items() if quote.last is not None}
-    return {conid: price for conid, price in marks.items() if price.is_finite() and price > 0}
+    marks = [(position.conid, position.market_price) for position in positions]
+    trades = [(conid, quote.last) for conid, quote in quotes.items() if quote.last is not None]
+    return {conid: price for conid, price in [*marks, *trades] if price.is_finite() and price > 0}
 
 
 def value_account(seat: Seat, books: Books, read: AccountRead) -> AccountSnapshot | None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -66,9 +67,12 @@ def first_life(data_dir: Path) -> Iterator[dict[str, object]]:
         for line in process.stderr:
             seen["lines"].append(line)  # type: ignore[attr-defined]
             if line.startswith("[1/"):
+                # The replay waits while it is looked at, however long that takes; everything else runs on.
+                process.send_signal(signal.SIGSTOP)
                 seen["status"] = run(data_dir, "status", "--json")
                 seen["env"] = run(data_dir, "env")
                 seen["second"] = run(data_dir, "up", "--once")
+                process.send_signal(signal.SIGCONT)
             if line.startswith("[2/"):
                 time.sleep(0.3)  # in the middle of the third session
                 break

@@ -346,7 +346,7 @@ def test_a_reader_that_does_not_keep_up_is_dropped_and_holds_up_nobody(gateway: 
                 slowest = max(slowest, time.monotonic() - began)
         else:
             raise AssertionError("it was never dropped")
-    assert slowest < 1
+    assert slowest < 3
     wait_until_gone(gateway)
 
 

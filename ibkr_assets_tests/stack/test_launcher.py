@@ -21,7 +21,7 @@ from ibkr_assets.stack.launcher import WORKER_TAG, ForkServerRunLauncher
 
 JOBS = Path(__file__).with_name("launched_jobs.py")
 SUCCESS, FAILURE, CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 @pytest.fixture(scope="module")
