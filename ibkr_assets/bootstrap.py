@@ -31,12 +31,6 @@ if TYPE_CHECKING:
     from ibkr_assets.risk.facts import Versions
     from ibkr_assets.settings import Settings
 
-#: Settings that say where things are. None of them decides anything.
-_ADDRESSES: dict[str, Any] = {
-    "data_dir": True, "clock_url": True, "crash": True, "database": True, "live_arm": True, "paper_database_url": True,
-    "gateway": {"url", "ca"}, "mlflow": {"tracking_uri"},
-}  # fmt: skip
-
 
 def clock(settings: Settings) -> Clock:
     """The market clock of mode sim where one is named, the machine's clock otherwise."""
@@ -168,20 +162,17 @@ def lineage(settings: Settings) -> PostgresLineage:
 
 
 def version(settings: Settings) -> Version:
-    """What runs: the code, and the settings that decide. Where things are and what is secret decides nothing."""
-    from ibkr_assets.adapters.code import describe_version
-    from ibkr_assets.domain.order import account_ref
+    """What runs: the code, and the settings that decide."""
+    from ibkr_assets.adapters.version import describe_version
 
-    config = settings.model_dump(mode="json", exclude=_ADDRESSES)
-    return describe_version(config | {"account": account_ref(settings.account) if settings.account else None})
+    return describe_version(settings.model_dump(mode="json") | {"risk": limits(settings).as_text()})
 
 
 def versions(settings: Settings) -> Versions:
-    """What the deciding and the sending process must have in common: the code, and the settings that decide."""
-    from ibkr_assets.adapters.machine import versions_of
+    """The hashes of `version`: what the deciding and the sending process must have in common."""
+    from ibkr_assets.adapters.version import versions_of
 
-    deciding = (settings.mode, settings.account, settings.submitter.salt, settings.market.calendar)
-    return versions_of(*deciding, limits(settings).as_text())
+    return versions_of(version(settings))
 
 
 def order_ledger(settings: Settings) -> PostgresLedger:

@@ -1,6 +1,6 @@
 """Which code runs: a hash over the package's own files, and the commit of the checkout they lie in.
 
-What goes here: looking at our own files. What does not: which settings decide (`bootstrap.version`) and where both are
+What goes here: looking at our own files. What does not: which settings decide (`adapters.version`) and where both are
 kept (`adapters.postgres.versions`). The hash is the proof, since files may be edited after a commit; the commit is for
 people.
 """
@@ -8,15 +8,10 @@ people.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-from ibkr_assets.domain.lineage import Version
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -67,10 +62,3 @@ def git_commit(checkout: Path = PACKAGE.parent) -> str | None:
             if ref == name:
                 return commit
     return name if len(name) == 40 and "/" not in name else None
-
-
-def describe_version(config: dict[str, Any]) -> Version:
-    """This code with this configuration, which is hashed as JSON with its keys in order."""
-    text = json.dumps(config, sort_keys=True)
-    config_sha256 = hashlib.sha256(text.encode()).hexdigest()
-    return Version(code_sha256(), version("ibkr-assets"), git_commit(), config_sha256, config)

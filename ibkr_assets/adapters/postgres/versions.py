@@ -1,6 +1,6 @@
 """Which code, settings and schema decided: one row for each combination that ever did, named by its hash.
 
-What goes here: keeping that row, and its name. What does not: finding out what runs (`bootstrap.version`).
+What goes here: keeping that row, and its name. What does not: finding out what runs (`adapters.version`).
 """
 
 from __future__ import annotations
