@@ -67,9 +67,10 @@ def replay(order: Order, as_json: AsJson = False) -> None:
     from ibkr_assets import bootstrap
     from ibkr_assets.execution.replay import replay as compute
 
-    lineage = bootstrap.lineage(configuration.load())
+    settings = configuration.load()
+    lineage = bootstrap.lineage(settings)
     document = lineage.document(order)
-    result = compute(document, lineage.feature_bars(document))
+    result = compute(document, lineage.feature_bars(document), directory=settings.strategies.directory)
     if as_json:
         emit_json(
             {"order": document["order"]["client_order_id"], "is_identical": result.is_identical, "replay": result}

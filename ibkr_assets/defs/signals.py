@@ -56,6 +56,7 @@ def signals(
         instruments=instruments,
         sessions=sessions,
         window_sessions=in_force.market.warm_up_sessions,
+        directory=in_force.strategies.directory,
     )
     found = decided.signals
     tracked = mlflow.tracked(context.run)

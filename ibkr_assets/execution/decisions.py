@@ -17,6 +17,7 @@ from ibkr_assets.domain.order import Mode
 
 if TYPE_CHECKING:
     from datetime import date
+    from pathlib import Path
 
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.domain.lineage import Basis
@@ -58,10 +59,12 @@ def decide_sessions(
     instruments: Sequence[Instrument],
     sessions: Sequence[TradingSession],
     window_sessions: int,
+    directory: Path | None = None,
 ) -> SessionDecisions:
     """What each strategy says of its instruments at the end of each session; it can see `window_sessions` before it.
 
-    Only validated bars are read. A strategy's own symbols are narrowed to `instruments`.
+    Only validated bars are read. A strategy's own symbols are narrowed to `instruments`. `directory` holds the user's
+    own kinds. Raises ConfigurationError for a kind that is neither shipped nor there.
     """
     from ibkr_assets.features.definition import feature_digest
     from ibkr_assets.strategies.decide import decide_signals
@@ -70,7 +73,7 @@ def decide_sessions(
     decided = SessionDecisions([], [], {})
     if not sessions or not strategies:
         return decided
-    built = [(record, build_strategy(record.kind, record.params)) for record in strategies]
+    built = [(record, build_strategy(record.kind, record.params, directory=directory)) for record in strategies]
     conids = [instrument.conid for instrument in instruments]
     starts = {s.day: calendar.sessions_before(s.day, window_sessions)[0].opens_at for s in sessions}
     reach = min(starts.values()), max(s.closes_at for s in sessions)

@@ -2,7 +2,8 @@
 
 What goes here: each stage by the functions that decide live, and the first thing that came out otherwise. What does
 not: reading what was stored (`adapters.postgres.lineage`). Nothing is asked of the broker, of a clock or of the
-settings; only the code is today's, so that a changed formula shows as the difference it makes.
+settings; only the code is today's, the user's own kinds of strategy included, so that a changed formula shows as the
+difference it makes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from ibkr_assets.domain.signal import Signal
 from ibkr_assets.execution.replayed_review import compare_review
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 Document = Mapping[str, Any]
@@ -42,14 +45,15 @@ class Replay:
         return self.difference is None and not self.not_kept
 
 
-def replay(document: Document, feature_bars: Sequence[Document]) -> Replay:
+def replay(document: Document, feature_bars: Sequence[Document], *, directory: Path | None = None) -> Replay:
     """Compute the decision of a lineage document again, stage by stage, up to the first difference.
 
-    `feature_bars` are the bar versions behind the stored features. An order from outside has its review alone.
+    `feature_bars` are the bar versions behind the stored features, `directory` holds the user's own kinds of strategy.
+    An order from outside has its review alone.
     """
     not_kept = tuple(f"{link['link']}: {link['why']}" for link in document["missing"] if not link["is_expected"])
     identical: list[str] = []
-    for name, compare in _stages(document, feature_bars).items():
+    for name, compare in _stages(document, feature_bars, directory).items():
         try:
             difference = compare()
         except (PlatformError, ValueError, TypeError, KeyError) as error:
@@ -60,7 +64,9 @@ def replay(document: Document, feature_bars: Sequence[Document]) -> Replay:
     return Replay(tuple(identical), None, not_kept)
 
 
-def _stages(document: Document, feature_bars: Sequence[Document]) -> dict[str, Callable[[], Difference | None]]:
+def _stages(
+    document: Document, feature_bars: Sequence[Document], directory: Path | None
+) -> dict[str, Callable[[], Difference | None]]:
     """What can be computed of what was kept."""
     missing = {link["link"] for link in document["missing"]}
     stages: dict[str, Callable[[], Difference | None]] = {}
@@ -68,7 +74,7 @@ def _stages(document: Document, feature_bars: Sequence[Document]) -> dict[str, C
         stages["bars"] = lambda: _compare_bars(document, feature_bars)
         stages["features"] = lambda: _compare_features(document, feature_bars)
         stages["parameters"] = lambda: _compare_parameters(document)
-        stages["signal"] = lambda: _compare_signal(document)
+        stages["signal"] = lambda: _compare_signal(document, directory)
     if document["plan"] is not None and "sizing" not in missing:
         stages["sizing"] = lambda: _compare_plan(document)
     if document["plan"] is not None:
@@ -117,7 +123,7 @@ def _compare_parameters(document: Document) -> Difference | None:
     return first_difference("parameters", used, kept)
 
 
-def _compare_signal(document: Document) -> Difference | None:
+def _compare_signal(document: Document, directory: Path | None) -> Difference | None:
     """Direction, strength, price, reason and the numbers compared, from the same bars by the same rule."""
     import pandas as pd
 
@@ -133,7 +139,7 @@ def _compare_signal(document: Document) -> Difference | None:
     decisions = decide_signals(
         stored.strategy_id,
         stored.strategy_version,
-        build_strategy(basis["kind"], basis["params"]),
+        build_strategy(basis["kind"], basis["params"], directory=directory),
         bars=bars,
         features=features,
         session=TradingSession("", stored.session_date, opens_at, stored.as_of),

@@ -69,7 +69,7 @@ def up(options: UpOptions) -> int:
     """
     began = time.monotonic()
     settings = options.settings
-    strategies = read_known_strategies(options.strategies)
+    strategies = read_known_strategies(options.strategies, settings.strategies.directory)
     if settings.gateway.url is not None and not is_stack_running(settings.data_dir):
         require_gateway(settings)
     with Interruptible() as interruptible:
@@ -129,15 +129,18 @@ def list_sessions(calendar: ExchangeCalendar, first: date, count: int) -> list[T
     return sessions
 
 
-def read_known_strategies(path: Path | None) -> list[StrategyRecord] | None:
-    """The strategies of a file, each checked to the last parameter; None without a file."""
+def read_known_strategies(path: Path | None, directory: Path | None) -> list[StrategyRecord] | None:
+    """The strategies of a file, each checked to the last parameter; None without a file.
+
+    `directory` holds the user's own kinds.
+    """
     from ibkr_assets.strategies.registry import build_strategy
 
     if path is None:
         return None
     records = read_strategies(path)
     for record in records:
-        build_strategy(record.kind, record.params)
+        build_strategy(record.kind, record.params, directory=directory)
     return records
 
 

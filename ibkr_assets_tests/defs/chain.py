@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -75,6 +76,7 @@ class Chain:
     mlflow_uri: str | None = None
     first_session: str = "2012-05-18"
     strategies: tuple[StrategyRecord, ...] = (STRATEGY,)
+    own_kinds: Path | None = None
     gateway: RunningGateway | None = None
     is_reconciled: bool = True
     clock: FixedClock = field(default_factory=lambda: FixedClock(datetime(2012, 11, 21, 21, 30, tzinfo=UTC)))
@@ -92,6 +94,7 @@ class Chain:
                     if self.gateway
                     else {}
                 ),
+                "strategies": {"directory": self.own_kinds},
                 "mlflow": {"tracking_uri": self.mlflow_uri, "experiment": "tests"},
             }
         )

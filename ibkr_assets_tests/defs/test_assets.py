@@ -14,14 +14,17 @@ import dagster as dg
 import numpy as np
 import pytest
 
+from ibkr_assets.adapters.postgres.lineage import PostgresLineage
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.order import OrderState
 from ibkr_assets.execution.proposals import BACKFILL
+from ibkr_assets.execution.replay import replay
 from ibkr_assets.features.definition import feature_digest
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets_tests.defs.chain import FIVE, STRATEGY, Chain, checks_of, metadata_of
 from ibkr_assets_tests.execution.desk import Desk
 from ibkr_assets_tests.fakes.tape import CONIDS, real_bars
+from ibkr_assets_tests.strategies.test_own_files import FILE
 
 DAY = date(2012, 11, 21)
 
@@ -270,3 +273,25 @@ def _span():
 
 def _flat(chain: Chain) -> set[str]:
     return {s.symbol for s in chain.strategy_store.signals(DAY) if s.direction.value == "flat"}
+
+
+def test_a_kind_of_the_users_own_decides_and_its_decision_is_computed_again(
+    make_chain: Callable[..., Chain], tmp_path: Path
+) -> None:
+    (tmp_path / "up_days.py").write_text(FILE)
+    own = replace(STRATEGY, id="own", kind="up_days", params={"bars": 2})
+    chain = make_chain(strategies=(own,), own_kinds=tmp_path)
+    chain.run(DAY)
+    close = {s: real_bars(s, end=DAY)["close"].tolist()[-3:] for s in CONIDS}
+    expected = {s: "long" if c[0] < c[1] < c[2] else "flat" for s, c in close.items()}
+    assert set(expected.values()) == {"long", "flat"}
+    assert {s.symbol: s.direction.value for s in chain.strategy_store.signals(DAY)} == expected
+    records = chain.book.intents(session_date=DAY)
+    assert {record.intent.symbol for record in records} == {s for s, said in expected.items() if said == "long"}
+    lineage = PostgresLineage(chain.database)
+    document = lineage.document(records[0].client_order_id)
+    bars = lineage.feature_bars(document)
+    assert replay(document, bars, directory=tmp_path).is_identical
+    without = replay(document, bars).difference
+    assert without is not None
+    assert (without.stage, "'up_days': no such kind" in str(without.computed)) == ("signal", True)
