@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.orders < 1:
         parser.error(f"argument --orders: must be 1 or more, got {given.orders}")
-    per_evening = max(6, min(80, given.orders // 8))
+    per_evening = max(6, min(80, given.orders // 5))
     options = Options(
         orders=given.orders,
         seed=given.seed,

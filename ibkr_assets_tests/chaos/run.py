@@ -46,6 +46,7 @@ _UNSENT = {_S.PROPOSED, _S.APPROVED, _S.SUBMITTING, _S.QUESTION, _S.CONFIRMING, 
 LEAST_ACCEPTED = 0.7
 #: Real seconds for a drill, at most.
 _DRILL_S = 6.0
+_MOST_TROUBLES = 20
 #: Real seconds of an opening, at most.
 _OPENING_S = 20.0
 _TURN_S = 0.03
@@ -255,6 +256,8 @@ class Run:
                     self.drilled = None if self.drilled == point else self.drilled
                 else:
                     self.troubles.append(f"a submitter ended with {code}; see {self.log}")
+                    if len(self.troubles) > _MOST_TROUBLES:
+                        raise RuntimeError(f"submitters do not even start: {self.troubles[-1]}")
             self.lives[number] = self.new_submitter()
 
     # ---- what goes wrong

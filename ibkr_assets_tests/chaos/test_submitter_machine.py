@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import sys
+import traceback
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -79,6 +81,8 @@ class Machine(RuleBasedStateMachine):
     open_database: Callable[[], contextlib.AbstractContextManager[Database]]
     directory: Any
     may_resend = False
+    #: What went wrong first: the machine's clock never goes back, so a second try of the same steps is another one.
+    failures: ClassVar[list[str]] = []
 
     def __init__(self) -> None:
         super().__init__()
@@ -233,9 +237,11 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            if self.is_calm_possible():
+            if sys.exc_info()[0] is None and self.is_calm_possible():
                 self.settle()
         finally:
+            if isinstance(sys.exc_info()[1], Exception):
+                self.failures.append(traceback.format_exc())
             crashpoints.arm(None)
             for fault in self.gateway.admin("GET", "/admin/fault"):
                 self.gateway.disarm_fault(fault["id"])
@@ -314,6 +320,14 @@ def machine(flat_gateway, postgres_server, _template, tmp_path, monkeypatch) -> 
 def test_whatever_happens_in_whatever_order_each_decision_is_one_order(machine, may_resend):
     machine.may_resend = may_resend
     machine.open_database = staticmethod(machine.open_database)
+    machine.failures = []
+    try:
+        run_steps(machine)
+    finally:
+        assert machine.failures == [], machine.failures[0]
+
+
+def run_steps(machine: type[Machine]) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(

@@ -7,11 +7,17 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from ibkr_assets.adapters.clock import MarketClock
+from ibkr_assets.adapters.ibkr.client import broker
+from ibkr_assets.domain.order import OrderState
 from ibkr_assets_tests.defs.chain import FIVE, STRATEGY, Chain, metadata_of
+from ibkr_assets_tests.execution.desk import Desk
+from ibkr_assets_tests.gateway import start_gateway
 
 DAY = date(2012, 10, 1)
 #: The third intent of the first try is refused, once: what stood before it is stored, and the step fails.
@@ -49,7 +55,9 @@ def retried(chain: Chain) -> dg.ExecuteInProcessResult:
     )
 
 
-def test_a_step_that_is_retried_re_executed_and_run_twice_at_once_decides_each_thing_once(chain: Chain) -> None:
+def test_a_step_that_is_retried_re_executed_and_run_twice_at_once_is_one_order_a_decision(
+    chain: Chain, tmp_path: Path
+) -> None:
     with chain.database.connect() as connection:
         connection.execute(FAILS_ONCE)
     first = retried(chain)
@@ -62,3 +70,24 @@ def test_a_step_that_is_retried_re_executed_and_run_twice_at_once_decides_each_t
         list(pool.map(lambda _: chain.run_elsewhere(DAY, ("orders",)), range(2)))
     assert chain.book.intents() == before
     assert len({record.intent.decision_key for record in before}) == len(before) > 2
+    approved = {record.client_order_id: 1 for record in before if record.state is OrderState.APPROVED}
+    assert len(approved) > 5
+    assert accepted_at_a_venue(chain, tmp_path) == approved
+
+
+def accepted_at_a_venue(chain: Chain, directory: Path) -> dict[str, int]:
+    """How often a real gateway takes each order when the submitter, too, is started twice."""
+    extra = ("--opening-cash", "100000")
+    with start_gateway(clock_start=chain.clock.now(), extra=extra) as gateway:
+        side = broker(
+            gateway.api_url, ca=None, account=gateway.account, connect_timeout_s=2.0, read_timeout_s=10.0,
+            order_timeout_s=10.0, pace=1000.0,
+        )  # fmt: skip
+        desk = Desk(chain.database, directory, account=gateway.account)
+        desk.broker, desk.market = side, MarketClock(gateway.clock_url)
+        for _ in range(2):
+            desk.start()
+            desk.turn(2)
+            desk.stop()
+        side.close()
+        return dict(Counter(row["coid"] for row in gateway.ledger("accept")))
