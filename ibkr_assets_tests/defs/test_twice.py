@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +17,14 @@ import pytest
 
 from ibkr_assets.adapters.clock import MarketClock
 from ibkr_assets.adapters.ibkr.client import broker
+from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.domain.order import OrderState
 from ibkr_assets_tests.defs.chain import FIVE, STRATEGY, Chain, metadata_of
 from ibkr_assets_tests.execution.desk import Desk
 from ibkr_assets_tests.gateway import start_gateway
 
 DAY = date(2012, 10, 1)
+STRATEGIES = tuple(replace(STRATEGY, id=f"cross{n}", sizing=f"percent:1.{n}") for n in range(3, 7))
 #: The third intent of the first try is refused, once: what stood before it is stored, and the step fails.
 FAILS_ONCE = """
 create sequence public.tries;
@@ -39,8 +44,7 @@ create trigger fail_once before insert on oms.order_intent for each row execute 
 def chain(database, database_url) -> Iterator[Chain]:
     """Everything up to the signals of one session."""
     with dg.DagsterInstance.ephemeral() as instance:
-        strategies = tuple(replace(STRATEGY, id=f"cross{n}", sizing=f"percent:1.{n}") for n in range(3, 7))
-        made = Chain(database, database_url, instance, strategies=strategies)
+        made = Chain(database, database_url, instance, strategies=STRATEGIES)
         made.move_after_close(DAY)
         made.run(DAY, select=FIVE[:4])
         yield made
@@ -91,3 +95,37 @@ def accepted_at_a_venue(chain: Chain, directory: Path) -> dict[str, int]:
             desk.stop()
         side.close()
         return dict(Counter(row["coid"] for row in gateway.ledger("accept")))
+
+
+#: The third intent of the first try is stored slowly: long enough to kill the step over it.
+SLOW_ONCE = FAILS_ONCE.replace("raise exception 'the third intent fails'", "perform pg_sleep(3)")
+
+
+def decide_elsewhere(database_url: str) -> None:
+    """The step of the asset `orders`, for a process of its own."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        chain = Chain(Database(database_url), database_url, instance, strategies=STRATEGIES, is_reconciled=False)
+        chain.move_after_close(DAY)
+        chain.run(DAY, select=("orders",))
+
+
+@pytest.mark.slow
+def test_a_step_that_is_killed_outright_and_run_again_decides_each_thing_once(chain: Chain) -> None:
+    is_asleep = "select 1 from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
+    with chain.database.connect() as connection:
+        connection.execute(SLOW_ONCE)
+    child = multiprocessing.get_context("spawn").Process(target=decide_elsewhere, args=(chain.database_url,))
+    child.start()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and child.is_alive():
+        with chain.database.connect() as connection:
+            if connection.execute(is_asleep).fetchall():
+                child.kill()
+        time.sleep(0.05)
+    child.join(10)
+    assert child.exitcode == -signal.SIGKILL
+    stored = chain.book.intents()
+    again = chain.run(DAY, select=("orders",))
+    after = chain.book.intents()
+    assert len(stored) < len(after) == len({record.intent.decision_key for record in after})
+    assert metadata_of(again, "orders")["existing"] >= len(stored) >= 2
