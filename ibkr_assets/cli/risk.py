@@ -44,6 +44,7 @@ def risk_limits(as_json: AsJson = False) -> None:
     """
     from ibkr_assets import bootstrap
     from ibkr_assets.risk.changes import limits_in_force, takes_effect
+    from ibkr_assets.risk.limits import unit_of
     from ibkr_assets.risk.rules import RULES
     from ibkr_assets.risk.stored import digest
 
@@ -57,7 +58,7 @@ def risk_limits(as_json: AsJson = False) -> None:
         used_by = [rule for rule in RULES.values() if name in rule.limits]
         rows.append({
             "limit": name, "in_force": value, "configured": wanted[name],
-            "unit": "; ".join(sorted({rule.unit for rule in used_by} - {""})),
+            "unit": unit_of(name),
             "rules": [f"{rule.id} {rule.code}" for rule in used_by],
         })  # fmt: skip
     waiting = None
@@ -71,10 +72,17 @@ def risk_limits(as_json: AsJson = False) -> None:
             "configured_in_force_from": waiting, "limits": rows,
         })  # fmt: skip
         return
-    emit(table(rows, ["limit", "in_force", "configured", "unit", "rules"]))
+    shown = [row | {name: _plainly(row[name]) for name in ("in_force", "configured")} for row in rows]
+    columns = ["limit", "in_force", "configured", "unit", "rules"]
+    emit(table(shown, [name for name in columns if name != "configured" or waiting is not None]))
     say(f"mode {settings.mode}, version {digest(in_force)[:12]}")
     if waiting is not None:
         say(f"what was raised waits: version {digest(configured)[:12]} is in force from {waiting.isoformat()} on")
+
+
+def _plainly(value: Any) -> Any:
+    """A mapping as a person reads it; everything else is shown as it is."""
+    return ", ".join(f"{key}: {item}" for key, item in value.items()) if isinstance(value, Mapping) else value
 
 
 def risk_history(as_json: AsJson = False) -> None:

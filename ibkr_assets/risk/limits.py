@@ -15,6 +15,13 @@ from typing import Any
 #: The sector of every symbol that nobody put into one: together they are held to one sector's limit.
 UNSORTED = "unsorted"
 
+#: By how a limit's name ends, the longer endings first.
+_UNITS = {
+    "_nav_fraction": "of NAV", "_volume_fraction": "of volume", "_fraction": "fraction", "_usd": "USD",
+    "_shares": "shares", "_atr": "daily ATR", "_bars": "bars", "_hours": "h", "_minutes": "min", "_bytes": "bytes",
+    "_s": "s",
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -78,6 +85,11 @@ class Limits:
     def as_text(self) -> dict[str, Any]:
         """Every limit as JSON can carry it, numbers as text, the same for equal limits."""
         return {item.name: _text(getattr(self, item.name)) for item in fields(self)}
+
+
+def unit_of(name: str) -> str:
+    """The unit of a limit, which its name ends with; empty for counts and lists."""
+    return next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), "")
 
 
 def _text(value: Any) -> Any:
