@@ -236,3 +236,23 @@ def test_it_speaks_tls_with_a_certificate_of_one_s_own(tmp_path: Path) -> None:
             pass
         else:
             raise AssertionError("the connection was not reset")
+
+
+def test_a_client_that_leaves_in_mid_body_is_noted_and_disturbs_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    with start_gateway(clock_start=START) as gateway:
+        url = httpx.URL(gateway.api_url)
+        path = f"/v1/api/iserver/account/{gateway.account}/orders"
+        with socket.create_connection((url.host, url.port), timeout=5) as client:
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
+            client.sendall(head.encode() + b'{"orders": [{"conid"')
+        deadline = time.monotonic() + 10
+        while not (rows := gateway.wirelog()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        (row,) = rows
+        assert (row["route"], row["status"], row["answer"]) == ("submit", "disconnected", "")
+        with connect(gateway) as api:
+            api.place_through(cOID="after", price=640.0)
+        assert [order["coid"] for order in gateway.ledger("accept")] == ["after"]
+        assert gateway.stop() == 0
+    assert "Traceback" not in capfd.readouterr().err

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import replace
 from email.utils import formatdate
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -71,7 +71,11 @@ class ApiShell:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        body = await request.body()
+        is_whole, body = True, b""
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            is_whole = False
         path = request.url.path
         inner = path.removeprefix(PREFIX) if path.startswith(PREFIX + "/") else None
         found = self._routes.find(request.method, inner) if inner is not None else 404
@@ -82,6 +86,9 @@ class ApiShell:
             str(route), request.method, path, request.url.query, body,
             at=gateway.venue.now.isoformat(), t_mono=gateway.mono(), peer_port=port,
         )  # fmt: skip
+        if not is_whole:  # nobody is there to be answered, and half a request is none
+            gateway.wirelog.answer(row, "disconnected", b"")
+            return
         answer = await self._answer(request, found, body, port)
         if answer.delay_s:
             await asyncio.sleep(answer.delay_s)
