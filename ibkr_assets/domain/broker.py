@@ -4,6 +4,7 @@ The words are ours; IBKR's are translated in `adapters.ibkr.parse`. An answer is
 places an order must look at which one came.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -214,6 +215,19 @@ class CashLedger:
     stock_value: Decimal
     net_liquidation: Decimal
     as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRead:
+    """The broker's account as one consistent read: nothing changed between its first and its last call.
+
+    `market_at` is the market clock before the first of them.
+    """
+
+    market_at: datetime
+    cash: CashLedger
+    positions: tuple[BrokerPosition, ...]
+    quotes: Mapping[int, Quote]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from ibkr_assets.domain.broker import AccountRead
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.ledger import Blocks, Break, CashEvent, Holding
 from ibkr_assets.execution.crashpoints import reach
@@ -18,10 +19,9 @@ from ibkr_assets.execution.seat import log
 from ibkr_assets.execution.valuation import find_marks, value_account
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
-    from ibkr_assets.domain.broker import BrokerPosition, CashLedger, Quote
+    from ibkr_assets.domain.broker import CashLedger
     from ibkr_assets.domain.ledger import Books
     from ibkr_assets.execution.seat import Seat
 
@@ -33,19 +33,6 @@ MOST_POSITION_BREAKS = 3
 _READS = 3
 #: The detail of events that were not seen one by one.
 MIXED = "paid and newly owed between two looks"
-
-
-@dataclass(frozen=True, slots=True)
-class AccountRead:
-    """The broker's account as one consistent read: nothing changed between its first and its last call.
-
-    `market_at` is the market clock before the first of them.
-    """
-
-    market_at: datetime
-    cash: CashLedger
-    positions: tuple[BrokerPosition, ...]
-    quotes: Mapping[int, Quote]
 
 
 @dataclass(frozen=True, slots=True)

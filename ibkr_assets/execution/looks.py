@@ -21,7 +21,8 @@ from ibkr_assets.execution.splits import book_splits
 
 if TYPE_CHECKING:
     from ibkr_assets.domain.account import Fill
-    from ibkr_assets.execution.account import AccountRead, Comparison
+    from ibkr_assets.domain.broker import AccountRead
+    from ibkr_assets.execution.account import Comparison
     from ibkr_assets.execution.reads import BrokerReads
     from ibkr_assets.execution.seat import Seat
     from ibkr_assets.ports import IntentRecord

@@ -16,8 +16,9 @@ from ibkr_assets.execution.valuation import find_marks
 from ibkr_assets.portfolio.splits import Held, find_split
 
 if TYPE_CHECKING:
+    from ibkr_assets.domain.broker import AccountRead
     from ibkr_assets.domain.ledger import Break, StoredSnapshot
-    from ibkr_assets.execution.account import AccountRead, Comparison
+    from ibkr_assets.execution.account import Comparison
     from ibkr_assets.execution.seat import Seat
 
 

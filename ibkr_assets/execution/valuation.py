@@ -17,9 +17,8 @@ from ibkr_assets.execution.seat import log
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ibkr_assets.domain.broker import BrokerPosition, Quote
+    from ibkr_assets.domain.broker import AccountRead, BrokerPosition, Quote
     from ibkr_assets.domain.ledger import Books
-    from ibkr_assets.execution.account import AccountRead
     from ibkr_assets.execution.seat import Seat
 
 #: A net asset value this far from the broker's is worth a line: USD, and fraction.
