@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -67,6 +68,16 @@ def test_what_is_wrong_is_told_with_the_command_to_have_it_again():
     assert "WRONG  q1-a was accepted 2 times" in said
     assert 'make chaos N=20 SEED=9 ARGS="--profile forgetful"' in said[-1]
     assert any(line.startswith("points never reached") and line.endswith("send.begun") for line in said)
+
+
+def test_a_run_whose_own_fault_never_struck_or_whose_orders_stayed_at_home_has_shown_nothing():
+    run = Run(Options(orders=100, seed=1, profile="forgetful"), print)
+    run.directory.rmdir()
+    struck = Counter({"F13": 3, "F3": 2})
+    run.judge(Outcome(run.options, Comparison(accepted=70), struck=struck, meant=100))
+    assert run.troubles == []
+    run.judge(Outcome(run.options, Comparison(accepted=69), struck=Counter({"F13": 1}), meant=100))
+    assert run.troubles == ["F3 never struck", "only 69 of 100 that were meant to leave were accepted"]
 
 
 def test_a_second_acceptance_and_a_missing_execution_are_found():
