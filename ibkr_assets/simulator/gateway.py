@@ -1,7 +1,7 @@
-"""One simulated gateway: its venue, sessions, clock, limits, faults and files, and the order in which they act.
+"""One simulated gateway: its venue, sessions, clock, limits and files, and the order in which they act.
 
 Everything runs on one thread, and no method awaits, so each request sees and leaves a whole state. HTTP is the
-face's work.
+face's work, and so are faults, which act on a gateway from outside (`faults.board`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.simulator.clock import RunningClock
-from ibkr_assets.simulator.faults.board import FaultBoard
 from ibkr_assets.simulator.late_orders import LateOrders
 from ibkr_assets.simulator.ledger import Ledger
 from ibkr_assets.simulator.nights import REGIONS, NightlyReset
@@ -62,7 +61,6 @@ class Gateway:
         self.streams = StreamHub(options.pace)
         #: Set by the server: closes the API port for so many real seconds.
         self.close_port: Callable[[float], None] | None = None
-        self.faults = FaultBoard(options.seed)
         self.wirelog = WireLog()
 
     @staticmethod

@@ -25,6 +25,7 @@ from ibkr_assets.simulator.face.login_page import LoginPage
 from ibkr_assets.simulator.face.routes import API_ROUTES
 from ibkr_assets.simulator.face.shell import PREFIX, ApiShell, Connections
 from ibkr_assets.simulator.face.streams import StreamShell
+from ibkr_assets.simulator.faults.board import FaultBoard
 from ibkr_assets.simulator.gateway import Gateway
 from ibkr_assets.simulator.options import GatewayOptions
 from ibkr_assets.simulator.tape_files import load_tape
@@ -72,10 +73,11 @@ async def _serve(
     gateway: Gateway, api_socket: socket.socket, admin_socket: socket.socket, certificate: Certificate | None
 ) -> None:
     connections = Connections()
-    app = _Api(gateway, connections)
+    faults = FaultBoard(gateway.options.seed)
+    app = _Api(gateway, connections, faults)
     api = ApiPort(api_socket, lambda: _api_server(gateway, app, connections, certificate))
     gateway.close_port = api.close_for
-    admin = QuietServer(_config(AdminShell(gateway), ws="none"))
+    admin = QuietServer(_config(AdminShell(gateway, faults), ws="none"))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -112,10 +114,10 @@ async def _until_open(api: ApiPort, admin: QuietServer, tasks: list[asyncio.Task
 class _Api:
     """The ASGI application of the API port: the websocket, a person's page, and everything else."""
 
-    def __init__(self, gateway: Gateway, connections: Connections) -> None:
+    def __init__(self, gateway: Gateway, connections: Connections, faults: FaultBoard) -> None:
         self._streams = StreamShell(gateway, connections)
         self._page = LoginPage(gateway)
-        self._shell = ApiShell(gateway, API_ROUTES, connections)
+        self._shell = ApiShell(gateway, API_ROUTES, connections, faults)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a connection's request to whom it is for."""

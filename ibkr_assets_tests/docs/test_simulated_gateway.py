@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from ibkr_assets.simulator.face.admin import ADMIN_ROUTES
+from ibkr_assets.simulator.face.admin import admin_routes
+from ibkr_assets.simulator.faults.board import FaultBoard
 from ibkr_assets.simulator.faults.table import TABLE
 from ibkr_assets_tests.gateway import RunningGateway, start_gateway
 
@@ -71,7 +72,7 @@ def test_the_page_names_every_fault_and_no_other() -> None:
 
 
 def test_the_page_names_no_admin_call_that_is_not_there() -> None:
-    paths = {path.replace("{fault_id}", "F5") for _, path in ADMIN_ROUTES.paths()}
+    paths = {path.replace("{fault_id}", "F5") for _, path in admin_routes(FaultBoard(0)).paths()}
     assert set(re.findall(r"/admin/[a-zA-Z0-9/]+", PAGE)) <= paths
 
 

@@ -6,7 +6,7 @@ Loopback only and with a token, never on the API port; `GET /clock` alone needs 
 from __future__ import annotations
 
 import hmac
-from datetime import date, time, timedelta
+from datetime import timedelta
 from typing import Any
 
 from starlette.requests import Request
@@ -14,12 +14,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ibkr_assets.simulator.clock import BackwardsInTime
+from ibkr_assets.simulator.face.admin_faults import FaultDesk
 from ibkr_assets.simulator.face.admin_fields import check_fields, read_moment, read_number, read_positive
 from ibkr_assets.simulator.face.admin_sessions import SESSION_ROUTES
 from ibkr_assets.simulator.face.admin_venue import read_venue, set_venue
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, Needs, Routes
-from ibkr_assets.simulator.face.routes import API_ROUTES
-from ibkr_assets.simulator.faults.board import ArmedFault
+from ibkr_assets.simulator.faults.board import FaultBoard
 from ibkr_assets.simulator.faults.fault import UnknownFault
 from ibkr_assets.simulator.gateway import Gateway
 from ibkr_assets.simulator.venue_order import VenueOrder
@@ -28,8 +28,9 @@ from ibkr_assets.simulator.venue_order import VenueOrder
 class AdminShell:
     """The ASGI application of the admin port."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, faults: FaultBoard) -> None:
         self._gateway = gateway
+        self._routes = admin_routes(faults)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -44,7 +45,7 @@ class AdminShell:
         path = request.url.path
         if path != "/clock" and not self._is_admin(request):
             return Answer({"error": "the admin token is missing or wrong"}, 401)
-        found = ADMIN_ROUTES.find(request.method, path)
+        found = self._routes.find(request.method, path)
         if isinstance(found, int):
             return Answer({"error": "no such call"}, found)
         name, handler, _, params = found
@@ -141,39 +142,6 @@ def move_position(call: Call) -> Answer:
     return Answer({"quantity": float(venue.book.account.quantity(conid))})
 
 
-def arm_fault(call: Call) -> Answer:
-    """Arms a fault of the table; see `FaultBoard.arm` for the fields."""
-    body = call.json_object()
-    routes = body.get("routes")
-    for name in routes if isinstance(routes, list) else ():
-        if name not in API_ROUTES.names:
-            raise BadRequest(f"routes: no route {name!r}; known are {', '.join(sorted(API_ROUTES.names))}")
-    return Answer(_describe_fault(call.gateway.faults.arm(body)))
-
-
-def read_faults(call: Call) -> Answer:
-    """Faults that are armed, and how often each struck."""
-    return Answer([_describe_fault(armed) for armed in call.gateway.faults.armed()])
-
-
-def disarm_fault(call: Call) -> Answer:
-    """Takes a fault away."""
-    if not call.gateway.faults.disarm(call.params["fault_id"]):
-        return Answer({"error": f"fault {call.params['fault_id']} is not armed"}, 404)
-    return Answer({"disarmed": call.params["fault_id"]})
-
-
-def _describe_fault(armed: ArmedFault) -> dict[str, Any]:
-    return {
-        "id": armed.fault.id, "title": armed.fault.title, "kind": armed.fault.kind.value, "nth": armed.nth,
-        "probability": armed.probability, "times": armed.times, "booked": armed.is_booked, "delay_s": armed.delay_s,
-        "from": None if armed.begins is None else armed.begins.isoformat(),
-        "to": None if armed.ends is None else armed.ends.isoformat(),
-        "parameters": {n: v.isoformat() if isinstance(v, date | time) else v for n, v in armed.options.items()},
-        "chances": armed.chances, "struck": armed.struck,
-    }  # fmt: skip
-
-
 def _known_conid(call: Call, body: dict[str, Any]) -> int:
     conid = body.get("conid")
     if conid not in call.gateway.tape.contracts:
@@ -188,21 +156,21 @@ def _find_order(call: Call, body: dict[str, Any]) -> VenueOrder | None:
     return None
 
 
-ADMIN_ROUTES = Routes(
-    [
-        ("GET", "/clock", "clock", read_clock, Needs.NOTHING),
-        ("GET", "/admin/clock", "clock", read_clock, Needs.NOTHING),
-        ("POST", "/admin/clock", "move_clock", move_clock, Needs.NOTHING),
-        ("GET", "/admin/ledger", "ledger", read_ledger, Needs.NOTHING),
-        ("GET", "/admin/wirelog", "wirelog", read_wirelog, Needs.NOTHING),
-        *SESSION_ROUTES,
-        ("GET", "/admin/venue", "venue", read_venue, Needs.NOTHING),
-        ("POST", "/admin/venue", "set_venue", set_venue, Needs.NOTHING),
-        ("POST", "/admin/fill", "fill", fill, Needs.NOTHING),
-        ("POST", "/admin/bust", "bust", bust, Needs.NOTHING),
-        ("POST", "/admin/position", "position", move_position, Needs.NOTHING),
-        ("POST", "/admin/fault", "arm_fault", arm_fault, Needs.NOTHING),
-        ("GET", "/admin/fault", "faults", read_faults, Needs.NOTHING),
-        ("DELETE", "/admin/fault/{fault_id}", "disarm_fault", disarm_fault, Needs.NOTHING),
-    ]
-)
+def admin_routes(faults: FaultBoard) -> Routes:
+    """Every call of the admin port; what is armed there is armed on `faults`."""
+    return Routes(
+        [
+            ("GET", "/clock", "clock", read_clock, Needs.NOTHING),
+            ("GET", "/admin/clock", "clock", read_clock, Needs.NOTHING),
+            ("POST", "/admin/clock", "move_clock", move_clock, Needs.NOTHING),
+            ("GET", "/admin/ledger", "ledger", read_ledger, Needs.NOTHING),
+            ("GET", "/admin/wirelog", "wirelog", read_wirelog, Needs.NOTHING),
+            *SESSION_ROUTES,
+            ("GET", "/admin/venue", "venue", read_venue, Needs.NOTHING),
+            ("POST", "/admin/venue", "set_venue", set_venue, Needs.NOTHING),
+            ("POST", "/admin/fill", "fill", fill, Needs.NOTHING),
+            ("POST", "/admin/bust", "bust", bust, Needs.NOTHING),
+            ("POST", "/admin/position", "position", move_position, Needs.NOTHING),
+            *FaultDesk(faults).routes(),
+        ]
+    )

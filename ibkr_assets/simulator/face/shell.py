@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, Handler, Needs, Routes, refusal
 from ibkr_assets.simulator.face.sessions import what_is_missing
 from ibkr_assets.simulator.face.strikes import Line
+from ibkr_assets.simulator.faults.board import FaultBoard
 from ibkr_assets.simulator.faults.fault import Situation
 from ibkr_assets.simulator.gateway import Gateway
 from ibkr_assets.simulator.pacing import HISTORY_CONCURRENT
@@ -61,8 +62,9 @@ class Connections:
 class ApiShell:
     """The ASGI application of the API port."""
 
-    def __init__(self, gateway: Gateway, routes: Routes, connections: Connections) -> None:
+    def __init__(self, gateway: Gateway, routes: Routes, connections: Connections, faults: FaultBoard) -> None:
         self._gateway = gateway
+        self._faults = faults
         self._routes = routes
         self._connections = connections
 
@@ -120,7 +122,7 @@ class ApiShell:
         gateway.tick()
         params = {} if isinstance(found, int) else found[3]
         situation = Situation(gateway, route, request.method, params, dict(request.query_params), body)
-        struck = gateway.faults.strike_instead(situation)
+        struck = self._faults.strike_instead(situation)
         if struck is not None:
             gateway.ledger.flush()
             return struck
@@ -157,7 +159,7 @@ class ApiShell:
             answer = refusal(400, str(error))
         else:
             accepted = next(reversed(book.orders.values())) if book.order_count > accepted_before else None
-            answer = gateway.faults.strike_after(replace(situation, answer=answer, accepted=accepted))
+            answer = self._faults.strike_after(replace(situation, answer=answer, accepted=accepted))
         finally:
             gateway.peer_port = None
             gateway.ledger.flush()

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.simulator.answers import Answer
 from ibkr_assets.simulator.faults.parameters import Parameter
+from ibkr_assets.simulator.gateway import Gateway
 
 if TYPE_CHECKING:
-    from ibkr_assets.simulator.gateway import Gateway
     from ibkr_assets.simulator.venue_order import VenueOrder
 
 
