@@ -28,7 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.orders < 1:
         parser.error(f"argument --orders: must be 1 or more, got {given.orders}")
-    per_evening = max(6, min(80, given.orders // 5))
+    per_evening = max(6, min(80, given.orders // (10 if given.thefts else 5)))
+    happenings = max(4, min(Options.happenings, per_evening * 3 // 5))
+    if given.thefts:  # as many on every evening, so that there is always something to send meanwhile
+        happenings = -(-2 * given.thefts * per_evening // given.orders)
     options = Options(
         orders=given.orders,
         seed=given.seed,
@@ -38,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         every_s=given.every,
         submitters=4 if given.thefts else 2,
         thefts=given.thefts,
-        happenings=40 if given.thefts else max(4, min(Options.happenings, per_evening * 3 // 5)),
+        happenings=happenings,
         per_evening=per_evening,
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))  # what was started is ended

@@ -446,7 +446,7 @@ class Run:
                 self.turn_until(_DRILL_S, self.is_drilled)
         for _ in range(self.options.drills):
             self.drill_cancelling()
-        self.drill(DRILLS_OF_OPENING)
+        self.drill_opening()
         self.with_gateway(lambda: self.venue.run_clock(0))
         self.with_gateway(lambda: self.venue.set_clock(following.opens_at + timedelta(minutes=5)))
         self.turn_until(_DRILL_S, self.is_drilled)
@@ -457,6 +457,22 @@ class Run:
     def drill_sending(self) -> None:
         if self.drill(DRILLS_OF_SENDING) and (provoked := DRILLS_OF_SENDING[self.drilled or ""]) is not None:
             self.with_gateway(lambda: self.venue.arm(provoked))
+
+    def drill_opening(self) -> None:
+        """The one that is to die over the opening is at work before it, unless it is to start after it."""
+        self.with_postgres()
+        before = self.starts()
+        if self.drill(DRILLS_OF_OPENING) and not (self.drilled or "").startswith("start."):
+            self.turn_until(_DRILL_S, lambda: self.starts() > before)
+            self.turn_until(1.0, lambda: False)  # it has looked at the clock before that moves
+
+    def starts(self) -> int:
+        """How many starts of submitters came to their end."""
+        return int(
+            self.execute("select count(*) as n from oms.recon_run where kind = 'start' and is_clean is not null")[0][
+                "n"
+            ]
+        )
 
     def drill_cancelling(self) -> None:
         """An operator wants the orders of one instrument back, and every submitter dies over it."""

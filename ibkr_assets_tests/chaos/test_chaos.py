@@ -16,7 +16,7 @@ from ibkr_assets_tests.chaos.run import Options, Outcome, Run
 from ibkr_assets_tests.chaos.troubles import FAULTS, HAPPENINGS, Fate
 
 RUNS = {
-    "everything": Options(orders=12, seed=5, per_evening=6, every_s=0.5, evening_s=8.0, happenings=8, drills=1),
+    "everything": Options(orders=12, seed=5, per_evening=12, every_s=0.5, evening_s=8.0, happenings=10, drills=1),
     "the lease is stolen": Options(
         orders=6, seed=5, per_evening=6, every_s=0.15, evening_s=4.0, submitters=4, thefts=15
     ),

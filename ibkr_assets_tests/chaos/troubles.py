@@ -76,11 +76,14 @@ DRILLS_OF_WATCHING = (
 DRILLS_OF_CANCELLING = ("cancel.begun", "cancel.answered")
 #: and when the market opens.
 DRILLS_OF_OPENING = (
-    "account.compared", "account.stored", "watch.booked", "watch.status", "watch.trades", "start.booked",
+    "watch.status", "account.compared", "account.stored", "watch.booked", "watch.trades", "start.booked",
 )  # fmt: skip
 
 #: After these nothing goes on for half a minute: the platform waits for a person.
 _RARELY = dict.fromkeys(("F8", "F20", "F21", "F22"), 0.1)
+#: An order that arrives after it was looked for, and an id that is forgotten, tempt most to a second order.
+_OFTEN = dict.fromkeys(("F3", "F13"), 3.0)
+_WEIGHTS = {**_RARELY, **_OFTEN}
 _PASSED_SELDOM = ("start.", "doubt.", "question.", "expire.", "cancel.", "send.not", "account.")
 #: Happenings and how often each is drawn.
 HAPPENINGS = {
@@ -117,7 +120,7 @@ class Fate:
         """One fault, armed for one of the next chances."""
         if not self._faults:
             return None
-        name = self.chance.choices(self._faults, [_RARELY.get(fault, 1.0) for fault in self._faults])[0]
+        name = self.chance.choices(self._faults, [_WEIGHTS.get(fault, 1.0) for fault in self._faults])[0]
         return {"id": name, "nth": self.chance.randint(1, 3), **self._table[name](self.chance)}
 
     def arm(self, name: str) -> dict[str, Any]:
