@@ -9,7 +9,7 @@ from __future__ import annotations
 from ibkr_assets.domain.order import Mode, OrderIntent, Side
 from ibkr_assets.risk.codes import DenialCode
 from ibkr_assets.risk.facts import Exposure, Facts, Finding, Limits
-from ibkr_assets.risk.finding import answer, denied, known, show, unknown
+from ibkr_assets.risk.finding import answer, known, show, unknown
 from ibkr_assets.risk.order import is_reducing, worst_price
 
 
@@ -40,10 +40,11 @@ def wants_preview(intent: OrderIntent, exposure: Exposure) -> bool:
     return intent.mode is not Mode.DRY_RUN and not is_reducing(intent, exposure)
 
 
-def check_margin(intent: OrderIntent, facts: Facts, exposure: Exposure, _limits: Limits) -> Finding:
+def check_margin(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits) -> Finding:
     """By the broker's own preview, equity with loan value covers the initial margin after the order.
 
-    A preview that is missing denies; a rehearsal and an order that only reduces a position need none.
+    A preview that is missing denies, unless the limits say that it may be; a rehearsal and an order that only reduces
+    a position need none.
     Source: SEC 15c3-5(c)(1)(i), capital thresholds.
     """
     if not wants_preview(intent, exposure):
@@ -52,7 +53,8 @@ def check_margin(intent: OrderIntent, facts: Facts, exposure: Exposure, _limits:
     preview = facts.departure.preview
     if preview is None:
         text = f"the broker did not say what the order would do: {facts.departure.preview_failure or 'not asked'}"
-        return denied(DenialCode.MARGIN, {"preview": "None"}, text)
+        numbers = {"preview": "None", "may_lack_preview": str(limits.may_lack_preview)}
+        return answer(DenialCode.MARGIN, numbers, text, is_passed=limits.may_lack_preview)
     initial, equity = preview.initial_margin.after, preview.equity_after
     numbers = show(
         equity_after=equity, initial_margin_after=initial, initial_margin_change=preview.initial_margin.change,

@@ -58,6 +58,9 @@ class RiskSettings(BaseModel):
     day_loss_kill_fraction: Fraction = _D.day_loss_kill_fraction
     drawdown_disarm_fraction: Fraction = _D.drawdown_disarm_fraction
     cash_reserve_fraction: Decimal = Field(_D.cash_reserve_fraction, ge=0, le=1, description="on top of the cost")
+    may_lack_preview: bool = Field(
+        _D.may_lack_preview, description="let orders leave of which the broker gives no preview of margin"
+    )
     max_signal_age_bars: Decimal = Field(_D.max_signal_age_bars, gt=0, le=10)
     max_quote_age_s: Decimal = Field(_D.max_quote_age_s, gt=0, le=300)
     session_edge_minutes: int = Field(_D.session_edge_minutes, ge=0, le=60)

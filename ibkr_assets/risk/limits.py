@@ -64,6 +64,8 @@ class Limits:
     drawdown_disarm_fraction: Decimal = Decimal("0.10")
     #: On top of what an order costs.
     cash_reserve_fraction: Decimal = Decimal("0.02")
+    #: Whether an order may leave of which the broker gives no preview; one that it gives is heard either way.
+    may_lack_preview: bool = False
     max_signal_age_bars: Decimal = Decimal("1.5")
     max_quote_age_s: Decimal = Decimal(60)
     #: Nothing is sent so long after the opening and before the close, but for orders on the opening.

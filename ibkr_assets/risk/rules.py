@@ -122,8 +122,8 @@ _ROWS = (
          ("session_edge_minutes",), _DEPARTURE, market.check_market_hours, is_patient=True),
     Rule("R10", _CODE.THROTTLE, "too many calls in a second or a minute", "calls",
          ("max_messages_per_second", "max_messages_per_minute"), _DEPARTURE, pace.check_throttle, is_patient=True),
-    Rule("R18", _CODE.MARGIN, "the account's equity would not cover its margin, or the broker does not say", "USD", (),
-         _DEPARTURE, cash.check_margin),
+    Rule("R18", _CODE.MARGIN, "the account's equity would not cover its margin, or the broker does not say", "USD",
+         ("may_lack_preview",), _DEPARTURE, cash.check_margin),
 )  # fmt: skip
 
 #: Every rule by its code, in the order in which a denial is named.

@@ -12,6 +12,7 @@ from typing import Any
 #: So that a simulation shows what its strategies want: 8 % of NAV an order, all five on one day, at limits 3 % from
 #: the close whatever the daily range. A market that is moved by hand stands still or jumps: calls come as fast as it
 #: jumps, ten minutes may be all of an evening, and the minute after the opening all of a session.
+#: A simulated gateway that is not ours may know no previews.
 SIMULATED: Mapping[str, Any] = {
     "max_order_nav_fraction": "0.10",
     "max_daily_notional_nav_fraction": "2",
@@ -25,6 +26,7 @@ SIMULATED: Mapping[str, Any] = {
     "max_working_orders": "20",
     "max_sector_nav_fraction": "1",
     "session_edge_minutes": "0",
+    "may_lack_preview": "true",
     "look_alike_minutes": "0",
     "day_loss_disarm_fraction": "0.10",
     "day_loss_kill_fraction": "0.15",

@@ -112,7 +112,7 @@ def test_more_of_a_reserve_is_tighter_and_more_of_anything_else_looser() -> None
 
 def test_every_limit_has_a_direction() -> None:
     kinds = {item.name: type(getattr(Limits(), item.name)) for item in fields(Limits)}
-    assert {name for name, kind in kinds.items() if kind is bool} == {"may_short"}
+    assert {name for name, kind in kinds.items() if kind is bool} == {"may_short", "may_lack_preview"}
     assert set(kinds.values()) <= {bool, int, Decimal, frozenset, MappingProxyType}
     assert set(kinds) >= MORE_IS_TIGHTER
 

@@ -297,6 +297,14 @@ def test_a_broker_that_does_not_say_what_an_order_would_do_denies_for_good() -> 
     assert isinstance(review_departure(INTENT, silent, NOTHING, LIMITS, rules=UNASKED), Approved)
 
 
+def test_where_a_preview_may_be_missing_one_that_is_there_is_heard_all_the_same() -> None:
+    lenient = replace(LIMITS, may_lack_preview=True)
+    silent = facts(departure={"preview": None, "preview_failure": "404"})
+    short = replace(PREVIEW, equity_after=Decimal(1), initial_margin=MarginMove(Decimal(1), Decimal(2)))
+    assert denials(known=silent, in_force=lenient) == set()
+    assert denials(known=facts(departure={"preview": short}), in_force=lenient) == {"margin"}
+
+
 @pytest.mark.parametrize(
     ("order", "exposed", "why"),
     [
