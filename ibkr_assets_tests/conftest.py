@@ -47,7 +47,7 @@ def database_url_of(postgres_server, _template) -> Iterator[Callable[[str], str]
     """The fresh database's URL as the given role: `ibkr_platform` (its owner), `ibkr_app` or `ibkr_submitter`."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with postgres_server.connect() as connection:
-        connection.execute(f"create database {name} template {_template} owner ibkr_platform")
+        connection.execute(f"create database {name} template {_template} owner ibkr_platform strategy file_copy")
     yield lambda role: postgres_server.url(name, role)
     with postgres_server.connect() as connection:
         connection.execute(f"drop database {name} with (force)")

@@ -52,7 +52,7 @@ def test_f20_a_penalty_is_silence_but_for_looks_and_kills_while_an_order_is_in_d
     begun = next(n for n, row in enumerate(trading.wirelog()) if row["status"] == 429)
     trading.wait("it is looked again", lambda: "auth_status" in routes(trading, begun + 1))
     assert set(routes(trading, begun + 1)) == {"auth_status"}
-    assert trading.status() == "shut out"
+    trading.wait("it is shut out", lambda: trading.status() == "shut out")
     trading.gateway.step_clock(901)
     trading.wait("it works again", lambda: trading.status() == "working")
     trading.wait_for(record, S.NOT_PLACED)
