@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import dagster as dg
 
-from ibkr_assets.defs.closures import CLOSED_WEEKDAYS
 from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.market.new_york import CLOSED_WEEKDAYS
 
 TIME_ZONE = "America/New_York"
 _CRON_WEEKDAYS = {5: "0 0 * * 6", 6: "0 0 * * 0"}

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ibkr_assets.domain.errors import ConfigurationError, InputError
 from ibkr_assets.domain.session import TradingSession
+from ibkr_assets.market.new_york import is_listed, list_sessions
 from ibkr_assets.simulator.bars import TapeBar
 from ibkr_assets.simulator.corporate_actions import find_actions
 from ibkr_assets.simulator.day_files import DaySeries, read_days
@@ -63,12 +64,13 @@ def load_tape(source: str | Path) -> Tape:
 
 
 def _sessions(first: date, last: date) -> Sequence[TradingSession]:
+    until = last + timedelta(days=31)
+    if is_listed(first, until):
+        return list_sessions(EXCHANGE, first, until)
     import exchange_calendars
 
     # The calendar must not begin at a bar's own day, or a holiday at either edge would be out of its bounds.
-    calendar = exchange_calendars.get_calendar(
-        EXCHANGE, start=str(first - timedelta(days=7)), end=str(last + timedelta(days=31))
-    )
+    calendar = exchange_calendars.get_calendar(EXCHANGE, start=str(first - timedelta(days=7)), end=str(until))
     early = {moment.date() for moment in calendar.early_closes}
     return [
         TradingSession(

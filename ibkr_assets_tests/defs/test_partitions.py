@@ -1,13 +1,11 @@
 """The partitions are the sessions of the exchange, exactly."""
 
-from datetime import date, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import exchange_calendars
-import pandas as pd
 import pytest
 
-from ibkr_assets.defs.closures import CLOSED_WEEKDAYS
 from ibkr_assets.defs.partitions import session_partitions
 from ibkr_assets.domain.errors import ConfigurationError
 
@@ -20,14 +18,6 @@ def test_partitions_are_the_sessions_of_the_exchange() -> None:
     )
     expected = exchange_calendars.get_calendar("XNYS", start="2012-05-18", end="2026-11-20").sessions
     assert list(keys) == [day.date().isoformat() for day in expected]
-
-
-def test_the_listed_closures_are_those_of_the_calendar_library() -> None:
-    first, last = min(CLOSED_WEEKDAYS), max(CLOSED_WEEKDAYS)
-    sessions = exchange_calendars.get_calendar("XNYS", start=f"{first}-01-01", end=f"{last}-12-31").sessions
-    closed = pd.bdate_range(f"{first}-01-01", f"{last}-12-31").difference(sessions)
-    listed = [date.fromisoformat(f"{year}-{day}") for year, text in CLOSED_WEEKDAYS.items() for day in text.split()]
-    assert listed == [day.date() for day in closed]
 
 
 @pytest.mark.parametrize(
