@@ -283,7 +283,14 @@ class Machine(RuleBasedStateMachine):
             ).fetchall()
         compare_orders(found, rows, orders, self.decisions)
         compare_executions(found, rows, executions)
-        assert (found.duplicates, found.lost, found.differences, found.unfinished) == ([], [], [], [])
+        # Cancelled without a fill on a day when no submitter looked, it is in no list of a later one: nobody can know.
+        silent = "is NOT_PLACED, at the gateway CANCELLED"
+        unknown = {line.split()[0] for line in found.lost if line.endswith(silent)}
+        assert not unknown & {row["coid"] for row in rows if row["event"] == "fill"}
+        follows = tuple(f"{coid} {what}:" for coid in unknown for what in ("state", "broker order id"))
+        lost = [line for line in found.lost if not line.endswith(silent)]
+        differences = [line for line in found.differences if not line.startswith(follows)]
+        assert (found.duplicates, lost, differences, found.unfinished) == ([], [], [], [])
         uttered = {
             json.loads(row["body"])["orders"][0]["cOID"]
             for row in self.gateway.wirelog()

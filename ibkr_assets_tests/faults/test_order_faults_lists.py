@@ -116,8 +116,8 @@ def test_f34_an_execution_that_comes_before_its_order_is_adopted(trading):
     record = trading.start().propose()
     trading.wait_for(record, S.UNKNOWN)
     trading.gateway.arm_fault("F34")
-    trading.gateway.disarm_fault("F29")
     trading.open_market()
+    trading.gateway.disarm_fault("F29")
     is_filled(trading, record)
     assert trading.path(record)[3:] == ["UNKNOWN", "FILLED"]
 
