@@ -60,7 +60,6 @@ class Case:
             "IBKR_ASSETS_CLOCK_URL": self.gateway.clock_url,
             "IBKR_ASSETS_ACCOUNT": self.gateway.account,
             "IBKR_ASSETS_DATA_DIR": str(self.directory),
-            "IBKR_ASSETS__GATEWAY__PACE": "10",
             "IBKR_ASSETS__SUBMITTER__SETTLE_S": "0.5",
         }
         if crash is not None:
