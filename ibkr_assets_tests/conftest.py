@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from ibkr_assets_tests.databases import fresh_database
 
 TEMPLATE = "platform_template"
 
@@ -45,12 +46,8 @@ def _template(postgres_server) -> str:
 @pytest.fixture
 def database_url_of(postgres_server, _template) -> Iterator[Callable[[str], str]]:
     """The fresh database's URL as the given role: `ibkr_platform` (its owner), `ibkr_app` or `ibkr_submitter`."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with postgres_server.connect() as connection:
-        connection.execute(f"create database {name} template {_template} owner ibkr_platform strategy file_copy")
-    yield lambda role: postgres_server.url(name, role)
-    with postgres_server.connect() as connection:
-        connection.execute(f"drop database {name} with (force)")
+    with fresh_database(postgres_server, _template) as name:
+        yield lambda role: postgres_server.url(name, role)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import json
 import re
 import sys
 import traceback
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -39,6 +38,7 @@ from ibkr_assets.domain.order import OrderState
 from ibkr_assets.execution import crashpoints
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets_tests.chaos.comparison import Comparison, compare_executions, compare_orders
+from ibkr_assets_tests.databases import fresh_database
 from ibkr_assets_tests.execution.desk import Desk, an_intent
 from ibkr_assets_tests.faults.trading import APART, CONIDS, PRICE, flat_gateway
 from ibkr_assets_tests.gateway import RunningGateway
@@ -305,16 +305,12 @@ def machine(flat_gateway, postgres_server, _template, tmp_path, monkeypatch) -> 
 
     @contextlib.contextmanager
     def open_database() -> Iterator[Database]:
-        name = f"test_{uuid.uuid4().hex[:12]}"
-        with postgres_server.connect() as connection:
-            connection.execute(f"create database {name} template {_template} owner ibkr_platform")
-        database = Database(postgres_server.url(name, "ibkr_platform"))
-        try:
-            yield database
-        finally:
-            database.close()
-            with postgres_server.connect() as connection:
-                connection.execute(f"drop database {name} with (force)")
+        with fresh_database(postgres_server, _template) as name:
+            database = Database(postgres_server.url(name, "ibkr_platform"))
+            try:
+                yield database
+            finally:
+                database.close()
 
     monkeypatch.setattr(crashpoints, "die", die)
     return type(

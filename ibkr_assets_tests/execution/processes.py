@@ -19,6 +19,7 @@ from ibkr_assets.adapters.postgres.intents import PostgresIntents
 from ibkr_assets.adapters.postgres.invariants import check_invariants
 from ibkr_assets.adapters.postgres.ledger import PostgresLedger
 from ibkr_assets.domain.order import Mode, OrderState, Side, account_ref
+from ibkr_assets_tests.databases import fresh_database
 from ibkr_assets_tests.execution.desk import approve
 from ibkr_assets_tests.gateway import RunningGateway, start_gateway
 from ibkr_assets_tests.risk.orders import intent as base_intent
@@ -177,15 +178,12 @@ def run_case(
     during: Callable[[Case], None] | None = None,
 ) -> None:
     """Run one case with a gateway and a database of its own. `during` happens once the first order is out."""
-    with postgres_server.connect() as connection:
-        connection.execute(f"create database {name} template {template} owner ibkr_platform")
-    database = Database(postgres_server.url(name, "ibkr_platform"))
-    try:
-        with start_gateway(clock_start=EVENING) as gateway:
-            case = Case(point, trouble, faults, database, gateway, directory / name)
-            case.during = during
-            case.run()
-    finally:
-        database.close()
-        with postgres_server.connect() as connection:
-            connection.execute(f"drop database {name} with (force)")
+    with fresh_database(postgres_server, template) as own:
+        database = Database(postgres_server.url(own, "ibkr_platform"))
+        try:
+            with start_gateway(clock_start=EVENING) as gateway:
+                case = Case(point, trouble, faults, database, gateway, directory / name)
+                case.during = during
+                case.run()
+        finally:
+            database.close()

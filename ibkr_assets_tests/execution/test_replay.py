@@ -12,6 +12,7 @@ import pytest
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.intents import PostgresIntents
 from ibkr_assets.domain.bar import BarSize
+from ibkr_assets_tests.databases import fresh_database
 from ibkr_assets_tests.execution.decided import DAY, FB, NYSE, SESSION, STRATEGY, Decided, backfill, decide
 from ibkr_assets_tests.execution.desk import EVENING
 
@@ -21,14 +22,10 @@ STAGES = ("bars", "features", "parameters", "signal", "sizing", "order", "risk")
 @pytest.fixture(scope="module")
 def decided(postgres_server, _template, tmp_path_factory) -> Iterator[Decided]:
     """One filled order; whoever forges it puts it back."""
-    name = "test_replay_of_one"
-    with postgres_server.connect() as connection:
-        connection.execute(f"create database {name} template {_template} owner ibkr_platform")
-    database = Database(postgres_server.url(name, "ibkr_platform"))
-    yield decide(database, tmp_path_factory.mktemp("decided"))
-    database.close()
-    with postgres_server.connect() as connection:
-        connection.execute(f"drop database {name} with (force)")
+    with fresh_database(postgres_server, _template) as name:
+        database = Database(postgres_server.url(name, "ibkr_platform"))
+        yield decide(database, tmp_path_factory.mktemp("decided"))
+        database.close()
 
 
 def test_what_was_stored_gives_the_same_decision_again(decided: Decided) -> None:

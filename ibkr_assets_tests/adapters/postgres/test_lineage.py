@@ -19,6 +19,7 @@ from ibkr_assets.cli.story import tell
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.features.definition import FEATURES
+from ibkr_assets_tests.databases import fresh_database
 from ibkr_assets_tests.execution.decided import DAY, FB, SESSION, VERSION, Decided, decide
 from ibkr_assets_tests.execution.desk import EVENING, an_intent, approve
 from ibkr_assets_tests.fakes.tape import real_bars
@@ -27,14 +28,10 @@ from ibkr_assets_tests.fakes.tape import real_bars
 @pytest.fixture(scope="module")
 def decided(postgres_server, _template, tmp_path_factory) -> Iterator[Decided]:
     """One filled order, for tests that only read."""
-    name = "test_lineage_of_one"
-    with postgres_server.connect() as connection:
-        connection.execute(f"create database {name} template {_template} owner ibkr_platform")
-    database = Database(postgres_server.url(name, "ibkr_platform"))
-    yield decide(database, tmp_path_factory.mktemp("decided"))
-    database.close()
-    with postgres_server.connect() as connection:
-        connection.execute(f"drop database {name} with (force)")
+    with fresh_database(postgres_server, _template) as name:
+        database = Database(postgres_server.url(name, "ibkr_platform"))
+        yield decide(database, tmp_path_factory.mktemp("decided"))
+        database.close()
 
 
 def test_every_link_from_the_fill_to_the_bars_is_there(decided: Decided) -> None:
