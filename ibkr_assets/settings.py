@@ -1,7 +1,8 @@
 """YAML and environment as one frozen, validated object.
 
-What goes here: names, types and defaults of every setting, and where a value may come from. What does not: reading
-it at import. `load()` is called by entry points only; everything below them receives values.
+What goes here: what sections must agree on, and where a value may come from. What does not: the sections themselves
+(`sections`), and reading anything at import. `load()` is called by entry points only; everything below them receives
+values.
 
 Order of precedence: environment, the YAML file named by `IBKR_ASSETS_CONFIG`, the running embedded stack of the
 data directory, defaults; limits have their own in mode sim (`risk.simulated`). An unknown variable with our prefix is
@@ -15,15 +16,24 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.domain.order import Mode
 from ibkr_assets.risk.configuration import RiskSettings
 from ibkr_assets.risk.simulated import SIMULATED
+from ibkr_assets.sections import (
+    DashboardSettings,
+    DatabaseSettings,
+    GatewaySettings,
+    MarketSettings,
+    MlflowSettings,
+    Section,
+    StrategySettings,
+    SubmitterSettings,
+)
 
 PREFIX = "IBKR_ASSETS_"
 NESTED_PREFIX = "IBKR_ASSETS__"
@@ -50,84 +60,7 @@ STACK_FILE = "stack.json"
 STACK_LOCK = "stack.lock"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class DatabaseSettings(_Section):
-    """The system of record. Without `url` the embedded Postgres of the data directory is meant."""
-
-    url: SecretStr | None = Field(None, description="postgresql:// URL of the platform database")
-
-
-class GatewaySettings(_Section):
-    """The gateway that speaks IBKR's Web API."""
-
-    url: str | None = Field(None, description="base URL up to and including /v1/api")
-    ca: str | None = Field(None, description="PEM file of the gateway's certificate, or sha256:<hex> to pin it")
-    reset_zone: str = Field("America/New_York", description="region in whose nights IBKR resets its gateways")
-    connect_timeout_s: float = Field(3.0, gt=0, le=30)
-    read_timeout_s: float = Field(10.0, gt=0, le=60, description="whole time of a read")
-    order_timeout_s: float = Field(15.0, gt=0, le=60, description="whole time of an order call")
-    may_compete: bool = Field(
-        default=False, description="take the brokerage session from another platform of this user, at most once an hour"
-    )
-    has_stream: bool = Field(default=True, description="follow the websocket, so that fills are read as they happen")
-    pace: float = Field(1.0, ge=1, description="mode sim only: divides IBKR's windows, as the simulated gateway's does")
-
-    @field_validator("reset_zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            return ZoneInfo(value).key
-        except (ValueError, ZoneInfoNotFoundError):
-            raise ValueError(f"not a time zone: {value!r}") from None
-
-
-class MarketSettings(_Section):
-    """What is looked at, and on which exchange's days."""
-
-    calendar: str = Field("XNYS", description="ISO 10383 MIC of the exchange calendar")
-    symbols: tuple[str, ...] = Field(("AAPL", "FB", "GOOG", "IBM", "MSFT"), min_length=1)
-    first_session: str = Field("2012-05-18", description="first partition of the assets, ISO date")
-    last_session: str | None = Field(None, description="last partition where the market's days end, as a tape's do")
-    warm_up_sessions: int = Field(120, ge=1, le=1000, description="sessions fetched before a first partition")
-
-    @field_validator("symbols")
-    @classmethod
-    def _upper(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = [s for s in value if s != s.strip().upper() or not s]
-        if wrong:
-            raise ValueError(f"symbols are written in capitals, got {wrong}")
-        return value
-
-
-class SubmitterSettings(_Section):
-    """How the one process that sends orders behaves. Times are real, not market, seconds."""
-
-    salt: str = Field("default", min_length=1, description="separates installations that trade one account")
-    poll_interval_s: float = Field(0.1, gt=0, le=5)
-    settle_s: float = Field(30.0, ge=0, description="between a send and the first, and the next, proof of absence")
-    lease_s: float = Field(20.0, gt=1)
-    may_resend: bool = Field(
-        default=False, description="send once more, under the same id, what is proven absent; refused in mode live"
-    )
-
-
-class MlflowSettings(_Section):
-    """Where experiments are tracked; without a URI nothing is."""
-
-    tracking_uri: str | None = None
-    experiment: str = "ibkr_assets"
-
-
-class StrategySettings(_Section):
-    """Where strategies come from beside the shipped kinds."""
-
-    directory: Path | None = Field(None, description="directory of the user's own strategies, one Python file each")
-
-
-class Settings(_Section):
+class Settings(Section):
     """Everything in force. `dry_run` is the default mode: nothing leaves the machine."""
 
     mode: Mode = Mode.DRY_RUN
@@ -145,6 +78,7 @@ class Settings(_Section):
     submitter: SubmitterSettings = SubmitterSettings()
     mlflow: MlflowSettings = MlflowSettings()
     strategies: StrategySettings = StrategySettings()
+    dashboard: DashboardSettings = DashboardSettings()
 
     @model_validator(mode="after")
     def _sim_only(self) -> Settings:

@@ -1,0 +1,130 @@
+"""The sections of the settings: names, types, bounds and defaults, each in the words of a person who sets it.
+
+What goes here: one class a section. What does not: where a value may come from, and what sections must agree on
+(`settings`); limits, which have a floor of their own (`risk.configuration`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+
+class Section(BaseModel):
+    """What all sections have in common: frozen, and nothing unknown in them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class DatabaseSettings(Section):
+    """The system of record. Without `url` the embedded Postgres of the data directory is meant."""
+
+    url: SecretStr | None = Field(None, description="postgresql:// URL of the platform database")
+
+
+class GatewaySettings(Section):
+    """The gateway that speaks IBKR's Web API."""
+
+    url: str | None = Field(None, description="base URL up to and including /v1/api")
+    ca: str | None = Field(None, description="PEM file of the gateway's certificate, or sha256:<hex> to pin it")
+    reset_zone: str = Field("America/New_York", description="region in whose nights IBKR resets its gateways")
+    connect_timeout_s: float = Field(3.0, gt=0, le=30)
+    read_timeout_s: float = Field(10.0, gt=0, le=60, description="whole time of a read")
+    order_timeout_s: float = Field(15.0, gt=0, le=60, description="whole time of an order call")
+    may_compete: bool = Field(
+        default=False, description="take the brokerage session from another platform of this user, at most once an hour"
+    )
+    has_stream: bool = Field(default=True, description="follow the websocket, so that fills are read as they happen")
+    pace: float = Field(1.0, ge=1, description="mode sim only: divides IBKR's windows, as the simulated gateway's does")
+
+    @field_validator("reset_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            return ZoneInfo(value).key
+        except (ValueError, ZoneInfoNotFoundError):
+            raise ValueError(f"not a time zone: {value!r}") from None
+
+
+class MarketSettings(Section):
+    """What is looked at, and on which exchange's days."""
+
+    calendar: str = Field("XNYS", description="ISO 10383 MIC of the exchange calendar")
+    symbols: tuple[str, ...] = Field(("AAPL", "FB", "GOOG", "IBM", "MSFT"), min_length=1)
+    first_session: str = Field("2012-05-18", description="first partition of the assets, ISO date")
+    last_session: str | None = Field(None, description="last partition where the market's days end, as a tape's do")
+    warm_up_sessions: int = Field(120, ge=1, le=1000, description="sessions fetched before a first partition")
+
+    @field_validator("symbols")
+    @classmethod
+    def _upper(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [s for s in value if s != s.strip().upper() or not s]
+        if wrong:
+            raise ValueError(f"symbols are written in capitals, got {wrong}")
+        return value
+
+
+class SubmitterSettings(Section):
+    """How the one process that sends orders behaves. Times are real, not market, seconds."""
+
+    salt: str = Field("default", min_length=1, description="separates installations that trade one account")
+    poll_interval_s: float = Field(0.1, gt=0, le=5)
+    settle_s: float = Field(30.0, ge=0, description="between a send and the first, and the next, proof of absence")
+    lease_s: float = Field(20.0, gt=1)
+    may_resend: bool = Field(
+        default=False, description="send once more, under the same id, what is proven absent; refused in mode live"
+    )
+
+
+class MlflowSettings(Section):
+    """Where experiments are tracked; without a URI nothing is."""
+
+    tracking_uri: str | None = None
+    experiment: str = "ibkr_assets"
+
+
+class StrategySettings(Section):
+    """Where strategies come from beside the shipped kinds."""
+
+    directory: Path | None = Field(None, description="directory of the user's own strategies, one Python file each")
+
+
+class DashboardUser(Section):
+    """Who may log in. The hash is made by `ibkr-assets dashboard password`."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.@-]{1,64}$")
+    role: Literal["viewer", "operator", "arm"] = "viewer"
+    password_hash: SecretStr = Field(description="argon2id, as `ibkr-assets dashboard password` prints it")
+
+
+class DashboardSettings(Section):
+    """The web page. Without users a one-time link of `ibkr-assets dashboard link` is the only way in."""
+
+    host: str = Field("127.0.0.1", description="address to listen on; another than loopback needs users")
+    port: int = Field(8000, ge=0, le=65535, description="0 picks a free one")
+    allowed_hosts: tuple[str, ...] = Field((), description="host names it answers to, beside those of loopback")
+    users: tuple[DashboardUser, ...] = ()
+    dagster_url: str | None = Field(None, description="Dagster's webserver, on loopback or a network of its own")
+
+    @model_validator(mode="after")
+    def _guarded(self) -> DashboardSettings:
+        names = [user.name for user in self.users]
+        if len(set(names)) < len(names):
+            raise ValueError("users: a name is there twice")
+        if not self.users and not is_loopback(self.host):
+            raise ValueError(f"host {self.host} is not loopback, and there is no user with a password")
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
