@@ -1,6 +1,6 @@
 """The command line's entry: starting the stack and its processes, and the one place where an error becomes a line.
 
-Commands about orders are in `cli.orders`, about the broker in `cli.broker`, about strategies and data in `cli.data`,
+Commands about orders are in `cli.orders`, about the broker in `cli.broker`, about strategies in `cli.strategies`,
 about the past in `cli.research`. A command reads the settings, calls one function, and writes what it returned;
 anything longer belongs elsewhere.
 """
@@ -29,6 +29,7 @@ from ibkr_assets.cli import (
     quarantine,
     research,
     risk,
+    strategies,
 )
 from ibkr_assets.cli.output import emit, emit_json, say, table
 from ibkr_assets.domain.errors import PlatformError
@@ -55,6 +56,7 @@ quarantine.register(app)
 bars.register(app)
 corporate_actions.register(app)
 risk.register(app)
+strategies.register(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]
 

@@ -14,6 +14,7 @@ from ibkr_assets.domain.order import Mode
 from ibkr_assets.execution.measures import split_by_measures
 from ibkr_assets.execution.proof import split_by_proof
 from ibkr_assets.execution.propose import propose_orders
+from ibkr_assets.risk.overrides import tightened
 
 if TYPE_CHECKING:
     from ibkr_assets.domain.session import TradingSession
@@ -56,7 +57,8 @@ def propose_sessions(
     """Propose the stored signals of `sessions` for `symbols`, one strategy after the other.
 
     A backfill fills in what was, and never trades: what could still be sent is held back, and left to a run of that
-    session alone. Raises what `propose_orders` raises; what was proposed before that stays proposed.
+    session alone. A strategy's own limits tighten `limits`. Raises what `propose_orders` and `risk.overrides` raise;
+    what was proposed before that stays proposed.
     """
     proposals = Proposals([], [])
     for strategy in strategies:
@@ -80,7 +82,7 @@ def propose_sessions(
                     instruments=bar_store.instruments(sorted({s.symbol for s in measured})),
                     calendar=calendar,
                     clock=clock,
-                    limits=limits,
+                    limits=tightened(strategy.risk, limits),
                     account_ref=account_ref,
                     mode=mode,
                     platform_mode=platform_mode,

@@ -1,11 +1,12 @@
-"""Strategies as people write them: a YAML list, read whole or not at all.
+"""Strategies as people write them: a YAML list, read whole or not at all, and written so that it reads the same.
 
-What goes here: reading and checking the file. What does not: whether a kind accepts its parameters
-(`strategies.registry`) and storing (`adapters.postgres.strategies`).
+What goes here: the form of the file. What does not: whether the platform could do what a strategy says
+(`execution.adoption`) and storing (`adapters.postgres.strategies`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,7 +70,7 @@ def read_strategies(path: Path = DEFAULT_FILE) -> list[StrategyRecord]:
         raise ConfigurationError(f"strategies: {path}{where}: not valid YAML") from None
     if not isinstance(loaded, list):
         raise ConfigurationError(f"strategies: {path}: expected a list of strategies, got {type(loaded).__name__}")
-    records = [_entry(path, place, value) for place, value in enumerate(loaded, start=1)]
+    records = [read_entry(path, place, value) for place, value in enumerate(loaded, start=1)]
     ids = [record.id for record in records]
     repeated = sorted({name for name in ids if ids.count(name) > 1})
     if repeated:
@@ -77,11 +78,26 @@ def read_strategies(path: Path = DEFAULT_FILE) -> list[StrategyRecord]:
     return records
 
 
-def _entry(path: Path, place: int, value: object) -> StrategyRecord:
+def write_strategies(records: Iterable[StrategyRecord]) -> str:
+    """The strategies as a file that `read_strategies` reads back, versions aside."""
+    return yaml.safe_dump([as_entry(record) for record in records], sort_keys=False, allow_unicode=True, width=120)
+
+
+def as_entry(record: StrategyRecord) -> dict[str, Any]:
+    """A strategy as an entry of a file, every field said."""
+    return {
+        "id": record.id, "kind": record.kind, "params": record.params, "symbols": list(record.symbols),
+        "bar_size": record.bar_size, "schedule": record.schedule, "sizing": record.sizing, "risk": record.risk,
+        "account": record.account, "enabled": record.is_enabled,
+    }  # fmt: skip
+
+
+def read_entry(where: Path, place: int, value: object) -> StrategyRecord:
+    """One entry, the `place`-th of `where`. Raises ConfigurationError, one line, naming file, entry and field."""
     name = value.get("id", place) if isinstance(value, dict) else place
     try:
         return StrategyEntry.model_validate(value).record()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "entry"
-        raise ConfigurationError(f"strategies: {path}: entry {name}: {field}: {first['msg']}") from None
+        raise ConfigurationError(f"strategies: {where}: entry {name}: {field}: {first['msg']}") from None

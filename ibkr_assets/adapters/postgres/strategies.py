@@ -7,8 +7,8 @@ does not go here: reading strategies from files (`stack.strategies_file`) and ma
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from datetime import date
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +27,10 @@ select id, version, kind, params, symbols, bar_size, schedule, sizing, risk, acc
 from research.current_strategy
 where (%(id)s::text is null or id = %(id)s) and (is_enabled or not %(is_enabled_only)s)
 order by id
+"""
+LOAD_VERSIONS = """
+select id, version, kind, params, symbols, bar_size, schedule, sizing, risk, account, is_enabled, created_at, actor
+from research.strategy where id = %s order by version
 """
 SAVE_STRATEGY = """
 insert into research.strategy
@@ -76,6 +80,15 @@ order by session_date, strategy_id, symbol
 """
 
 
+@dataclass(frozen=True, slots=True)
+class StrategyVersion:
+    """One version of a strategy, when it was stored (aware UTC, the database's clock) and by whom."""
+
+    record: StrategyRecord
+    at: datetime
+    actor: str
+
+
 class PostgresStrategies:
     """Implements `ports.StrategyStore`. Every method is one transaction."""
 
@@ -113,8 +126,16 @@ class PostgresStrategies:
         with self._database.connect() as connection:
             found = self._load(connection, strategy_id)
         if not found:
-            raise InputError(f"strategy: no strategy {strategy_id!r}; `ibkr-assets strategies list` shows them")
+            raise _unknown(strategy_id)
         return found[0]
+
+    def history(self, strategy_id: str) -> list[StrategyVersion]:
+        """Every version of one strategy, oldest first. Raises InputError naming an id that is not known."""
+        with self._database.connect() as connection:
+            rows = connection.execute(LOAD_VERSIONS, (strategy_id,)).fetchall()
+        if not rows:
+            raise _unknown(strategy_id)
+        return [StrategyVersion(_record(row[:-2]), *row[-2:]) for row in rows]
 
     def save_signals(
         self,
@@ -164,8 +185,15 @@ class PostgresStrategies:
         self, connection: Connection, strategy_id: str | None = None, *, is_enabled_only: bool = False
     ) -> list[StrategyRecord]:
         rows = connection.execute(LOAD_STRATEGIES, {"id": strategy_id, "is_enabled_only": is_enabled_only})
-        ordered: list[tuple[Any, ...]] = [(*row[:4], tuple(row[4]), *row[5:]) for row in rows]
-        return [StrategyRecord(*values) for values in ordered]
+        return [_record(row) for row in rows]
+
+
+def _record(row: Sequence[Any]) -> StrategyRecord:
+    return StrategyRecord(*row[:4], tuple(row[4]), *row[5:])
+
+
+def _unknown(strategy_id: str) -> InputError:
+    return InputError(f"strategy: no strategy {strategy_id!r}; `ibkr-assets strategies list` shows them")
 
 
 def _lock(connection: Connection, name: str) -> None:
