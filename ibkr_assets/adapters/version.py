@@ -22,7 +22,8 @@ from ibkr_assets.risk.facts import Versions
 #: may have others than its peers and still decide the same. A setting that is not named here counts.
 UNDECIDING: Mapping[str, frozenset[str] | None] = {
     "data_dir": None, "clock_url": None, "crash": None, "database": None, "live_arm": None, "paper_database_url": None,
-    "may_flatten": None, "mlflow": None, "strategies": frozenset({"directory"}),
+    "may_flatten": None, "mlflow": None, "sources": None, "dashboard": None,
+    "strategies": frozenset({"directory"}),
     "gateway": frozenset(
         {"url", "ca", "connect_timeout_s", "read_timeout_s", "order_timeout_s", "may_compete", "has_stream", "pace"}
     ),

@@ -21,7 +21,7 @@ from ibkr_assets.stack.record import OPEN, UNSENT, SessionRecord, StackRecord
 
 if TYPE_CHECKING:
     from ibkr_assets.market.calendar import ExchangeCalendar
-    from ibkr_assets.stack.dagster_api import DagsterApi, Run
+    from ibkr_assets.adapters.dagster_api import DagsterApi, Run
     from ibkr_assets.stack.market_time import MarketTime
 
 JOB = "trading_strategy"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.session import TradingSession
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import StrategyRecord
-    from ibkr_assets.stack.dagster_api import DagsterApi
+    from ibkr_assets.adapters.dagster_api import DagsterApi
     from ibkr_assets.stack.replay import Replayed
 
 #: Before the storm closure of 29 and 30 October 2012 and two half days.
@@ -166,7 +166,7 @@ class Session:
 
     def run(self, sessions: list[TradingSession]) -> None:
         """Store the strategies, replay, say what happened, and then stay until something ends the stack or once."""
-        from ibkr_assets.stack.dagster_api import DagsterApi
+        from ibkr_assets.adapters.dagster_api import DagsterApi
 
         self._store_strategies()
         with DagsterApi(self._layout.dagster_url, LOCATION) as dagster:
@@ -212,7 +212,7 @@ class Session:
 
     def _close(self, dagster: DagsterApi, replayed: Replayed) -> None:
         """The closing words, after all that was replayed is settled."""
-        from ibkr_assets.stack.dagster_api import count_ends
+        from ibkr_assets.adapters.dagster_api import count_ends
         from ibkr_assets.stack.replay import session_runs
         from ibkr_assets.stack.report import count_mlflow_runs, session_table, summary
 

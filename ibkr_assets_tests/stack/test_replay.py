@@ -12,7 +12,7 @@ from ibkr_assets.domain.order import Mode
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.stack import replay as module
-from ibkr_assets.stack.dagster_api import Run, count_ends
+from ibkr_assets.adapters.dagster_api import Run, count_ends
 from ibkr_assets.stack.record import UNSENT, SessionRecord, Snapshot
 from ibkr_assets.stack.replay import AFTER_CLOSE, AFTER_OPEN, RUN_KEY_TAG, Replay, Replayed, run_key
 

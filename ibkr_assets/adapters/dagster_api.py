@@ -1,6 +1,6 @@
-"""What the stack asks of its Dagster webserver, over GraphQL: launch a run, follow it, count runs, switch sensors on.
+"""What is asked of Dagster's webserver, over GraphQL: launch a run, follow it, count runs, switch sensors on.
 
-The words are Dagster's; what a run does is defined in `defs`.
+The words are Dagster's; what a run does is defined in `defs`. What pages show of runs is in `dagster_pages`.
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ class DagsterApi:
     def launch(self, job: str, *, partition: date, config: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """Ask for a run of an asset job for one partition; returns its id."""
         all_tags = {**tags, "dagster/partition": partition.isoformat()}
-        answer = self._ask(
+        answer = self.ask(
             _LAUNCH,
             p={
-                "selector": self._selector("jobName", job),
+                "selector": self.selector("jobName", job),
                 "runConfigData": config,
                 "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in all_tags.items()]},
             },
@@ -100,14 +100,14 @@ class DagsterApi:
 
     def status(self, run_id: str) -> Run:
         """The run as it stands, without its tags."""
-        answer = self._ask(_STATUS, id=run_id)["runOrError"]
+        answer = self.ask(_STATUS, id=run_id)["runOrError"]
         if answer["__typename"] != "Run":
             raise StackFailure(f"Dagster does not know run {run_id}: {answer['__typename']}")
         return Run(run_id, answer["status"], {})
 
     def why_failed(self, run_id: str) -> str:
         """The first error of a run, in one line: the step, and the innermost cause that is known."""
-        events = self._ask(_ERROR, id=run_id)["logsForRun"].get("events", ())
+        events = self.ask(_ERROR, id=run_id)["logsForRun"].get("events", ())
         for event in events:
             error = event.get("error")
             if error is not None:
@@ -122,7 +122,7 @@ class DagsterApi:
         found: list[Run] = []
         while True:
             cursor = found[-1].run_id if found else None
-            answer = self._ask(_RUNS, f=wanted, n=_PAGE, c=cursor)["runsOrError"]
+            answer = self.ask(_RUNS, f=wanted, n=_PAGE, c=cursor)["runsOrError"]
             if answer["__typename"] != "Runs":
                 raise StackFailure(f"Dagster does not list the runs of {job}: {answer['__typename']}")
             page = answer["results"]
@@ -141,14 +141,16 @@ class DagsterApi:
         self._start(_START_SCHEDULE, "startSchedule", "scheduleName", name)
 
     def _start(self, mutation: str, field: str, key: str, name: str) -> None:
-        answer = self._ask(mutation, s=self._selector(key, name))[field]
+        answer = self.ask(mutation, s=self.selector(key, name))[field]
         if answer["__typename"].endswith("Error"):
             raise StackFailure(f"Dagster did not switch {name} on: {answer.get('message', answer['__typename'])}")
 
-    def _selector(self, key: str, name: str) -> dict[str, str]:
+    def selector(self, key: str, name: str) -> dict[str, str]:
+        """How Dagster names a job, a sensor or a schedule of this code location."""
         return {"repositoryName": REPOSITORY, "repositoryLocationName": self._location, key: name}
 
-    def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        """The `data` of an answer. Raises as the class says."""
         try:
             answer = self._client.post("/graphql", json={"query": query, "variables": variables})
             answer.raise_for_status()
