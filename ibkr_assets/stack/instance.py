@@ -43,7 +43,13 @@ def instance_config(*, postgres_url: str | None = None, dequeue_interval_s: floa
         # The queue is what keeps the limits below; looked at every five seconds, it is most of what a run waits.
         "run_coordinator": _run_coordinator(dequeue_interval_s),
         "concurrency": {
-            "runs": {"max_concurrent_runs": 8},
+            # Eight strategies at once, and of each one run at a time.
+            "runs": {
+                "max_concurrent_runs": 8,
+                "tag_concurrency_limits": [
+                    {"key": "ibkr_assets/strategy", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+                ],
+            },
             # Operations, not runs: with runs, a pool that was never seen before limits nothing.
             "pools": {"default_limit": 1, "granularity": "op"},
         },

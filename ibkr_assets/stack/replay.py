@@ -1,7 +1,7 @@
 """Drives the market through past sessions, one after the other, and lets the platform do its daily work in each.
 
-A session D: the clock goes to D's close, a run of `trading_strategy` decides, the submitter sends; the clock goes to
-the next opening, orders fill, books are reconciled. What is done already, by an earlier replay on the same data
+A session D: the clock goes to D's close, a run of `trading_strategy` for each strategy that is due decides, all at
+once, the submitter sends; the clock goes to the next opening, orders fill, books are reconciled. What is done already, by an earlier replay on the same data
 directory, is not done again: Dagster's runs and the market clock say what that is. The schedules' own job and run key
 are used, so a schedule that is switched on later asks for no session twice.
 """
@@ -9,7 +9,7 @@ are used, so a schedule that is switched on later asks for no session twice.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,15 @@ from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.stack.record import OPEN, UNSENT, SessionRecord, StackRecord
 
 if TYPE_CHECKING:
-    from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.adapters.dagster_api import DagsterApi, Run
+    from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.stack.market_time import MarketTime
 
 JOB = "trading_strategy"
 CHAIN = ("raw_bars", "validated_bars", "enriched_features", "signals", "orders")
 RUN_KEY_TAG = "dagster/run_key"
 REPLAY_TAG = "ibkr_assets/replay"
+STRATEGY_TAG = "ibkr_assets/strategy"
 
 AFTER_CLOSE = timedelta(minutes=20)
 AFTER_OPEN = timedelta(minutes=1)
@@ -75,14 +76,19 @@ class Replay:
         record: StackRecord,
         calendar: ExchangeCalendar,
         mode: Mode,
+        due: Callable[[TradingSession], Mapping[str, Sequence[str]]],
         check: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
+        """`due` gives the strategies that decide at a session's close, as the database has them then, each with the
+        symbols its run is asked for (none: the market's).
+        """
         self._dagster = dagster
         self._market = market
         self._record = record
         self._calendar = calendar
         self._mode = mode
+        self._due = due
         self._check = check
         self._say = say
 
@@ -91,31 +97,33 @@ class Replay:
 
         Raises StackFailure when orders do not go out or do not settle in time.
         """
-        runs = {run.tags[RUN_KEY_TAG]: run for run in reversed(session_runs(self._dagster))}
+        runs: dict[str, dict[str, Run]] = {}
+        for run in reversed(session_runs(self._dagster)):
+            key = run.tags[RUN_KEY_TAG]
+            runs.setdefault("|".join(key.split("|")[:3]), {})[key] = run
         self._wait("the first account snapshot", lambda: [] if self._record.snapshot() else ["there is none"])
         done = Replayed()
         for number, session in enumerate(sessions, start=1):
             following = self._calendar.next_session(session.day)
-            run = runs.get(run_key(session))
+            known = runs.get(run_key(session), {})
             settles_at = following.opens_at + AFTER_OPEN
             if self._market.now() >= settles_at:
-                if run is None or not run.is_success:
+                if not any(run.is_success for run in known.values()):
                     done.passed_by.append(session)
                     continue
                 if not self._unsettled(settles_at):
                     done.sessions.append(session)
                     continue
             done.sessions.append(session)
-            timing = self._replay(session, following, run)
+            timing = self._replay(session, following, known)
             done.timings.append(timing)
             self._say(describe(number, len(sessions), self._record.session(session, following), timing))
         return done
 
-    def _replay(self, session: TradingSession, following: TradingSession, run: Run | None) -> Timing:
+    def _replay(self, session: TradingSession, following: TradingSession, known: Mapping[str, Run]) -> Timing:
         began = time.monotonic()
         self._move_to(session.closes_at + AFTER_CLOSE)
-        if run is None or not run.is_success:
-            self._decide(session, run)
+        self._decide(session, known)
         ran = time.monotonic()
         self._wait("orders to go out", lambda: self._record.intents_in(UNSENT))
         sent = time.monotonic()
@@ -123,31 +131,48 @@ class Replay:
         self._wait("orders to fill and the account to be reconciled", lambda: self._unsettled(moment))
         return Timing(ran - began, sent - ran, time.monotonic() - sent)
 
-    def _decide(self, session: TradingSession, run: Run | None) -> None:
-        """Have the run of this session succeed: the one that is under way, or a new one."""
-        if run is not None and not run.is_over:
-            run_id = run.run_id
-        else:
-            run_id = self._dagster.launch(
-                JOB,
-                partition=session.day,
-                config={"ops": {name: {"config": {"dry_run": self._mode is Mode.DRY_RUN}} for name in CHAIN}},
-                tags={RUN_KEY_TAG: run_key(session), REPLAY_TAG: "1", "ibkr_assets/mode": self._mode.value},
-            )
+    def _decide(self, session: TradingSession, known: Mapping[str, Run]) -> None:
+        """Have the runs of this session succeed, all at once: those that are under way, or new ones.
+
+        Without a strategy one run keeps the bars up to date. The market's morning is not waited for: whatever a
+        schedule says of the time of day, the orders are for the same opening.
+        """
+        asked: dict[str | None, Sequence[str]] = {**self._due(session)} or {None: ()}
+        waiting: dict[str | None, str] = {}
+        for strategy_id, symbols in asked.items():
+            run = known.get(run_key(session, strategy_id))
+            if run is not None and not run.is_over:
+                waiting[strategy_id] = run.run_id
+            elif run is None or not run.is_success:
+                waiting[strategy_id] = self._launch(session, strategy_id, symbols)
+        again = {run.run_id for run in known.values()}
         deadline = time.monotonic() + _RUN_LIMIT_S
-        while not (current := self._dagster.status(run_id)).is_over:
+        while waiting:
+            for strategy_id, run_id in list(waiting.items()):
+                current = self._dagster.status(run_id)
+                if current.is_success:
+                    del waiting[strategy_id]
+                elif current.is_over and run_id in again:  # it was cut short by the end of an earlier stack
+                    waiting[strategy_id] = self._launch(session, strategy_id, asked[strategy_id])
+                elif current.is_over:
+                    why = self._dagster.why_failed(run_id)
+                    raise RunFailure(f"run {run_id} of session {session.day}: {current.status}: {why}")
+                elif time.monotonic() > deadline:
+                    raise RunFailure(
+                        f"run {run_id} of session {session.day}: still {current.status} after {_RUN_LIMIT_S:.0f} s"
+                    )
             self._check()
-            if time.monotonic() > deadline:
-                raise RunFailure(
-                    f"run {run_id} of session {session.day}: still {current.status} after {_RUN_LIMIT_S:.0f} s"
-                )
-            time.sleep(_RUN_POLL_S)
-        if current.is_success:
-            return
-        if run is not None and run.run_id == run_id:  # it was cut short by the end of an earlier stack
-            self._decide(session, None)
-            return
-        raise RunFailure(f"run {run_id} of session {session.day}: {current.status}: {self._dagster.why_failed(run_id)}")
+            if waiting:
+                time.sleep(_RUN_POLL_S)
+
+    def _launch(self, session: TradingSession, strategy_id: str | None, symbols: Sequence[str]) -> str:
+        config: dict[str, Any] = {"dry_run": self._mode is Mode.DRY_RUN, "symbols": list(symbols)}
+        tags = {RUN_KEY_TAG: run_key(session, strategy_id), REPLAY_TAG: "1", "ibkr_assets/mode": self._mode.value}
+        if strategy_id is not None:
+            config["strategy_id"] = tags[STRATEGY_TAG] = strategy_id
+        return self._dagster.launch(
+            JOB, partition=session.day, config={"ops": {name: {"config": config} for name in CHAIN}}, tags=tags
+        )
 
     def _move_to(self, moment: datetime) -> datetime:
         """Move the clock forward; where it is further already, it stays. Returns the time it then shows."""
@@ -180,9 +205,9 @@ def session_runs(dagster: DagsterApi) -> list[Run]:
     return [run for run in dagster.runs(JOB, {}) if RUN_KEY_TAG in run.tags]
 
 
-def run_key(session: TradingSession) -> str:
+def run_key(session: TradingSession, strategy_id: str | None = None) -> str:
     """The key under which schedules and sensors ask for this session; they are Dagster's side and spell it too."""
-    return f"{JOB}|{session.exchange}|{session.day}"
+    return "|".join([JOB, session.exchange, str(session.day), *([] if strategy_id is None else [strategy_id])])
 
 
 def describe(number: int, count: int, record: SessionRecord, timing: Timing) -> str:

@@ -105,24 +105,36 @@ def net_liquidation(layout: Layout) -> Decimal:
 
 
 def count_mlflow_runs(url: str, experiment: str) -> int:
-    """Finished runs of the experiment; 0 when it does not exist. Raises Unavailable."""
+    """Finished runs of the experiment and of its strategies'; 0 when there is none. Raises Unavailable."""
     count, token = 0, None
     try:
         with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
-            found = client.get("/api/2.0/mlflow/experiments/get-by-name", params={"experiment_name": experiment})
-            if found.status_code == httpx.codes.NOT_FOUND:
-                return 0
-            experiment_id = found.raise_for_status().json()["experiment"]["experiment_id"]
-            while True:
-                body = {"experiment_ids": [experiment_id], "max_results": 1000, "page_token": token,
+            ids = _experiments(client, experiment)
+            while ids:
+                body = {"experiment_ids": ids, "max_results": 1000, "page_token": token,
                         "filter": "attributes.status = 'FINISHED'"}  # fmt: skip
                 page = client.post("/api/2.0/mlflow/runs/search", json=body).raise_for_status().json()
                 count += len(page.get("runs", ()))
                 token = page.get("next_page_token")
                 if not token:
-                    return count
+                    break
+            return count
     except (httpx.HTTPError, KeyError, ValueError) as error:
         raise Unavailable(f"MLflow {url}: runs cannot be counted: {type(error).__name__}: {error}") from None
+
+
+def _experiments(client: httpx.Client, experiment: str) -> list[str]:
+    """Ids of the experiment and of those beside it, one a strategy."""
+    ids, token = [], None
+    while True:
+        body = {"max_results": 1000, "page_token": token, "filter": f"name LIKE '{experiment}%'"}
+        page = client.post("/api/2.0/mlflow/experiments/search", json=body).raise_for_status().json()
+        for found in page.get("experiments", ()):
+            if found["name"] == experiment or found["name"].startswith(f"{experiment}/"):
+                ids.append(str(found["experiment_id"]))
+        token = page.get("next_page_token")
+        if not token:
+            return ids
 
 
 def to_cents(amount: Decimal) -> float:

@@ -33,10 +33,10 @@ from ibkr_assets.stack.strategies_file import read_strategies
 from ibkr_assets.stack.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from ibkr_assets.adapters.dagster_api import DagsterApi
     from ibkr_assets.domain.session import TradingSession
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import StrategyRecord
-    from ibkr_assets.adapters.dagster_api import DagsterApi
     from ibkr_assets.stack.replay import Replayed
 
 #: Before the storm closure of 29 and 30 October 2012 and two half days.
@@ -161,6 +161,7 @@ class Session:
         self._strategies = strategies
         self._set_up_s = set_up_s
         self._database = Database(layout.databases.app, application_name="ibkr-assets up")
+        self._store = PostgresStrategies(self._database)
         self._calendar = bootstrap.calendar(options.settings)
         self._record = StackRecord(self._database, account_ref(layout.account))
 
@@ -183,12 +184,19 @@ class Session:
 
     def _store_strategies(self) -> None:
         """A file's strategies always; our own only where there are none, so that a change of them stays."""
-        store = PostgresStrategies(self._database)
+        store = self._store
         if self._strategies is not None:
             written = store.save_strategies(self._strategies, actor="up --strategies")
             say(f"strategies: {written} new or changed, {len(self._strategies) - written} as they were")
         elif not store.strategies():
             store.save_strategies(read_strategies(), actor="up")
+
+    def _due(self, session: TradingSession) -> dict[str, list[str]]:
+        """Read anew for each session, so that a strategy added meanwhile decides at the next."""
+        from ibkr_assets.execution.decisions import extra_symbols, strategies_due
+
+        records = strategies_due(self._store, session, self._calendar, self._layout.account)
+        return {record.id: extra_symbols(record, self._layout.symbols) for record in records}
 
     def _replay(self, dagster: DagsterApi, sessions: list[TradingSession]) -> Replayed:
         from ibkr_assets.stack.replay import Replay, Replayed
@@ -200,7 +208,7 @@ class Session:
         market = MarketTime(layout.clock_url, layout.admin_token)
         replayed = Replay(
             dagster=dagster, market=market, record=self._record, calendar=self._calendar, mode=layout.mode,
-            check=self._supervisor.check, say=say,
+            due=self._due, check=self._supervisor.check, say=say,
         ).run(sessions)  # fmt: skip
         if replayed.passed_by:
             first, last = replayed.passed_by[0].day, replayed.passed_by[-1].day
