@@ -158,7 +158,9 @@ def _control(
 
 
 def watchdog_run() -> None:
-    """Watch the submitter and withdraw permission to trade when it falls silent; in the foreground until stopped.
+    """Watch submitter and ledger, in the foreground until stopped: withdraws permission to trade when it must.
+
+    A submitter that falls silent is one reason; a ledger that contradicts itself, looked through every minute, another.
 
     Example: ibkr-assets watchdog run
     """
@@ -168,7 +170,9 @@ def watchdog_run() -> None:
 
     from ibkr_assets import bootstrap
     from ibkr_assets.adapters.postgres.connection import Database
+    from ibkr_assets.adapters.postgres.invariants import check_invariants
     from ibkr_assets.adapters.postgres.watch_rows import PostgresWatchRows
+    from ibkr_assets.execution.audit import Audit
     from ibkr_assets.execution.kill import write_kill_file
     from ibkr_assets.execution.watchdog import Watchdog
 
@@ -185,9 +189,15 @@ def watchdog_run() -> None:
         lock_timeout_s=2,
     )
     rows = PostgresWatchRows(database, account_ref(bootstrap.account(settings)))
+    audited = Database(bootstrap.database_url(settings), application_name="ibkr-assets audit")
+    audit = Audit(lambda: check_invariants(audited), rows)
 
     def kill_by_file(reason: str) -> None:
         write_kill_file(settings.data_dir, actor="watchdog", session="watchdog", reason=reason)
 
+    auditor = threading.Thread(target=audit.run, args=(stop,), name="audit", daemon=True)
+    auditor.start()
     Watchdog(rows, kill_by_file=kill_by_file).run(stop, emit)
+    if audit.has_failed:
+        raise typer.Exit(70)
     database.close()

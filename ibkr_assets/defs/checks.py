@@ -1,9 +1,9 @@
 """What must be true of each asset before the next one may use it.
 
 What goes here: the checks' names and their verdicts. What does not: the judgement of single bars
-(`market.validation`), and the gate before orders (`execution.proof`), which holds where no check has run. They are
-evaluated in the step of their asset: a step of its own for each would cost more than the asset. All that block end
-the run; a warning is shown and nothing more.
+(`market.validation`), the gate before orders (`execution.proof`), which holds where no check has run, and the order
+ledger (`order_checks`). They are evaluated in the step of their asset: a step of its own for each would cost more than
+the asset. All that block end the run; a warning is shown and nothing more.
 """
 
 import math

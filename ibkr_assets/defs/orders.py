@@ -5,18 +5,21 @@ intents that are there; one whose time is past is recorded as expired, and a bac
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from ibkr_assets import bootstrap
 from ibkr_assets.defs import metadata as show
+from ibkr_assets.defs.order_checks import judge_ledger, ledger_is_consistent
 from ibkr_assets.defs.resources import Calendar, Clock, Postgres, SettingsInForce
 from ibkr_assets.defs.run_config import ChainConfig, is_backfill, session_days
 from ibkr_assets.defs.tracking import Mlflow
 from ibkr_assets.domain.order import OrderState, account_ref
 from ibkr_assets.execution.decisions import wanted_strategies
 from ibkr_assets.execution.proposals import propose_sessions
+from ibkr_assets.settings import Settings
 
 if TYPE_CHECKING:
     from ibkr_assets.ports import IntentRecord
@@ -24,12 +27,21 @@ if TYPE_CHECKING:
 COLUMNS = ("session", "mode", "strategy", "symbol", "side", "quantity", "limit", "state", "filled", "reason")
 
 
-@dg.asset(
-    deps=["signals"],
-    group_name="trading",
-    kinds={"postgres"},
+@dg.multi_asset(
+    name="orders",
+    specs=[
+        dg.AssetSpec(
+            "orders",
+            deps=["signals"],
+            group_name="trading",
+            kinds={"postgres"},
+            description="Order intents with their risk decision (oms.order_intent). The submitter sends what was "
+            "approved.",
+        )
+    ],
+    check_specs=[ledger_is_consistent],
+    can_subset=True,
     pool="orders",
-    description="Order intents with their risk decision (oms.order_intent). The submitter sends what was approved.",
 )
 def orders(
     context: dg.AssetExecutionContext,
@@ -39,9 +51,27 @@ def orders(
     calendar: Calendar,
     mlflow: Mlflow,
     settings: dg.ResourceParam[SettingsInForce],
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]
+    """Propose what the stored signals ask for, show where every intent of these sessions stands, check the ledger.
+
+    Either is left out when the run asks for the other alone.
+    """
+    if context.selected_asset_keys:
+        yield _propose(context, config, postgres, clock, calendar, mlflow, settings.get())
+    if context.selected_asset_check_keys:
+        yield judge_ledger(postgres.invariants())
+
+
+def _propose(
+    context: dg.AssetExecutionContext,
+    config: ChainConfig,
+    postgres: Postgres,
+    clock: Clock,
+    calendar: Calendar,
+    mlflow: Mlflow,
+    in_force: Settings,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """Propose what the stored signals ask for, and show where every intent of these sessions stands."""
-    in_force, book, days = settings.get(), postgres.intents(), session_days(context)
+    book, days = postgres.intents(), session_days(context)
     mode = config.mode(in_force)
     proposals = propose_sessions(
         [calendar.load().session(day) for day in days],
@@ -69,6 +99,7 @@ def orders(
         for signal, why in proposals.held_back
     ]
     return dg.MaterializeResult(
+        asset_key="orders",
         metadata={
             "dagster/row_count": len(proposals.records),
             "mode": mode.value,
@@ -77,7 +108,7 @@ def orders(
             "existing": existing,
             "intents": show.table([_row(record) for record in reversed(stand)], COLUMNS),
             "held_back": show.table(held_back, ("session", "strategy", "symbol", "why")),
-        }
+        },
     )
 
 

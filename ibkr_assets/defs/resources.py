@@ -58,6 +58,12 @@ class Postgres(dg.ConfigurableResource[Any]):
         """The order ledger as those who decide see it."""
         return bootstrap.intent_book(self.settings.get())
 
+    def invariants(self) -> "list[dict[str, Any]]":
+        """Every invariant of the order ledger, with what contradicts it now."""
+        from ibkr_assets.adapters.postgres.invariants import check_invariants
+
+        return check_invariants(bootstrap.database(self.settings.get()))
+
 
 class Clock(dg.ConfigurableResource[Any]):
     """The market's time."""

@@ -62,8 +62,8 @@ class WatchRows(Protocol):
 class _Timer:
     """How long something has been seen without a change."""
 
+    since: float
     value: object = None
-    since: float = 0.0
     has_changed: bool = False
 
     def age_s(self, value: object, now: float) -> float:
@@ -78,10 +78,13 @@ class _Watched:
     """Everything counted since the watching began."""
 
     began: float
-    beat: _Timer = field(default_factory=_Timer)
-    compared: _Timer = field(default_factory=_Timer)
+    beat: _Timer = field(init=False)
+    compared: _Timer = field(init=False)
     questions: dict[str, float] = field(default_factory=dict)
     doubts: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.beat, self.compared = _Timer(self.began), _Timer(self.began)
 
 
 class Watchdog:

@@ -49,6 +49,7 @@ def test_a_session_flows_from_bars_to_intents(chain: Chain) -> None:
         "features_are_numbers": True,
         "signals_are_whole": True,
         "run_is_tracked": False,  # no tracking server is named: a warning
+        "ledger_is_consistent": True,
     }
     assert {s.symbol for s in chain.strategy_store.signals(DAY)} == set(CONIDS)
     states = {record.state for record in chain.book.intents(session_date=DAY)}

@@ -34,7 +34,7 @@ def test_the_chain_is_as_it_is_drawn() -> None:
         "validated_bars <- ['raw_bars'] ['bars_are_sound']",
         "enriched_features <- ['validated_bars'] ['features_are_numbers']",
         "signals <- ['enriched_features'] ['run_is_tracked', 'signals_are_whole']",
-        "orders <- ['signals'] []",
+        "orders <- ['signals'] ['ledger_is_consistent']",
     ]
 
 
@@ -47,6 +47,7 @@ def test_all_that_blocks_blocks_and_tracking_does_not() -> None:
         "features_are_numbers": True,
         "signals_are_whole": True,
         "run_is_tracked": False,
+        "ledger_is_consistent": True,
     }
 
 

@@ -103,6 +103,16 @@ def test_a_submitter_that_was_never_seen_alive_is_paged_and_not_killed(watch):
     assert ("silent", "submitter") in watch.rows.alerts
 
 
+def test_a_submitter_that_never_ran_is_missed_only_once_the_watchdog_has_watched_for_so_long():
+    watch = Watch()
+    watch.rows.now = replace(ALIVE, beat_at=None, compared_at=None)
+    watch.dog = Watchdog(watch.rows, kill_by_file=watch.files.append, monotonic=watch.time)
+    watch.pass_time(29, beats=False, compares=False)
+    assert watch.rows.alerts == set()
+    watch.pass_time(2, beats=False, compares=False)
+    assert watch.rows.alerts == {("silent", "submitter")}
+
+
 def test_a_machine_that_slept_has_watched_nothing_meanwhile(watch):
     watch.pass_time(5)
     watch.pass_time(20, beats=False)
