@@ -112,7 +112,10 @@ class CashEvent:
 
 @dataclass(frozen=True, slots=True)
 class AccountSnapshot:
-    """The account at one market time, in USD: the platform's books beside the broker's own figures."""
+    """The account at one market time, in USD: the platform's books beside the broker's own figures.
+
+    `broker_settled_cash` is without the proceeds of sales that have not settled; None where the broker does not say.
+    """
 
     market_at: datetime
     cash: Decimal
@@ -122,11 +125,44 @@ class AccountSnapshot:
     broker_cash: Decimal
     positions: list[dict[str, str]] = field(default_factory=list)
     paid_in: Decimal = Decimal(0)
+    broker_settled_cash: Decimal | None = None
 
     @property
     def nav_platform(self) -> Decimal:
         """Cash, dividends owed, and positions at the newest prices."""
         return self.cash + self.accrued_dividends + self.positions_value
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """From a net asset value, with what was paid in since, to the newest, in USD. `since` is the base's market time."""
+
+    nav: Decimal
+    base: Decimal
+    since: datetime
+
+    @property
+    def amount(self) -> Decimal:
+        """USD lost; a gain is no loss. Not a number where one of both is none."""
+        lost = self.base - self.nav
+        return lost if lost.is_nan() or lost > 0 else Decimal(0)
+
+    @property
+    def fraction(self) -> Decimal | None:
+        """The part of the base that was lost; None where it cannot be told."""
+        if not (self.base.is_finite() and self.nav.is_finite() and self.base > 0):
+            return None
+        return self.amount / self.base
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """What the newest net asset value is below that of the day's begin, and below the highest. Payments are neither."""
+
+    nav: Decimal
+    nav_at: datetime
+    of_day: Loss
+    from_peak: Loss
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
         Evidence,
         FillsSaved,
         Holding,
+        Losses,
         Observation,
         SharesEvent,
         StoredSnapshot,
     )
     from ibkr_assets.domain.order import Mode, OrderState
-    from ibkr_assets.portfolio.performance import NavPoint
     from ibkr_assets.ports import IntentRecord
     from ibkr_assets.risk.facts import Exposure, Limits
 
@@ -164,7 +164,7 @@ class Account(Protocol):
 
     def save_day(self, session_date: date, snapshot_id: int) -> bool: ...
 
-    def nav_history(self, since: datetime) -> list[NavPoint]: ...
+    def losses(self, day: datetime) -> Losses | None: ...
 
 
 class Differences(Protocol):

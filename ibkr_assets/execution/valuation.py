@@ -80,6 +80,7 @@ def _snapshot(books: Books, read: AccountRead, marks: Mapping[int, Decimal]) -> 
         positions_value=value,
         nav_broker=read.cash.net_liquidation,
         broker_cash=read.cash.cash,
+        broker_settled_cash=read.cash.settled_cash,
         positions=rows,
         paid_in=books.paid_in,
     )

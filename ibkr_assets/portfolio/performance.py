@@ -1,7 +1,7 @@
-"""Profit and loss by day, net asset value, and how far it has fallen: today, and from its peak.
+"""Profit and loss by day, and net asset value.
 
-What goes here: sums over positions and over a history of net asset values, exact. What does not: how executions make
-positions (`portfolio.positions`), and what a loss stops (`risk`). A price or a value that is missing is an error.
+What goes here: sums over positions, exact. What does not: how executions make positions (`portfolio.positions`), how
+far the account has fallen (`adapters.postgres.losses`), and what a loss stops (`risk`). A missing price is an error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, localcontext
-from itertools import accumulate
 from typing import TypeVar
 
 from ibkr_assets.domain.account import Fill
@@ -33,32 +32,6 @@ class DayResult:
     commissions: Decimal
     unrealized: Decimal
     total: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class NavPoint:
-    """Net asset value in USD at an instant (aware UTC), and what was paid in (or, negative, out) since the one before.
-
-    Dividends are no payments in this sense: they are a result.
-    """
-
-    at: datetime
-    nav: Decimal
-    paid_in: Decimal = ZERO
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """USD lost, the net asset value it is a part of, and since when. Never negative: a gain is no loss."""
-
-    amount: Decimal
-    base: Decimal
-    since: datetime
-
-    @property
-    def fraction(self) -> Decimal:
-        """The part of `base` that was lost."""
-        return self.amount / self.base
 
 
 def net_asset_value(cash: Decimal, positions: Iterable[Position], marks: Mapping[int, Decimal]) -> Decimal:
@@ -104,47 +77,6 @@ def results_by_day(
                 )
             )
     return results
-
-
-def loss_since(history: Sequence[NavPoint], start: datetime) -> Loss:
-    """What was lost from the newest net asset value at or before `start` (the day's begin) to the newest of all.
-
-    Raises DataError for a history that is out of order, holds a value that is not positive, or begins after `start`.
-    """
-    _check(history)
-    known = [place for place, point in enumerate(history) if point.at <= start]
-    if not known:
-        raise DataError(f"net asset value: none is known at or before {start.isoformat()}")
-    return _loss(history, known[-1])
-
-
-def drawdown(history: Sequence[NavPoint]) -> Loss:
-    """What was lost from the highest net asset value, payments left out, to the newest.
-
-    Raises DataError for a history that is empty, out of order, or holds a value that is not positive.
-    """
-    _check(history)
-    with localcontext(EXACT):
-        paid_in = accumulate(point.paid_in for point in history)
-        unpaid = [point.nav - paid for point, paid in zip(history, paid_in, strict=True)]
-    return _loss(history, unpaid.index(max(unpaid)))
-
-
-def _loss(history: Sequence[NavPoint], place: int) -> Loss:
-    """From one value to the newest; what was paid in since then belongs to the base and is no gain."""
-    with localcontext(EXACT):
-        base = history[place].nav + sum((point.paid_in for point in history[place + 1 :]), ZERO)
-        return Loss(max(base - history[-1].nav, ZERO), base, history[place].at)
-
-
-def _check(history: Sequence[NavPoint]) -> None:
-    if not history:
-        raise DataError("net asset value: the history is empty")
-    for place, point in enumerate(history):
-        if not point.nav.is_finite() or point.nav <= 0:
-            raise DataError(f"net asset value at {point.at.isoformat()}: must be a positive number, got {point.nav}")
-        if place and point.at <= history[place - 1].at:
-            raise DataError(f"net asset value at {point.at.isoformat()}: not after the one before it")
 
 
 def _group(items: Iterable[_T], day_of: Callable[[_T], date]) -> dict[date, list[_T]]:

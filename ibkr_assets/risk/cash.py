@@ -1,7 +1,7 @@
 """R18: can it be paid for, and borne?
 
-What goes here: cash by the platform's own books, and margin by the broker's preview. What does not: reading the books,
-and asking the broker (`execution.departure`).
+What goes here: cash and settled cash, and margin by the broker's preview. What does not: reading the books, when a sale
+settles (`market.settlement`), and asking the broker (`execution.departure`).
 """
 
 from __future__ import annotations
@@ -33,6 +33,33 @@ def check_cash(intent: OrderIntent, _facts: Facts, exposure: Exposure, limits: L
     needed, left = quantity * price * (1 + reserve), cash - open_cost
     text = f"{needed} USD are needed with the reserve; {left} USD are free"
     return answer(DenialCode.CASH, numbers | show(needed_usd=needed, free_usd=left), text, is_passed=needed <= left)
+
+
+def check_settled_cash(intent: OrderIntent, _facts: Facts, exposure: Exposure, limits: Limits) -> Finding:
+    """Settled cash less what open purchases may cost covers this one and a reserve; a sale needs none.
+
+    Held against the lower of the platform's own figure and the broker's; one of them is enough, none denies. In the US
+    a sale has settled one business day after it since 2024-05-28 (SEC rule 15c6-1, release 34-96930); paying for a
+    purchase with the proceeds of a sale of the same shares before that is free riding (Regulation T, 12 CFR 220.8).
+    Source: SEC 15c3-5(c)(1)(i), capital thresholds.
+    """
+    price = worst_price(intent)
+    own, brokers = exposure.settled_cash_usd, exposure.broker_settled_cash_usd
+    numbers = show(
+        settled_cash_usd=own, broker_settled_cash_usd=brokers, open_buy_cost_usd=exposure.open_buy_cost_usd,
+        quantity=intent.quantity, price=price,
+    )  # fmt: skip
+    figures = known(*(figure for figure in (own, brokers) if figure is not None))
+    got = known(exposure.open_buy_cost_usd, intent.quantity, price, limits.cash_reserve_fraction)
+    if not figures or got is None:
+        return unknown(DenialCode.SETTLED_CASH, numbers)
+    open_cost, quantity, price, reserve = got
+    if intent.side is Side.SELL:
+        return answer(DenialCode.SETTLED_CASH, numbers, "", is_passed=True)
+    needed, left = quantity * price * (1 + reserve), min(figures) - open_cost
+    text = f"{needed} USD are needed with the reserve; {left} USD of settled cash are free"
+    numbers |= show(needed_usd=needed, free_usd=left)
+    return answer(DenialCode.SETTLED_CASH, numbers, text, is_passed=needed <= left)
 
 
 def wants_preview(intent: OrderIntent, exposure: Exposure) -> bool:

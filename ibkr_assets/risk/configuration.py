@@ -33,6 +33,10 @@ class RiskSettings(BaseModel):
     max_order_volume_fraction: Fraction = Field(
         _D.max_order_volume_fraction, description="of the average daily volume of twenty sessions"
     )
+    max_order_recent_volume_fraction: Fraction = Field(
+        _D.max_order_recent_volume_fraction,
+        description="of what traded in the half hour before, for decisions on bars of less than a day",
+    )
     price_collar_fraction: Decimal = Field(_D.price_collar_fraction, gt=0, le=Decimal("0.2"))
     price_collar_atr: Decimal = Field(_D.price_collar_atr, gt=0, le=100, description="daily ATR(20)")
     may_short: bool = _D.may_short

@@ -28,12 +28,16 @@ class InstrumentFacts:
     """The instrument as stored: when the broker last described it, and its bars up to the one decided on.
 
     `average_volume` (shares a session) and `average_true_range` (USD) are over the twenty newest of these bars.
+    `recent_volume` is what traded in the half hour up to the end of the bar decided on, in shares, by proven minute
+    bars; `without_recent_volume` says why an order has none to be held against, and is empty for one that has.
     """
 
     currency: str | None = None
     contract_age_s: Decimal | None = None
     average_volume: Decimal | None = None
     average_true_range: Decimal | None = None
+    recent_volume: Decimal | None = None
+    without_recent_volume: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +144,8 @@ class Exposure:
     left of orders that hold risk, orders in doubt included; both are positive. The `others_` are the worst case of
     all other instruments in USD: gross, the most that may be long less short, the least of it, and gross within the
     order's sector. Counts and sums of a day are of New York by the market clock. A rehearsal sees rehearsals too.
+    Settled cash is without the proceeds of sales that have not settled, once by the platform's own books and once by
+    the broker's newest figure less what was bought since; purchases count from the trade on.
     """
 
     held: Decimal
@@ -150,6 +156,8 @@ class Exposure:
     others_net_low_usd: Decimal | None = None
     others_sector_usd: Decimal | None = None
     cash_usd: Decimal | None = None
+    settled_cash_usd: Decimal | None = None
+    broker_settled_cash_usd: Decimal | None = None
     open_buy_cost_usd: Decimal | None = None
     approved_today_usd: Decimal | None = None
     orders_today: int | None = None

@@ -41,6 +41,8 @@ class Limits:
     max_order_shares: Decimal = Decimal(1_000)
     #: Of the average daily volume of twenty sessions.
     max_order_volume_fraction: Decimal = Decimal("0.01")
+    #: Of what traded in the half hour before, for orders that were decided on bars of less than a day.
+    max_order_recent_volume_fraction: Decimal = Decimal("0.05")
     #: Gross and net may exceed 1 where the account may borrow.
     max_gross_nav_fraction: Decimal = Decimal(1)
     max_net_nav_fraction: Decimal = Decimal(1)
@@ -62,7 +64,7 @@ class Limits:
     day_loss_disarm_fraction: Decimal = Decimal("0.02")
     day_loss_kill_fraction: Decimal = Decimal("0.03")
     drawdown_disarm_fraction: Decimal = Decimal("0.10")
-    #: On top of what an order costs.
+    #: On top of what an order costs, in cash and in settled cash.
     cash_reserve_fraction: Decimal = Decimal("0.02")
     #: Whether an order may leave of which the broker gives no preview; one that it gives is heard either way.
     may_lack_preview: bool = False

@@ -1,7 +1,7 @@
 """R5 to R7: is one order too large?
 
 What goes here: value, shares, and the sum of what one decision orders. What does not: what it adds up to with other
-orders (`risk.exposure`, `risk.pace`). An order that can only make a position smaller passes the first two: a holding
+orders (`risk.exposure`, `risk.pace`). An order that can only make a position smaller passes all but the last: a holding
 that has grown past a limit must not be locked in by it.
 """
 
@@ -50,6 +50,28 @@ def check_order_size(intent: OrderIntent, facts: Facts, exposure: Exposure, limi
     numbers |= show(allowed=allowed, is_reducing=reduces)
     text = f"{quantity} shares exceed {allowed:f}"
     return answer(DenialCode.ORDER_SIZE, numbers, text, is_passed=reduces or quantity <= allowed)
+
+
+def check_recent_volume(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits) -> Finding:
+    """Shares, against a fraction of what traded in the half hour up to the end of the bar decided on.
+
+    Only decisions on bars of less than a day are held to it: for those of daily bars and for the opening auction there
+    is no such half hour, and the facts say so. Where there should be one and it is not known, the order is denied.
+    Source: RTS 6 Article 15(1)(c), maximum order volume.
+    """
+    volume, fraction = facts.instrument.recent_volume, limits.max_order_recent_volume_fraction
+    if facts.instrument.without_recent_volume:
+        numbers = show(quantity=intent.quantity, not_applicable=facts.instrument.without_recent_volume)
+        return answer(DenialCode.RECENT_VOLUME, numbers, "", is_passed=True)
+    numbers = show(quantity=intent.quantity, recent_volume=volume, fraction=fraction)
+    got = known(intent.quantity, volume, fraction)
+    if got is None:
+        return unknown(DenialCode.RECENT_VOLUME, numbers)
+    quantity, volume, fraction = got
+    allowed, reduces = fraction * volume, is_reducing(intent, exposure)
+    numbers |= show(allowed=allowed, is_reducing=reduces)
+    text = f"{quantity} shares exceed {allowed:f}, {fraction:.0%} of the {volume:f} of the half hour before"
+    return answer(DenialCode.RECENT_VOLUME, numbers, text, is_passed=reduces or quantity <= allowed)
 
 
 def check_decision_sum(intent: OrderIntent, _facts: Facts, exposure: Exposure, _limits: Limits) -> Finding:

@@ -1,4 +1,4 @@
-"""Results by day, net asset value, the day's loss and the drawdown: by hand, and as sums that must come out."""
+"""Results by day and net asset value: by hand, and as sums that must come out."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ from decimal import Decimal
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from ibkr_assets.domain.account import Fill
 from ibkr_assets.domain.errors import DataError
 from ibkr_assets.domain.order import Side
 from ibkr_assets.portfolio.performance import (
     DayResult,
-    Loss,
-    NavPoint,
-    drawdown,
-    loss_since,
     net_asset_value,
     results_by_day,
 )
@@ -87,57 +82,3 @@ def test_a_day_or_a_price_that_is_missing_is_an_error() -> None:
 def test_what_is_closed_needs_no_price() -> None:
     closed = positions_of([fill(1, BUY, 10, "200"), fill(2, SELL, 10, "200")])
     assert net_asset_value(Decimal(98), closed.values(), {}) == 98
-
-
-def history(*values: int, paid_in: dict[int, int] | None = None) -> list[NavPoint]:
-    paid = paid_in or {}
-    return [NavPoint(WHEN + n * DAY, Decimal(value), Decimal(paid.get(n, 0))) for n, value in enumerate(values)]
-
-
-@pytest.mark.parametrize(
-    ("values", "paid_in", "day_loss", "fall"),
-    [
-        ((100, 98), {}, (2, 100), (2, 100)),
-        ((100, 110, 99), {}, (11, 110), (11, 110)),
-        ((100, 120, 90, 96), {}, (0, 90), (24, 120)),
-        ((100, 101), {}, (0, 100), (0, 101)),
-        ((100, 190), {1: 100}, (10, 200), (10, 200)),  # a deposit hides no loss
-        ((200, 90), {1: -100}, (10, 100), (10, 100)),  # and a withdrawal is none
-        ((100, 220, 210), {1: 100}, (10, 220), (10, 220)),
-    ],
-)
-def test_losses_come_out_as_by_hand(
-    values: tuple[int, ...], paid_in: dict[int, int], day_loss: tuple[int, int], fall: tuple[int, int]
-) -> None:
-    points = history(*values, paid_in=paid_in)
-    today, fallen = loss_since(points, points[-2].at), drawdown(points)
-    assert (today.amount, today.base, today.since) == (*day_loss, points[-2].at)
-    assert (fallen.amount, fallen.base) == fall
-
-
-def test_a_fall_is_counted_from_the_instant_of_the_peak() -> None:
-    assert drawdown(history(100, 120, 90, 96)).since == WHEN + DAY
-
-
-def test_the_day_begins_at_the_newest_value_before_it() -> None:
-    points = history(100, 90, 80)
-    assert loss_since(points, points[1].at + timedelta(hours=1)) == Loss(Decimal(10), Decimal(90), points[1].at)
-    assert loss_since(points, points[1].at + timedelta(hours=1)).fraction == Decimal(10) / 90
-    with pytest.raises(DataError, match="none is known at or before 2012-10-01"):
-        loss_since(points, WHEN - DAY)
-
-
-@pytest.mark.parametrize("bad", [[], history(100, 0), history(-1), history(100, 90)[::-1], history(100) * 2])
-def test_a_history_that_cannot_be_judged_is_an_error(bad: list[NavPoint]) -> None:
-    for judge in (drawdown, lambda points: loss_since(points, WHEN + DAY)):
-        with pytest.raises(DataError, match="net asset value"):
-            judge(bad)
-    with pytest.raises(DataError, match="positive number, got NaN"):
-        drawdown([NavPoint(WHEN, Decimal("NaN"))])
-
-
-@given(st.lists(st.integers(1, 1000), min_size=1, max_size=30))
-def test_the_drawdown_is_never_smaller_than_the_loss_since_any_point(values: list[int]) -> None:
-    points = history(*values)
-    worst = max(loss_since(points, point.at).amount for point in points)
-    assert drawdown(points).amount == worst == max(values) - values[-1]

@@ -32,7 +32,8 @@ VERSIONS = Versions(code="c0de", configuration="c0f1", schema="0009")
 FACTS = Facts(
     now=NOW, mode=Mode.SIM, nav_usd=Decimal(100_000), killed_by=None,
     instrument=InstrumentFacts(
-        currency="USD", contract_age_s=Decimal(60), average_volume=Decimal(1_000_000), average_true_range=Decimal(8)
+        currency="USD", contract_age_s=Decimal(60), average_volume=Decimal(1_000_000), average_true_range=Decimal(8),
+        recent_volume=Decimal(20_000),
     ),
     data=DataFacts(
         has_signal=True, signal_age_bars=Decimal(0), bars=20, unproven_bars=0, revised_bars=0, features=12,
@@ -57,7 +58,8 @@ FACTS = Facts(
 NOTHING = Exposure(
     held=Decimal(0), open_buys=Decimal(0), open_sells=Decimal(0), others_gross_usd=Decimal(0),
     others_net_high_usd=Decimal(0), others_net_low_usd=Decimal(0), others_sector_usd=Decimal(0),
-    cash_usd=Decimal(100_000), open_buy_cost_usd=Decimal(0), approved_today_usd=Decimal(0), orders_today=0,
+    cash_usd=Decimal(100_000), settled_cash_usd=Decimal(100_000), broker_settled_cash_usd=Decimal(100_000),
+    open_buy_cost_usd=Decimal(0), approved_today_usd=Decimal(0), orders_today=0,
     orders_today_of_instrument=0, working_orders=0, messages_last_second=0, messages_last_minute=0, messages_today=0,
     repeats_today=0, look_alike="", decided_quantity=Decimal(10**6), taken_quantity=Decimal(0),
     reconciled_age_s=Decimal(10), difference="", day_loss_fraction=Decimal(0), drawdown_fraction=Decimal(0),

@@ -72,6 +72,7 @@ ASKED_OF_EXPOSURE = {
 ASKED_OF_FACTS = {
     ("instrument", "currency"): CODE.CONTRACT, ("instrument", "contract_age_s"): CODE.CONTRACT,
     ("instrument", "average_volume"): CODE.ORDER_SIZE, ("instrument", "average_true_range"): CODE.PRICE_COLLAR,
+    ("instrument", "recent_volume"): CODE.RECENT_VOLUME,
     ("data", "has_signal"): CODE.DATA, ("data", "signal_age_bars"): CODE.SIGNAL_AGE, ("data", "bars"): CODE.DATA,
     ("data", "unproven_bars"): CODE.DATA, ("data", "revised_bars"): CODE.DATA, ("data", "features"): CODE.DATA,
     ("data", "infinite_features"): CODE.DATA, ("data", "score"): CODE.MODEL, ("data", "model"): CODE.MODEL,
@@ -103,7 +104,46 @@ def test_a_shared_figure_that_is_missing_or_no_number_denies(name: str, code: De
 
 
 def test_every_shared_figure_is_asked_for() -> None:
-    assert set(ASKED_OF_EXPOSURE) == {field.name for field in fields(Exposure)}
+    one_is_enough = {"settled_cash_usd", "broker_settled_cash_usd"}
+    assert set(ASKED_OF_EXPOSURE) | one_is_enough == {field.name for field in fields(Exposure)}
+
+
+def settled(own: Decimal | str | None, brokers: Decimal | str | None, **changes: Any) -> set[str]:
+    own, brokers = (None if figure is None else Decimal(figure) for figure in (own, brokers))
+    exposed = replace(NOTHING, settled_cash_usd=own, broker_settled_cash_usd=brokers, **changes)
+    return denials(exposed=exposed)
+
+
+def test_settled_cash_is_the_lower_figure_and_one_of_both_is_enough() -> None:
+    # 40 x 206 USD and two hundredths of it are 8,404.80 USD
+    assert settled("8404.80", None) == settled(None, "8404.80") == settled("8404.80", "9000") == set()
+    short = {"settled_cash"}
+    assert settled("8404.79", None) == settled(None, "8404.79") == short
+    assert settled("100000", "8404.79") == settled("8404.79", "100000") == short
+    assert settled(None, None) == settled(NAN, "100000") == settled("100000", NAN) == short
+    assert settled("10404.80", None, open_buy_cost_usd=Decimal(2000)) == set()
+    assert settled("10404.79", None, open_buy_cost_usd=Decimal(2000)) == short
+    sale = intent(side=Side.SELL, limit_price=Decimal("199.00"))
+    held = exposure(40, settled_cash_usd=Decimal(0), broker_settled_cash_usd=Decimal(-5))
+    assert denials(sale, exposed=held) == set()
+
+
+def test_an_order_is_a_twentieth_of_the_half_hour_before_at_most_where_there_is_one() -> None:
+    def volume(shares: str | None, without: str = "") -> set[str]:
+        recent = None if shares is None else Decimal(shares)
+        return denials(known=facts(instrument={"recent_volume": recent, "without_recent_volume": without}))
+
+    assert volume("800") == set()
+    assert volume("799") == volume("0") == volume(None) == volume("NaN") == {"recent_volume"}
+    assert volume(None, "it was decided on daily bars") == set()
+    (found,) = hear(
+        [RULES[CODE.RECENT_VOLUME]], INTENT, facts(instrument={"without_recent_volume": "daily bars"}), NOTHING, LIMITS
+    )
+    assert (found.is_passed, found.numbers) == (True, {"quantity": "40", "not_applicable": "daily bars"})
+    reducing = intent(side=Side.SELL, quantity=Decimal(40))
+    thin = facts(instrument={"recent_volume": Decimal(1)})
+    assert "recent_volume" not in denials(reducing, thin, exposure(40))
+    assert "recent_volume" in denials(reducing, thin, exposure(39))
 
 
 @pytest.mark.parametrize(("where", "code"), ASKED_OF_FACTS.items())
@@ -117,7 +157,9 @@ def test_a_fact_that_is_missing_or_no_number_denies(where: tuple[str, str], code
 def test_every_fact_is_asked_for() -> None:
     names = {("instrument", f.name) for f in fields(InstrumentFacts)} | {("data", f.name) for f in fields(DataFacts)}
     names |= {("platform", f.name) for f in fields(PlatformFacts)}
-    only_for_some = {("data", "is_model_approved"), ("platform", "alert_age_s")}
+    only_for_some = {
+        ("data", "is_model_approved"), ("platform", "alert_age_s"), ("instrument", "without_recent_volume"),
+    }  # fmt: skip
     assert names - only_for_some == {where for where in ASKED_OF_FACTS if where[0] != "departure"}
 
 
@@ -137,7 +179,8 @@ EXPOSURES = st.builds(
     Exposure,
     held=st.integers(-400, 400).map(Decimal), open_buys=st.integers(0, 100).map(Decimal),
     open_sells=st.integers(0, 100).map(Decimal), others_gross_usd=_USD, others_net_high_usd=_USD,
-    others_net_low_usd=_USD, others_sector_usd=_USD, cash_usd=_USD, open_buy_cost_usd=_USD, approved_today_usd=_USD,
+    others_net_low_usd=_USD, others_sector_usd=_USD, cash_usd=_USD, settled_cash_usd=_USD,
+    broker_settled_cash_usd=st.none() | _USD, open_buy_cost_usd=_USD, approved_today_usd=_USD,
     orders_today=st.integers(0, 60), orders_today_of_instrument=st.integers(0, 8), working_orders=st.integers(0, 8),
     messages_last_second=st.integers(0, 3), messages_last_minute=st.integers(0, 9), messages_today=st.integers(0, 120),
     repeats_today=st.integers(0, 5), look_alike=st.just(""), decided_quantity=st.just(Decimal(10**6)),
@@ -176,7 +219,18 @@ def test_what_only_makes_a_position_smaller_passes_every_limit_of_size(
     order = intent(side=side, quantity=Decimal(quantity))
     exposed = exposure(signed, others_gross_usd=Decimal(10**12), others_net_high_usd=Decimal(10**12),
                        others_sector_usd=Decimal(10**12), approved_today_usd=Decimal(10**12))  # fmt: skip
-    sizes = {"order_value", "order_size", "position", "gross", "net", "sector", "daily_notional", "loss", "no_short"}
+    sizes = {
+        "order_value",
+        "order_size",
+        "recent_volume",
+        "position",
+        "gross",
+        "net",
+        "sector",
+        "daily_notional",
+        "loss",
+        "no_short",
+    }
     assert not denials(order, facts(nav_usd=Decimal(nav)), replace(exposed, day_loss_fraction=Decimal(1))) & sizes
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from psycopg.types.json import Jsonb
 
+from ibkr_assets.adapters.postgres.losses import LOSSES, parse_losses
 from ibkr_assets.adapters.postgres.order_rows import plain
 from ibkr_assets.adapters.postgres.transactions import transaction
-from ibkr_assets.domain.ledger import AccountSnapshot, Books, CashEvent, Holding, SharesEvent, StoredSnapshot
-from ibkr_assets.portfolio.performance import NavPoint
+from ibkr_assets.domain.ledger import AccountSnapshot, Books, CashEvent, Holding, Losses, SharesEvent, StoredSnapshot
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
@@ -33,21 +33,6 @@ select
   + (select coalesce(sum(p.quantity * p.price_usd), 0) from oms.position_event p
       where p.account_ref = %(ref)s and p.is_paid_in) as paid_in,
   exists (select from oms.cash_event c where c.account_ref = %(ref)s and c.kind = 'opening') as is_opened
-"""
-
-_HISTORY = """
-with points as (
-  select s.snapshot_id, s.market_at, s.nav_platform_usd from oms.account_snapshot s where s.account_ref = %(ref)s and (
-    s.market_at >= %(since)s
-    or s.snapshot_id in (select d.snapshot_id from oms.nav_day d where d.account_ref = %(ref)s)
-    or s.snapshot_id = (select min(f.snapshot_id) from oms.account_snapshot f where f.account_ref = %(ref)s)
-    or s.snapshot_id = (select max(b.snapshot_id) from oms.account_snapshot b
-                         where b.account_ref = %(ref)s and b.market_at < %(since)s))
-)
-select market_at, nav_platform_usd as nav,
-  (select coalesce(sum(p.paid_in_usd), 0) from oms.account_snapshot p
-    where p.account_ref = %(ref)s and p.paid_in_usd <> 0 and p.snapshot_id <= points.snapshot_id) as paid_in
-from points order by snapshot_id
 """
 
 _HOLDINGS = """
@@ -141,8 +126,9 @@ class PostgresAccount:
         with transaction(self._database) as cursor:
             cursor.execute(
                 "insert into oms.account_snapshot (account_ref, epoch, market_at, cash_usd, accrued_dividends_usd, "
-                "positions_value_usd, nav_platform_usd, nav_broker_usd, broker_cash_usd, positions, "
-                "paid_in_usd) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s - coalesce((select sum(p.paid_in_usd) "
+                "positions_value_usd, nav_platform_usd, nav_broker_usd, broker_cash_usd, "
+                "broker_settled_cash_usd, positions, paid_in_usd) "
+                "values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s - coalesce((select sum(p.paid_in_usd) "
                 "from oms.account_snapshot p where p.account_ref = %s and p.paid_in_usd <> 0), 0))",
                 (
                     self._account_ref,
@@ -154,6 +140,7 @@ class PostgresAccount:
                     snapshot.nav_platform,
                     snapshot.nav_broker,
                     snapshot.broker_cash,
+                    snapshot.broker_settled_cash,
                     Jsonb(snapshot.positions),
                     snapshot.paid_in,
                     self._account_ref,
@@ -180,16 +167,7 @@ class PostgresAccount:
             )
             return cursor.rowcount == 1
 
-    def nav_history(self, since: datetime) -> list[NavPoint]:
-        """Net asset values by market time, rising: the first, each session's end, the last before `since`, all after.
-
-        Of several at one market time the newest is taken.
-        """
+    def losses(self, day: datetime) -> Losses | None:
+        """What was lost since `day` began (aware), and from the highest; None before the first snapshot."""
         with transaction(self._database) as cursor:
-            rows = cursor.execute(_HISTORY, {"ref": self._account_ref, "since": since}).fetchall()
-        newest = sorted({row["market_at"]: row for row in rows}.items())
-        before = [Decimal(0), *(row["paid_in"] for _, row in newest)]
-        return [
-            NavPoint(at, plain(row["nav"]), plain(row["paid_in"] - paid_before))
-            for (at, row), paid_before in zip(newest, before, strict=False)
-        ]
+            return parse_losses(cursor.execute(LOSSES, {"account": self._account_ref, "day": day}).fetchall())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -16,11 +16,15 @@ from typing import Any
 import psycopg
 from psycopg.rows import DictRow
 
-from ibkr_assets.domain.order import OrderIntent
+from ibkr_assets.adapters.postgres.batch import fetch_together
+from ibkr_assets.domain.bar import BarSize
+from ibkr_assets.domain.order import OrderIntent, TimeInForce
 from ibkr_assets.risk.facts import Circumstances, DataFacts, InstrumentFacts, PlatformFacts, Versions
 
 #: Bars that volume and ranges are averaged over, and that must be proven.
 WINDOW = 20
+#: How long before the end of the bar decided on what traded counts as recent.
+RECENT = timedelta(minutes=30)
 #: Kinds of strategy that let a model score, and the parameter that names it.
 MODEL_KINDS = ("model_score", "llm_analyst")
 
@@ -51,6 +55,23 @@ left join research.signal_basis b using (signal_id)
 where s.strategy_id = %(strategy)s and s.conid = %(conid)s and s.session_date = %(day)s and s.as_of = %(bar_end)s
 """
 
+#: The strategy's bars, and what traded lately by proven minute bars. A minute that is missing makes the sum smaller, one
+#: without a volume makes it unknown, which denies.
+_RECENT = """
+select (select bar_size from research.strategy where id = %(strategy)s order by version desc limit 1) as bar_size,
+  (select case when bool_and(b.volume is not null) then sum(b.volume) end
+     from md.bar b join md.bar_verdict v using (conid, bar_size, opened_at, version)
+    where b.conid = %(conid)s and b.bar_size = '1min' and b.known_to is null and v.verdict = 'accepted'
+      and b.opened_at >= %(since)s and b.opened_at < %(bar_end)s) as volume
+"""
+
+_STANDING = """
+select oms.blocked_by(%(account)s, %(strategy)s, %(conid)s, coalesce((
+    select oms.reduces(i) from oms.order_intent i where i.decision_key = %(decision)s), false)) as killed_by,
+  (select nav_platform_usd from oms.account_snapshot where account_ref = %(account)s
+    order by snapshot_id desc limit 1) as nav_usd
+"""
+
 _PEERS = """
 select extract(epoch from clock_timestamp()) as database_s, r.code, r.configuration, r.schema_revision,
   (select version_num from platform.schema_version) as own_schema,
@@ -62,49 +83,53 @@ from (select 1) as always left join oms.running r on r.account_ref = %(account)s
 
 def read_circumstances(cursor: psycopg.Cursor[DictRow], intent: OrderIntent, machine: PlatformFacts) -> Circumstances:
     """Everything of the order alone; `machine` is what this process knows of itself."""
-    row = cursor.execute(
-        "select oms.blocked_by(%s, %s, %s, coalesce((select oms.reduces(i) from oms.order_intent i "
-        "where i.decision_key = %s), false)) as reason",
-        (intent.account_ref, intent.strategy_id, intent.conid, intent.decision_key),
-    ).fetchone()
-    nav = cursor.execute(
-        "select nav_platform_usd as usd from oms.account_snapshot where account_ref = %s "
-        "order by snapshot_id desc limit 1",
-        (intent.account_ref,),
-    ).fetchone()
-    instrument, bars = read_instrument(cursor, intent.conid, intent.signal_bar_end)
+    values = {
+        "account": intent.account_ref, "strategy": intent.strategy_id, "conid": intent.conid,
+        "decision": intent.decision_key, "day": intent.session_date, "bar_end": intent.signal_bar_end,
+        "count": WINDOW + 1, "since": intent.signal_bar_end - RECENT,
+    }  # fmt: skip
+    statements = (_STANDING, _CONTRACT, _BARS, _SIGNAL, _RECENT, _PEERS)
+    before = time.time()
+    standing, contract, bars, signals, recent, peers = fetch_together(cursor, [(text, values) for text in statements])
+    skew_s = float(peers[0]["database_s"]) - (before + time.time()) / 2
+    volume, without = _recent(intent, recent[0])
     return Circumstances(
-        nav_usd=None if nav is None else nav["usd"],
-        killed_by=None if row is None else row["reason"],
-        instrument=instrument,
-        data=read_data(cursor, intent, bars),
-        platform=read_platform(cursor, intent.account_ref, machine),
+        nav_usd=standing[0]["nav_usd"],
+        killed_by=standing[0]["killed_by"],
+        instrument=replace(_instrument(contract, bars), recent_volume=volume, without_recent_volume=without),
+        data=_data(bars[:WINDOW], signals[0] if signals else None),
+        platform=_platform(peers[0], skew_s, machine),
     )
 
 
-def read_instrument(
-    cursor: psycopg.Cursor[DictRow], conid: int, bar_end: datetime
-) -> tuple[InstrumentFacts, list[DictRow]]:
-    """The instrument's facts, and the newest bars they rest on, at most twenty, newest first."""
+def read_average_true_range(cursor: psycopg.Cursor[DictRow], conid: int, bar_end: datetime) -> Decimal | None:
+    """In USD, over the newest daily bars up to `bar_end`; None where there are not enough."""
     values = {"conid": conid, "bar_end": bar_end, "count": WINDOW + 1}
-    contract = cursor.execute(_CONTRACT, values).fetchone() or {}
-    bars = cursor.execute(_BARS, values).fetchall()
-    facts = InstrumentFacts(
-        currency=contract.get("currency"),
-        contract_age_s=contract.get("age_s"),
+    return _instrument([], cursor.execute(_BARS, values).fetchall()).average_true_range
+
+
+def _instrument(contract: list[DictRow], bars: list[DictRow]) -> InstrumentFacts:
+    """The contract, and averages of its bars, newest first, one more than the window."""
+    return InstrumentFacts(
+        currency=contract[0]["currency"] if contract else None,
+        contract_age_s=contract[0]["age_s"] if contract else None,
         average_volume=_average([bar["volume"] for bar in bars[:WINDOW]]),
         average_true_range=_average([_true_range(bar, before) for bar, before in pairwise(bars)]),
     )
-    return facts, bars[:WINDOW]
 
 
-def read_data(cursor: psycopg.Cursor[DictRow], intent: OrderIntent, bars: list[DictRow]) -> DataFacts:
+def _recent(intent: OrderIntent, found: DictRow) -> tuple[Decimal | None, str]:
+    """What traded lately, or why there is nothing to hold the order against. Orders from outside rest on daily bars."""
+    if intent.time_in_force is TimeInForce.OPENING:
+        return None, "it is for the opening auction"
+    size = found["bar_size"] or BarSize.DAY
+    if size == BarSize.DAY:
+        return None, "it was decided on daily bars"
+    return None if found["volume"] is None else Decimal(repr(found["volume"])), ""
+
+
+def _data(bars: list[DictRow], signal: DictRow | None) -> DataFacts:
     """What the decision rests on: `bars`, and the signal and its features where there is one."""
-    values = {
-        "strategy": intent.strategy_id, "conid": intent.conid, "day": intent.session_date,
-        "bar_end": intent.signal_bar_end,
-    }  # fmt: skip
-    signal = cursor.execute(_SIGNAL, values).fetchone()
     proof = DataFacts(
         has_signal=signal is not None,
         bars=len(bars),
@@ -125,15 +150,11 @@ def read_data(cursor: psycopg.Cursor[DictRow], intent: OrderIntent, bars: list[D
     )
 
 
-def read_platform(cursor: psycopg.Cursor[DictRow], account_ref: str, machine: PlatformFacts) -> PlatformFacts:
+def _platform(peers: DictRow, skew_s: float, machine: PlatformFacts) -> PlatformFacts:
     """What this machine said of itself, beside the database's clock and what the submitter said."""
-    before = time.time()
-    peers = cursor.execute(_PEERS, {"account": account_ref}).fetchone()
-    assert peers is not None
     submitter = None
     if peers["code"] is not None:
         submitter = Versions(code=peers["code"], configuration=peers["configuration"], schema=peers["schema_revision"])
-    skew_s = float(peers["database_s"]) - (before + time.time()) / 2
     own = machine.own
     return replace(
         machine,

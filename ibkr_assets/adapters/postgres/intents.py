@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from ibkr_assets.adapters.postgres.circumstances import read_circumstances, read_instrument
+from ibkr_assets.adapters.postgres.circumstances import read_average_true_range, read_circumstances
 from ibkr_assets.adapters.postgres.exposure import read_held_and_working
 from ibkr_assets.adapters.postgres.limits import save_version
 from ibkr_assets.adapters.postgres.order_rows import (
@@ -168,7 +168,7 @@ class PostgresIntents:
     def average_true_range(self, conid: int, bar_end: datetime) -> Decimal | None:
         """In USD, over the twenty newest daily bars up to `bar_end`; None where there are not as many."""
         with transaction(self._database) as cursor:
-            return read_instrument(cursor, conid, bar_end)[0].average_true_range
+            return read_average_true_range(cursor, conid, bar_end)
 
     def release(self, decision_key: str, *, code: str, actor: str, reason: str) -> None:
         """Say, as a person, that a denial was wrong: the decision may come again as its next generation.

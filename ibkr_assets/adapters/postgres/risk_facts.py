@@ -15,7 +15,10 @@ from zoneinfo import ZoneInfo
 import psycopg
 from psycopg.rows import DictRow
 
+from ibkr_assets.adapters.postgres.batch import fetch_together
+from ibkr_assets.adapters.postgres.losses import LOSSES, parse_losses
 from ibkr_assets.domain.order import OrderIntent
+from ibkr_assets.market.settlement import unsettled_since
 from ibkr_assets.risk.facts import Exposure, Limits
 
 #: A day of the limits is one of the exchange.
@@ -129,37 +132,31 @@ select
      from siblings where decision_key <> %(decision)s) as taken
 """
 
-#: NAV points of the past are those of each day's end, the first of all, and everything of today; what was paid in since
-#: a point belongs to it, so that a deposit is no gain and a withdrawal no loss.
+#: The cash of the books, what of it comes from sales that have not settled, and the broker's settled cash less what was
+#: bought since it was read.
 _STATE = """
 with newest as (
-  select recorded_at, nav_platform_usd as nav from oms.account_snapshot
+  select recorded_at, broker_settled_cash_usd as settled from oms.account_snapshot
   where account_ref = %(account)s order by snapshot_id desc limit 1
 ),
-points as (
-  select s.snapshot_id, s.market_at, s.nav_platform_usd + coalesce((
-      select sum(p.paid_in_usd) from oms.account_snapshot p
-      where p.account_ref = %(account)s and p.paid_in_usd <> 0 and p.snapshot_id > s.snapshot_id), 0) as base
-  from oms.account_snapshot s
-  where s.account_ref = %(account)s and (s.market_at >= %(day)s or s.snapshot_id in (
-    select n.snapshot_id from oms.nav_day n where n.account_ref = %(account)s) or s.snapshot_id = (
-    select max(b.snapshot_id) from oms.account_snapshot b where b.account_ref = %(account)s and b.market_at < %(day)s)
-    or s.snapshot_id = (select min(b.snapshot_id) from oms.account_snapshot b where b.account_ref = %(account)s))
+money as (
+  select (select sum(c.amount_usd) from oms.cash_event c where c.account_ref = %(account)s and c.kind <> 'accrual')
+      + coalesce(sum(case e.side when 'BUY' then -1 else 1 end * e.quantity * e.price - e.commission), 0) as cash,
+    coalesce(sum(e.quantity * e.price) filter (where e.side = 'SELL' and e.executed_at >= %(unsettled)s), 0)
+      as unsettled,
+    coalesce(sum(e.quantity * e.price + e.commission) filter (
+      where e.side = 'BUY' and e.seen_at > (select recorded_at from newest)), 0) as bought_since
+  from oms.execution_current e where e.account_ref = %(account)s
 )
-select extract(epoch from clock_timestamp() - newest.recorded_at) as reconciled_age_s, newest.nav,
-  coalesce((select base from points where market_at < %(day)s order by snapshot_id desc limit 1),
-           (select base from points order by snapshot_id limit 1)) as day_base,
-  (select max(base) from points) as peak,
-  (select sum(c.amount_usd) from oms.cash_event c where c.account_ref = %(account)s and c.kind <> 'accrual')
-    + (select coalesce(sum(case e.side when 'BUY' then -1 else 1 end * e.quantity * e.price - e.commission), 0)
-         from oms.execution_current e where e.account_ref = %(account)s) as cash_usd,
+select extract(epoch from clock_timestamp() - newest.recorded_at) as reconciled_age_s, money.cash as cash_usd,
+  money.cash - money.unsettled as settled_cash_usd, newest.settled - money.bought_since as broker_settled_cash_usd,
   coalesce(
     (select b.kind || ' ' || b.subject from oms.recon_break b
       where b.account_ref = %(account)s and b.resolved_at is null
         and (b.blocks = 'account' or (b.blocks = 'conid' and b.conid = %(conid)s)) order by b.break_id limit 1),
     (select case when r.is_clean then '' else 'the last reconciliation was not clean' end from oms.recon_run r
       where r.account_ref = %(account)s and r.finished_at is not null order by r.run_id desc limit 1)) as difference
-from newest
+from newest, money
 """
 
 
@@ -174,10 +171,9 @@ def read_exposure(cursor: psycopg.Cursor[DictRow], intent: OrderIntent, *, now: 
     What cannot be read off the rows is None. The caller holds the account's lock.
     """
     values = _values(intent, now, limits)
-    shares = cursor.execute(_SHARES, values).fetchall()
-    counts = _one(cursor, _COUNTS, values)
-    decided = _one(cursor, _DECIDED, values)
-    state = cursor.execute(_STATE, values).fetchone() or {}
+    statements = (_SHARES, _COUNTS, _DECIDED, _LOOK_ALIKE, _STATE, LOSSES)
+    shares, counts, decided, alike, states, lost = fetch_together(cursor, [(text, values) for text in statements])
+    state, losses = states[0] if states else {}, parse_losses(lost)
     own = next((row for row in shares if row["conid"] == intent.conid), None)
     worst = _worst_of([row for row in shares if row["conid"] != intent.conid], limits, limits.sector(intent.symbol))
     return Exposure(
@@ -188,16 +184,14 @@ def read_exposure(cursor: psycopg.Cursor[DictRow], intent: OrderIntent, *, now: 
         others_net_high_usd=worst.high,
         others_net_low_usd=worst.low,
         others_sector_usd=worst.in_sector,
-        cash_usd=state.get("cash_usd"),
         open_buy_cost_usd=sum((row["cost"] for row in shares), ZERO),
-        **counts,
-        look_alike=_one(cursor, _LOOK_ALIKE, values)["look_alike"],
-        decided_quantity=decided["decided"],
-        taken_quantity=decided["taken"],
-        reconciled_age_s=state.get("reconciled_age_s"),
-        difference=state.get("difference"),
-        day_loss_fraction=_fall(state.get("day_base"), state.get("nav")),
-        drawdown_fraction=_fall(state.get("peak"), state.get("nav")),
+        **counts[0],
+        look_alike=alike[0]["look_alike"],
+        decided_quantity=decided[0]["decided"],
+        taken_quantity=decided[0]["taken"],
+        **state,
+        day_loss_fraction=None if losses is None else losses.of_day.fraction,
+        drawdown_fraction=None if losses is None else losses.from_peak.fraction,
     )
 
 
@@ -208,7 +202,7 @@ def _values(intent: OrderIntent, now: datetime, limits: Limits) -> dict[str, Any
         "strategy": intent.strategy_id, "decision": intent.decision_key, "bar_end": intent.signal_bar_end,
         "purpose": intent.purpose, "quantity": intent.quantity, "day": day_start(now),
         "earlier": f"{known_key}|{generation - 1}" if generation else None,
-        "price": intent.limit_price or intent.reference_price,
+        "price": intent.limit_price or intent.reference_price, "unsettled": unsettled_since(now),
         "since": now - timedelta(minutes=limits.look_alike_minutes), "fraction": limits.look_alike_price_fraction,
     }  # fmt: skip
 
@@ -232,16 +226,3 @@ def _worst_of(rows: list[DictRow], limits: Limits, sector: str) -> _Worst:
         if limits.sector(row["symbol"]) == sector:
             in_sector += worst
     return _Worst(gross, high, low, in_sector)
-
-
-def _fall(base: Decimal | None, nav: Decimal | None) -> Decimal | None:
-    """The part of `base` that is gone; zero for a gain, None where it cannot be told."""
-    if base is None or nav is None or base <= ZERO:
-        return None
-    return max(base - nav, ZERO) / base
-
-
-def _one(cursor: psycopg.Cursor[DictRow], query: str, values: dict[str, Any]) -> DictRow:
-    row = cursor.execute(query, values).fetchone()
-    assert row is not None
-    return row

@@ -1,0 +1,26 @@
+"""Several statements in one round trip, where none of them needs what another one finds.
+
+What goes here: sending them together (libpq's pipeline mode). What does not: the transaction they are in
+(`transactions`), and any SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+Statement = tuple[str, Mapping[str, Any]]
+
+
+def fetch_together(cursor: psycopg.Cursor[DictRow], statements: Sequence[Statement]) -> list[list[DictRow]]:
+    """The rows of each statement, in their order. They run one after the other, in the cursor's transaction.
+
+    A statement that fails raises as it would alone, and the transaction is over as it would be.
+    """
+    connection = cursor.connection
+    with connection.pipeline():
+        sent = [connection.cursor(row_factory=dict_row).execute(*statement) for statement in statements]
+    return [one.fetchall() for one in sent]
