@@ -255,16 +255,15 @@ def inspect(settings: Settings, what: str, **arguments: Any) -> Any:
     return inspect_broker(bar_source(settings), broker(settings), what, **arguments)
 
 
-def tracker(settings: Settings) -> MlflowTracker | None:
-    """Experiment tracking, or None where no server is named. Its lock is the database's, where there is one."""
-    from ibkr_assets.adapters.mlflow import MlflowTracker
+def tracker(settings: Settings, strategy_id: str | None = None) -> MlflowTracker | None:
+    """Experiment tracking, each strategy's its own; None where no server is named. Locks are the database's, if any."""
+    from ibkr_assets.adapters.mlflow import MlflowTracker, experiment_of
 
     uri = settings.mlflow.tracking_uri
     if not uri:
         return None
-    if settings.database.url is None:
-        return MlflowTracker(uri, settings.mlflow.experiment)
-    return MlflowTracker(uri, settings.mlflow.experiment, database(settings).lock)
+    experiment = experiment_of(settings.mlflow.experiment, strategy_id)
+    return MlflowTracker(uri, experiment, *([] if settings.database.url is None else [database(settings).lock]))
 
 
 def limits(settings: Settings) -> Limits:

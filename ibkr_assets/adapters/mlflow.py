@@ -50,6 +50,11 @@ class RunEnd(StrEnum):
     KILLED = "KILLED"
 
 
+def experiment_of(experiment: str, strategy_id: str | None) -> str:
+    """The experiment of one strategy, beside that of everything else."""
+    return experiment if strategy_id is None else f"{experiment}/{strategy_id}"
+
+
 class MlflowTracker:
     """Runs of one experiment on one tracking server.
 

@@ -65,14 +65,16 @@ def describe_closed(now: datetime, calendar: "ExchangeCalendar") -> str:
     return f"{calendar.mic} closed at {local(session.closes_at)}{early}; next opens {local(opens)}"
 
 
-def run_key(job: str, session: TradingSession) -> str:
-    """The key under which a job is asked for a session: the same in every schedule and sensor."""
-    return f"{job}|{session.exchange}|{session.day}"
+def run_key(job: str, session: TradingSession, strategy_id: str | None = None) -> str:
+    """The key under which a job is asked for a session, and a strategy: the same in every schedule and sensor."""
+    return "|".join([job, session.exchange, str(session.day), *([] if strategy_id is None else [strategy_id])])
 
 
-def asked_before(instance: dg.DagsterInstance, job: str, session: TradingSession) -> str | None:
+def asked_before(
+    instance: dg.DagsterInstance, job: str, session: TradingSession, strategy_id: str | None = None
+) -> str | None:
     """A word on the run that was asked for with this key, or None. Dagster compares keys within one sensor only."""
-    wanted = dg.RunsFilter(job_name=job, tags={_RUN_KEY_TAG: run_key(job, session)})
+    wanted = dg.RunsFilter(job_name=job, tags={_RUN_KEY_TAG: run_key(job, session, strategy_id)})
     runs = instance.get_runs(filters=wanted, limit=1)
     if not runs:
         return None

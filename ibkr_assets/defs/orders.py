@@ -75,7 +75,7 @@ def _propose(
     mode = config.mode(in_force)
     proposals = propose_sessions(
         [calendar.load().session(day) for day in days],
-        strategies=wanted_strategies(postgres.strategies(), config.strategy_id, mode),
+        strategies=wanted_strategies(postgres.strategies(), config.strategy_id, mode, in_force.account),
         symbols=config.wanted_symbols(in_force),
         bar_store=postgres.bars(),
         strategy_store=postgres.strategies(),

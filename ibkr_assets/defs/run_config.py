@@ -1,15 +1,22 @@
 """The run configuration that all five assets share, and the same for a run that nobody watches."""
 
 from datetime import date
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
 from ibkr_assets.domain.order import Mode
+from ibkr_assets.execution.decisions import extra_symbols
 from ibkr_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from ibkr_assets.ports import StrategyRecord
 
 #: Dagster's own tag on every run of a backfill.
 BACKFILL_TAG = "dagster/backfill"
+#: Our tag on a run for one strategy: of each there is one at a time (`stack.instance`).
+STRATEGY_TAG = "ibkr_assets/strategy"
 CHAIN = ("raw_bars", "validated_bars", "enriched_features", "signals", "orders")
 
 
@@ -43,10 +50,20 @@ def is_backfill(context: dg.AssetExecutionContext) -> bool:
     return len(context.partition_keys) > 1 or BACKFILL_TAG in context.run.tags
 
 
-def scheduled_config(settings: Settings) -> dg.RunConfig:
-    """For runs that a schedule or a sensor asks for: enabled strategies trade in the platform's mode.
+def scheduled_config(settings: Settings, strategy: "StrategyRecord | None" = None) -> dg.RunConfig:
+    """For runs that a schedule or a sensor asks for: the strategy trades in the platform's mode.
 
     A fresh checkout is in mode dry_run, so it only ever rehearses; sim, paper and live are asked for by name.
     """
-    config = ChainConfig(dry_run=settings.mode is Mode.DRY_RUN)
+    symbols = [] if strategy is None else extra_symbols(strategy, settings.market.symbols)
+    config = ChainConfig(
+        strategy_id=None if strategy is None else strategy.id, symbols=symbols, dry_run=settings.mode is Mode.DRY_RUN
+    )
     return dg.RunConfig(ops=dict.fromkeys(CHAIN, config))
+
+
+def strategy_of(run: dg.DagsterRun) -> str | None:
+    """The one strategy that a run was asked for, or None where it was asked for all."""
+    ops: Any = run.run_config.get("ops") or {}
+    asked = {str(op["config"]["strategy_id"]) for op in ops.values() if (op.get("config") or {}).get("strategy_id")}
+    return asked.pop() if len(asked) == 1 else None

@@ -10,7 +10,7 @@ from ibkr_assets.defs.due import asked_before, describe_closed, due_for_data, ru
 from ibkr_assets.defs.jobs import market_data, trading_strategy
 from ibkr_assets.defs.resources import Calendar, Clock, Ibkr, Postgres, SettingsInForce
 from ibkr_assets.defs.run_config import ChainConfig
-from ibkr_assets.defs.schedules import ask_for_due_session
+from ibkr_assets.defs.schedules import ask_for_due_strategies
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.broker import SessionStatus
 from ibkr_assets.domain.errors import ConfigurationError, LoginRequired, Unavailable
@@ -28,8 +28,9 @@ def market_open(
     context: dg.SensorEvaluationContext,
     clock: Clock,
     calendar: Calendar,
+    postgres: Postgres,
     settings: dg.ResourceParam[SettingsInForce],
-) -> dg.RunRequest | dg.SkipReason:
+) -> list[dg.RunRequest] | dg.SkipReason:
     """Exchange time, holidays and early closes come from the calendar; the time from the market clock."""
     try:
         now = clock.now()
@@ -37,7 +38,7 @@ def market_open(
         return dg.SkipReason(f"the market clock does not answer: {error}")
     if calendar.load().session_at(now) is None:
         return dg.SkipReason(describe_closed(now, calendar.load()))
-    return ask_for_due_session(context.instance, clock, calendar, settings)
+    return ask_for_due_strategies(context.instance, clock, calendar, settings, postgres)
 
 
 @dg.sensor(

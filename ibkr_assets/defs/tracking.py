@@ -1,4 +1,4 @@
-"""One MLflow run for each Dagster run, ended as the Dagster run ended.
+"""One MLflow run for each Dagster run, in the experiment of its strategy, ended as the Dagster run ended.
 
 What goes here: the resource that opens the run, and the two ways in which it is closed: by the resource when the run
 winds up, which needs no daemon, and by a sensor for each way a run can end, which sees also those that were killed.
@@ -15,6 +15,7 @@ from pydantic import PrivateAttr
 
 from ibkr_assets import bootstrap
 from ibkr_assets.defs.resources import SettingsInForce
+from ibkr_assets.defs.run_config import strategy_of
 from ibkr_assets.domain.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
@@ -48,16 +49,18 @@ class Mlflow(dg.ConfigurableResource[Any]):
     """
 
     settings: dg.ResourceDependency[SettingsInForce]
-    _tracker: Any = PrivateAttr(default=None)
+    #: By strategy: one tick may close the runs of several.
+    _trackers: dict[str | None, Any] = PrivateAttr(default_factory=dict)
     _worker: Any = PrivateAttr(default=None)
     _opening: Any = PrivateAttr(default=None)
     _logging: list[Any] = PrivateAttr(default_factory=list)
 
-    def tracker(self) -> "MlflowTracker | None":
-        """The tracker, or None where no server is named."""
-        if self._tracker is None:
-            self._tracker = bootstrap.tracker(self.settings.get())
-        tracker: MlflowTracker | None = self._tracker
+    def tracker(self, run: dg.DagsterRun) -> "MlflowTracker | None":
+        """The tracker of the run's strategy, or of all where it has not one; None where no server is named."""
+        strategy_id = strategy_of(run)
+        if strategy_id not in self._trackers:
+            self._trackers[strategy_id] = bootstrap.tracker(self.settings.get(), strategy_id)
+        tracker: MlflowTracker | None = self._trackers[strategy_id]
         return tracker
 
     def begin(self, run: dg.DagsterRun, tags: Mapping[str, str] | None = None) -> None:
@@ -82,7 +85,7 @@ class Mlflow(dg.ConfigurableResource[Any]):
     ) -> None:
         """Add to the run's MLflow run, in the background."""
         self.begin(run)
-        self._logging.append(self._worker.submit(self._log, dict(metrics), dict(params or {}), dict(files or {})))
+        self._logging.append(self._worker.submit(self._log, run, dict(metrics), dict(params or {}), dict(files or {})))
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Wait for what is under way, then close the run as far as this process knows how it ended."""
@@ -97,7 +100,9 @@ class Mlflow(dg.ConfigurableResource[Any]):
             from ibkr_assets.adapters.mlflow import RunEnd
 
             try:
-                self._tracker.close_run(run.run_id, RunEnd(end))
+                tracker = self.tracker(run)
+                assert tracker is not None
+                tracker.close_run(run.run_id, RunEnd(end))
             except Unavailable as error:
                 problems.append(f"the MLflow run stays open: {error}")
         if context.log is not None:
@@ -105,7 +110,7 @@ class Mlflow(dg.ConfigurableResource[Any]):
                 context.log.warning("tracking: %s", problem)
 
     def _open(self, run: dg.DagsterRun, tags: dict[str, str]) -> Tracked:
-        tracker = self.tracker()
+        tracker = self.tracker(run)
         if tracker is None:
             return Tracked(None, "no tracking server is named (mlflow.tracking_uri)")
         day = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start", "")
@@ -117,9 +122,11 @@ class Mlflow(dg.ConfigurableResource[Any]):
             return Tracked(None, str(error))
         return Tracked(run_id, tracker.url_of(run_id) or f"run {run_id}")
 
-    def _log(self, metrics: dict[str, float], params: dict[str, str], files: dict[str, bytes]) -> str | None:
+    def _log(
+        self, run: dg.DagsterRun, metrics: dict[str, float], params: dict[str, str], files: dict[str, bytes]
+    ) -> str | None:
         """Runs after the opening. Returns what is not there now, in words."""
-        tracked, tracker = self._opening.result(), self._tracker
+        tracked, tracker = self._opening.result(), self.tracker(run)
         if tracker is None or tracked.run_id is None:
             return None  # said already, by the check `run_is_tracked`
         try:
@@ -154,7 +161,7 @@ def _closer(status: dg.DagsterRunStatus, end: str) -> dg.SensorDefinition:
         description=f"Marks the MLflow run {end} when its Dagster run has ended as {status.value}.",
     )
     def close(context: dg.RunStatusSensorContext, mlflow: Mlflow) -> dg.SkipReason | None:
-        tracker = mlflow.tracker()
+        tracker = mlflow.tracker(context.dagster_run)
         if tracker is None:
             return dg.SkipReason("no tracking server is named (mlflow.tracking_uri)")
         from ibkr_assets.adapters.mlflow import RunEnd

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.order import Mode
+from ibkr_assets.market.schedule import parse_schedule
 
 if TYPE_CHECKING:
     from datetime import date
@@ -27,16 +28,42 @@ if TYPE_CHECKING:
     from ibkr_assets.ports import BarStore, StrategyRecord, StrategyStore
 
 
-def wanted_strategies(store: StrategyStore, strategy_id: str | None, mode: Mode) -> list[StrategyRecord]:
-    """All enabled strategies, or the one named. Raises InputError when it is unknown, or disabled and not rehearsed."""
+def enabled_strategies(store: StrategyStore, account: str | None) -> list[StrategyRecord]:
+    """The strategies that run on the platform of this account: those enabled that name it or none."""
+    return [record for record in store.strategies(is_enabled_only=True) if record.account in (None, account)]
+
+
+def wanted_strategies(
+    store: StrategyStore, strategy_id: str | None, mode: Mode, account: str | None
+) -> list[StrategyRecord]:
+    """All enabled strategies, or the one named.
+
+    Raises InputError when it is unknown, of another account, or disabled and not rehearsed.
+    """
     if strategy_id is None:
-        return store.strategies(is_enabled_only=True)
-    known = {record.id: record for record in store.strategies()}
+        return enabled_strategies(store, account)
+    known = {record.id: record for record in store.strategies() if record.account in (None, account)}
     if strategy_id not in known:
         raise InputError(f"strategy_id {strategy_id!r}: not known; known are {sorted(known)}")
     if mode is not Mode.DRY_RUN and not known[strategy_id].is_enabled:
         raise InputError(f"strategy_id {strategy_id!r}: is disabled, and can only be rehearsed (dry_run)")
     return [known[strategy_id]]
+
+
+def strategies_due(
+    store: StrategyStore, session: TradingSession, calendar: ExchangeCalendar, account: str | None
+) -> list[StrategyRecord]:
+    """The enabled strategies that decide at the close of `session`, as their schedules say.
+
+    Raises ConfigurationError for a schedule that cannot be read.
+    """
+    enabled = enabled_strategies(store, account)
+    return [record for record in enabled if parse_schedule(record.schedule).decides_on(session, calendar)]
+
+
+def extra_symbols(record: StrategyRecord, symbols: Sequence[str]) -> list[str]:
+    """The market's symbols and the strategy's, for a run that is asked for it; empty where it needs no others."""
+    return [] if set(record.symbols) <= set(symbols) else list(dict.fromkeys([*symbols, *record.symbols]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +91,8 @@ def decide_sessions(
     """What each strategy says of its instruments at the end of each session; it can see `window_sessions` before it.
 
     Only validated bars are read. A strategy's own symbols are narrowed to `instruments`. `directory` holds the user's
-    own kinds. Raises ConfigurationError for a kind that is neither shipped nor there.
+    own kinds. Sessions that a schedule leaves out give no signal. Raises ConfigurationError for a kind that is neither
+    shipped nor there.
     """
     from ibkr_assets.features.definition import feature_digest
     from ibkr_assets.strategies.decide import decide_signals
@@ -83,6 +111,11 @@ def decide_sessions(
         of_bars = (bars["opened_at"] >= starts[session.day]) & (bars["opened_at"] < session.closes_at)
         of_features = (features["opened_at"] >= starts[session.day]) & (features["opened_at"] < session.closes_at)
         for record, strategy in built:
+            own = [i for i in instruments if i.symbol in record.symbols]
+            if not parse_schedule(record.schedule).decides_on(session, calendar):
+                why = f"decides {record.schedule}, not after this session"
+                decided.skipped.extend((record.id, i.symbol, session.day, why) for i in own)
+                continue
             decisions = decide_signals(
                 record.id,
                 record.version,
@@ -90,7 +123,7 @@ def decide_sessions(
                 bars=bars.loc[of_bars],
                 features=features.loc[of_features],
                 session=session,
-                instruments=[i for i in instruments if i.symbol in record.symbols],
+                instruments=own,
             )
             decided.signals.extend(decisions.signals)
             decided.bases.update(zip(decisions.signals, decisions.bases, strict=True))

@@ -1,9 +1,9 @@
 """Drives the market through past sessions, one after the other, and lets the platform do its daily work in each.
 
 A session D: the clock goes to D's close, a run of `trading_strategy` for each strategy that is due decides, all at
-once, the submitter sends; the clock goes to the next opening, orders fill, books are reconciled. What is done already, by an earlier replay on the same data
-directory, is not done again: Dagster's runs and the market clock say what that is. The schedules' own job and run key
-are used, so a schedule that is switched on later asks for no session twice.
+once, the submitter sends; the clock goes to the next opening, orders fill, books are reconciled. What is done already,
+by an earlier replay on the same data directory, is not done again: Dagster's runs and the market clock say what that
+is. The schedules' own job and run keys are used, so a schedule that is switched on later asks for no session twice.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ class Replay:
         Without a strategy one run keeps the bars up to date. The market's morning is not waited for: whatever a
         schedule says of the time of day, the orders are for the same opening.
         """
-        asked: dict[str | None, Sequence[str]] = {**self._due(session)} or {None: ()}
+        due = self._due(session)
+        asked: dict[str | None, Sequence[str]] = dict(due.items()) if due else {None: ()}
         waiting: dict[str | None, str] = {}
         for strategy_id, symbols in asked.items():
             run = known.get(run_key(session, strategy_id))

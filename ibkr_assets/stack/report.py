@@ -125,13 +125,16 @@ def count_mlflow_runs(url: str, experiment: str) -> int:
 
 def _experiments(client: httpx.Client, experiment: str) -> list[str]:
     """Ids of the experiment and of those beside it, one a strategy."""
-    ids, token = [], None
+    ids: list[str] = []
+    token = None
     while True:
         body = {"max_results": 1000, "page_token": token, "filter": f"name LIKE '{experiment}%'"}
         page = client.post("/api/2.0/mlflow/experiments/search", json=body).raise_for_status().json()
-        for found in page.get("experiments", ()):
-            if found["name"] == experiment or found["name"].startswith(f"{experiment}/"):
-                ids.append(str(found["experiment_id"]))
+        ids.extend(
+            str(found["experiment_id"])
+            for found in page.get("experiments", ())
+            if found["name"] == experiment or found["name"].startswith(f"{experiment}/")
+        )
         token = page.get("next_page_token")
         if not token:
             return ids

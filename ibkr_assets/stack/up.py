@@ -22,7 +22,7 @@ from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.order import account_ref
 from ibkr_assets.settings import Settings, is_stack_running
 from ibkr_assets.stack.checks import require_gateway
-from ibkr_assets.stack.layout import LOCATION, Layout, plan_layout
+from ibkr_assets.stack.layout import Layout, plan_layout
 from ibkr_assets.stack.market_time import MarketTime
 from ibkr_assets.stack.ports import Ports
 from ibkr_assets.stack.record import StackRecord
@@ -167,7 +167,7 @@ class Session:
 
     def run(self, sessions: list[TradingSession]) -> None:
         """Store the strategies, replay, say what happened, and then stay until something ends the stack or once."""
-        from ibkr_assets.adapters.dagster_api import DagsterApi
+        from ibkr_assets.adapters.dagster_api import LOCATION, DagsterApi
 
         self._store_strategies()
         with DagsterApi(self._layout.dagster_url, LOCATION) as dagster:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from ibkr_assets.defs.schedules import trading_strategy_before_open, trading_str
 from ibkr_assets.defs.sensors import ibkr_auth, market_open
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import LoginRequired, Unavailable
-from ibkr_assets_tests.defs.ticks import Peers, at, evaluate, evaluate_schedule, note_run, status, unreachable
+from ibkr_assets_tests.defs.ticks import CROSS, Peers, at, evaluate, evaluate_schedule, note_run, status, unreachable
 from ibkr_assets_tests.fakes.bars import MemoryBars
 from ibkr_assets_tests.fakes.tape import INSTRUMENTS, real_bars
 
@@ -31,6 +32,11 @@ def on_disk(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield made
 
 
+def requests_of(answer: list[dg.RunRequest] | str) -> list[dg.RunRequest]:
+    assert isinstance(answer, list), answer
+    return answer
+
+
 @pytest.mark.parametrize(
     ("now", "session"),
     [
@@ -44,10 +50,10 @@ def on_disk(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     ],
 )
 def test_an_open_market_asks_for_the_last_closed_session(instance: dg.DagsterInstance, now: str, session: str) -> None:
-    asked = evaluate(market_open, Peers(at(now)), instance)
-    assert isinstance(asked, dg.RunRequest)
+    (asked,) = requests_of(evaluate(market_open, Peers(at(now)), instance))
     assert asked.partition_key == session
-    assert asked.run_key == f"trading_strategy|XNYS|{session}"
+    assert asked.run_key == f"trading_strategy|XNYS|{session}|cross"
+    assert asked.tags["ibkr_assets/strategy"] == "cross"
 
 
 @pytest.mark.parametrize(
@@ -85,8 +91,8 @@ def test_a_market_that_is_not_open_says_why_and_until_when(instance: dg.DagsterI
 
 
 def test_a_session_is_asked_for_once_whoever_asks(on_disk: dg.DagsterInstance) -> None:
-    run_id = note_run(on_disk, "trading_strategy", "2012-11-21")
-    expected = f"already requested for 2012-11-21: run {run_id[:8]}, SUCCESS"
+    run_id = note_run(on_disk, "trading_strategy", "2012-11-21", strategy_id="cross")
+    expected = f"cross: already requested for 2012-11-21: run {run_id[:8]}, SUCCESS"
     assert evaluate(market_open, Peers(at("2012-11-23 09:31")), on_disk) == expected
     tick = at("2012-11-21 16:20")
     assert evaluate_schedule(trading_strategy_evening, Peers(tick), on_disk, tick) == expected
@@ -94,7 +100,7 @@ def test_a_session_is_asked_for_once_whoever_asks(on_disk: dg.DagsterInstance) -
 
 
 def test_a_failed_run_is_not_tried_again_and_a_person_is_told(instance: dg.DagsterInstance) -> None:
-    note_run(instance, "trading_strategy", "2012-11-21", dg.DagsterRunStatus.FAILURE)
+    note_run(instance, "trading_strategy", "2012-11-21", dg.DagsterRunStatus.FAILURE, "cross")
     reason = evaluate(market_open, Peers(at("2012-11-23 09:31")), instance)
     assert str(reason).endswith("FAILURE; it is not tried again by itself: look at it, then re-execute it")
 
@@ -110,14 +116,14 @@ def test_a_failed_run_is_not_tried_again_and_a_person_is_told(instance: dg.Dagst
     ],
 )
 def test_the_evening_asks_for_the_last_closed_session(on_disk: dg.DagsterInstance, tick: str, session: str) -> None:
-    asked = evaluate_schedule(trading_strategy_evening, Peers(at(tick)), on_disk, at(tick))
-    assert isinstance(asked, dg.RunRequest)
+    (asked,) = requests_of(evaluate_schedule(trading_strategy_evening, Peers(at(tick)), on_disk, at(tick)))
     assert asked.partition_key == session
 
 
 def test_a_schedule_follows_the_market_clock_where_it_differs_from_the_machines(on_disk: dg.DagsterInstance) -> None:
-    asked = evaluate_schedule(trading_strategy_evening, Peers(at("2012-11-26 17:00")), on_disk, at("2026-11-20 16:20"))
-    assert isinstance(asked, dg.RunRequest)
+    (asked,) = requests_of(
+        evaluate_schedule(trading_strategy_evening, Peers(at("2012-11-26 17:00")), on_disk, at("2026-11-20 16:20"))
+    )
     assert asked.partition_key == "2012-11-26"
 
 
@@ -137,10 +143,71 @@ def test_a_session_before_the_first_partition_is_not_asked_for(instance: dg.Dags
 def test_a_platform_that_only_rehearses_is_never_made_to_trade_by_a_tick(
     instance: dg.DagsterInstance, mode: str, is_rehearsal: bool
 ) -> None:
-    asked = evaluate(market_open, Peers(at("2012-11-21 10:00"), mode=mode), instance)
-    assert isinstance(asked, dg.RunRequest)
+    (asked,) = requests_of(evaluate(market_open, Peers(at("2012-11-21 10:00"), mode=mode), instance))
     assert {op["config"]["dry_run"] for op in asked.run_config["ops"].values()} == {is_rehearsal}
     assert set(asked.run_config["ops"]) == {"raw_bars", "validated_bars", "enriched_features", "signals", "orders"}
+
+
+FRIDAY_EVENING, MONDAY_MORNING = "2012-11-23 16:20", "2012-11-26 08:45"
+FIVE = tuple(
+    replace(CROSS, id=name, schedule=schedule, symbols=symbols, is_enabled=name != "off")
+    for name, schedule, symbols in (
+        ("daily", "after_close", ("IBM",)), ("wide", "after_close", ("IBM", "KO")), ("late", "before_open", ("IBM",)),
+        ("weekly", "weekly", ("IBM",)), ("monthly", "monthly", ("IBM",)), ("odd", "hourly", ("IBM",)),
+        ("off", "after_close", ("IBM",)),
+    )
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tick", "asked_for"),
+    [
+        ("2012-11-21 16:20", ["daily", "wide"]),
+        (FRIDAY_EVENING, ["daily", "wide", "weekly"]),
+        (MONDAY_MORNING, ["daily", "wide", "late", "weekly"]),
+        ("2012-11-30 16:20", ["daily", "wide", "weekly", "monthly"]),
+    ],
+)
+def test_each_strategy_that_is_due_gets_a_run_of_its_own(
+    on_disk: dg.DagsterInstance, tick: str, asked_for: list[str]
+) -> None:
+    peers = Peers(at(tick), mode="sim", strategies=FIVE)
+    asked = requests_of(evaluate_schedule(trading_strategy_evening, peers, on_disk, at(tick)))
+    assert [request.tags["ibkr_assets/strategy"] for request in asked] == asked_for
+    assert len({request.run_key for request in asked}) == len(asked)
+    configs = [request.run_config["ops"]["orders"]["config"] for request in asked]
+    assert [config["strategy_id"] for config in configs] == asked_for
+    assert configs[0]["symbols"] == []
+    assert configs[1]["symbols"] == ["AAPL", "FB", "GOOG", "IBM", "MSFT", "KO"]
+
+
+def test_a_tick_asks_only_for_those_that_no_other_has_asked_for(on_disk: dg.DagsterInstance) -> None:
+    note_run(on_disk, "trading_strategy", "2012-11-23", strategy_id="daily")
+    morning = at(MONDAY_MORNING)
+    answer = evaluate_schedule(trading_strategy_before_open, Peers(morning, strategies=FIVE), on_disk, morning)
+    assert [request.tags["ibkr_assets/strategy"] for request in requests_of(answer)] == ["wide", "late", "weekly"]
+
+
+def test_where_nothing_is_due_each_strategy_has_its_reason(instance: dg.DagsterInstance) -> None:
+    reason = evaluate(market_open, Peers(at("2012-11-21 10:00"), strategies=FIVE[3:6]), instance)
+    assert reason == (
+        "weekly: decides weekly, not after 2012-11-20; monthly: decides monthly, not after 2012-11-20; "
+        "odd: schedule 'hourly': expected one of after_close, before_open, weekly, weekly:before_open, monthly, "
+        "monthly:before_open"
+    )
+
+
+def test_without_an_enabled_strategy_one_run_keeps_the_bars_up_to_date(instance: dg.DagsterInstance) -> None:
+    peers = Peers(at("2012-11-21 10:00"), strategies=(replace(CROSS, is_enabled=False),))
+    (asked,) = requests_of(evaluate(market_open, peers, instance))
+    assert asked.run_key == "trading_strategy|XNYS|2012-11-20"
+    assert "ibkr_assets/strategy" not in asked.tags
+
+
+def test_a_strategy_of_another_account_is_not_run_here(instance: dg.DagsterInstance) -> None:
+    others = (replace(CROSS, id="other", account="DU9"), CROSS)
+    (asked,) = requests_of(evaluate(market_open, Peers(at("2012-11-21 10:00"), strategies=others), instance))
+    assert asked.tags["ibkr_assets/strategy"] == "cross"
 
 
 def test_a_market_clock_that_does_not_answer_is_a_reason(on_disk: dg.DagsterInstance) -> None:
@@ -183,8 +250,7 @@ def test_a_gateway_that_is_not_ready_says_what_to_do(instance: dg.DagsterInstanc
 
 
 def test_a_ready_gateway_asks_for_bars_that_are_missing(instance: dg.DagsterInstance) -> None:
-    asked = evaluate(ibkr_auth, Peers(EVENING, session=status()), instance)
-    assert isinstance(asked, dg.RunRequest)
+    (asked,) = requests_of(evaluate(ibkr_auth, Peers(EVENING, session=status()), instance))
     assert asked.partition_key == "2012-11-21"
     assert set(asked.run_config["ops"]) == {"raw_bars", "validated_bars", "enriched_features"}
 

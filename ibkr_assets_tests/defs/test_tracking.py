@@ -116,7 +116,7 @@ class LostTracker:
 
 def test_a_tracking_server_that_goes_away_in_between_leaves_warnings(caplog: pytest.LogCaptureFixture) -> None:
     mlflow = Mlflow(settings=SettingsInForce(Settings))
-    mlflow._tracker = LostTracker()
+    mlflow._trackers[None] = LostTracker()
     with dg.DagsterInstance.ephemeral() as instance:
         run = instance.create_run_for_job(defs.resolve_job_def("trading_strategy"), status=dg.DagsterRunStatus.CANCELED)
         assert mlflow.tracked(run).run_id == "m1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,7 @@ from ibkr_assets.defs.resources import Calendar, Clock, Ibkr, Postgres, Settings
 from ibkr_assets.domain.broker import SessionStatus
 from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.market.calendar import exchange_calendar
-from ibkr_assets.ports import BarSource, BarStore
+from ibkr_assets.ports import BarSource, BarStore, StrategyRecord, StrategyStore
 from ibkr_assets.settings import Settings
 from ibkr_assets_tests.fakes.bars import MemoryBars
 
@@ -23,6 +24,12 @@ NEW_YORK = ZoneInfo("America/New_York")
 def at(text: str) -> datetime:
     """An instant in the exchange's time, from `2012-11-21 16:20`."""
     return datetime.fromisoformat(text).replace(tzinfo=NEW_YORK)
+
+
+CROSS = StrategyRecord(
+    id="cross", version=1, kind="sma_cross", params={}, symbols=("IBM",), bar_size="1d", schedule="after_close",
+    sizing="percent:8", risk={}, account=None, is_enabled=True,
+)  # fmt: skip
 
 
 class Peers(SettingsInForce):
@@ -36,6 +43,7 @@ class Peers(SettingsInForce):
         session: SessionStatus | Exception | None = None,
         bars: MemoryBars | None = None,
         first_session: str = "2012-05-18",
+        strategies: tuple[StrategyRecord, ...] = (CROSS,),
     ) -> None:
         settings = Settings.model_validate(
             {
@@ -46,6 +54,7 @@ class Peers(SettingsInForce):
         )
         super().__init__(lambda: settings)
         self.now, self.session, self.bars = now, session, bars or MemoryBars()
+        self.strategies = strategies
 
 
 class _Source:
@@ -57,6 +66,16 @@ class _Source:
             raise self.answer
         assert self.answer is not None
         return self.answer
+
+
+class Strategies:
+    """The strategies of a tick."""
+
+    def __init__(self, records: tuple[StrategyRecord, ...]) -> None:
+        self.records = records
+
+    def strategies(self, *, is_enabled_only: bool = False) -> list[StrategyRecord]:
+        return [record for record in self.records if record.is_enabled or not is_enabled_only]
 
 
 class TickClock(Clock):
@@ -74,6 +93,9 @@ class TickIbkr(Ibkr):
 class TickPostgres(Postgres):
     def bars(self) -> BarStore:
         return self.settings.bars
+
+    def strategies(self) -> StrategyStore:
+        return Strategies(self.settings.strategies)
 
 
 def resources(peers: Peers) -> dict[str, object]:
@@ -102,16 +124,20 @@ def unreachable() -> Unavailable:
     return Unavailable("gateway at https://localhost:5000: connection refused")
 
 
-def evaluate(sensor: dg.SensorDefinition, peers: Peers, instance: dg.DagsterInstance) -> dg.RunRequest | str:
-    """One tick of a sensor: the one run it asks for, or why it asks for none."""
+def _answer(requests: Sequence[dg.RunRequest] | None, skip_message: str | None) -> list[dg.RunRequest] | str:
+    return list(requests) if requests else str(skip_message)
+
+
+def evaluate(sensor: dg.SensorDefinition, peers: Peers, instance: dg.DagsterInstance) -> list[dg.RunRequest] | str:
+    """One tick of a sensor: the runs it asks for, or why it asks for none."""
     with dg.build_sensor_context(instance=instance, definitions=defs, resources=resources(peers)) as context:
         data = sensor.evaluate_tick(context)
-    return data.run_requests[0] if data.run_requests else str(data.skip_message)
+    return _answer(data.run_requests, data.skip_message)
 
 
 def evaluate_schedule(
     schedule: dg.ScheduleDefinition, peers: Peers, instance: dg.DagsterInstance, tick: datetime
-) -> dg.RunRequest | str:
+) -> list[dg.RunRequest] | str:
     """One tick of a schedule, whose own time is `tick`."""
     with dg.build_schedule_context(
         instance=instance,
@@ -120,11 +146,15 @@ def evaluate_schedule(
         repository_def=defs.get_repository_def(),
     ) as context:
         data = schedule.evaluate_tick(context)
-    return data.run_requests[0] if data.run_requests else str(data.skip_message)
+    return _answer(data.run_requests, data.skip_message)
 
 
 def note_run(
-    instance: dg.DagsterInstance, job: str, day: str, status: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS
+    instance: dg.DagsterInstance,
+    job: str,
+    day: str,
+    status: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS,
+    strategy_id: str | None = None,
 ) -> str:
     """A run on record that was asked for with the key of this session."""
     session = exchange_calendar("XNYS").session(datetime.fromisoformat(day).date())
@@ -132,4 +162,6 @@ def note_run(
     @dg.job(name=job)
     def stand_in() -> None: ...
 
-    return instance.create_run_for_job(stand_in, status=status, tags={"dagster/run_key": run_key(job, session)}).run_id
+    return instance.create_run_for_job(
+        stand_in, status=status, tags={"dagster/run_key": run_key(job, session, strategy_id)}
+    ).run_id

@@ -6,13 +6,13 @@ from decimal import Decimal
 
 import pytest
 
-from ibkr_assets.defs import due
+from ibkr_assets.adapters.dagster_api import Run, count_ends
+from ibkr_assets.defs import due, run_config
 from ibkr_assets.domain.errors import RunFailure, StackFailure
 from ibkr_assets.domain.order import Mode
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.stack import replay as module
-from ibkr_assets.adapters.dagster_api import Run, count_ends
 from ibkr_assets.stack.record import UNSENT, SessionRecord, Snapshot
 from ibkr_assets.stack.replay import AFTER_CLOSE, AFTER_OPEN, RUN_KEY_TAG, Replay, Replayed, run_key
 
@@ -32,7 +32,10 @@ class World:
     stuck: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     dry_run: list[bool] = field(default_factory=list)
+    asked: dict[str | None, list[str]] = field(default_factory=dict)
     snapshot_lag: timedelta = timedelta(0)
+    due: dict[str, list[str]] = field(default_factory=lambda: {"cross": []})
+    later: dict[date, dict[str, list[str]]] = field(default_factory=dict)
 
     def set(self, moment: datetime) -> None:
         assert moment > self.now
@@ -40,7 +43,9 @@ class World:
         self.log.append(f"clock {moment:%m-%d %H:%M}")
 
     def launch(self, job: str, *, partition: date, config: dict, tags: dict) -> str:
-        self.log.append(f"run {partition}")
+        asked = config["ops"]["orders"]["config"]
+        self.log.append(f"run {partition} {asked.get('strategy_id', 'bars')}".removesuffix(" cross"))
+        self.asked[asked.get("strategy_id")] = asked["symbols"]
         self.dry_run = [config["ops"][name]["config"]["dry_run"] for name in config["ops"]]
         status = self.ends.pop(0) if self.ends else "SUCCESS"
         self.known.insert(0, Run(f"run-{len(self.known)}", status, tags))
@@ -83,6 +88,7 @@ def replay(world: World, sessions: list[TradingSession], mode: Mode = Mode.SIM) 
         record=world,  # type: ignore[arg-type]
         calendar=CALENDAR,
         mode=mode,
+        due=lambda session: world.due | world.later.get(session.day, {}),
         check=lambda: None,
         say=said.append,
     )
@@ -90,7 +96,7 @@ def replay(world: World, sessions: list[TradingSession], mode: Mode = Mode.SIM) 
 
 
 def run_of(session: TradingSession, status: str) -> Run:
-    return Run(f"earlier-{session.day}", status, {RUN_KEY_TAG: run_key(session)})
+    return Run(f"earlier-{session.day}", status, {RUN_KEY_TAG: run_key(session, "cross")})
 
 
 def test_each_session_is_decided_after_its_close_and_settled_after_the_next_opening() -> None:
@@ -111,10 +117,44 @@ def test_each_session_is_decided_after_its_close_and_settled_after_the_next_open
 
 def test_the_runs_carry_the_key_that_the_schedules_look_for() -> None:
     assert run_key(FRIDAY) == due.run_key(module.JOB, FRIDAY)
+    assert run_key(FRIDAY, "cross") == due.run_key(module.JOB, FRIDAY, "cross")
     world = World(FRIDAY.opens_at)
     replay(world, [FRIDAY])
-    assert world.known[0].tags[RUN_KEY_TAG] == run_key(FRIDAY)
+    assert world.known[0].tags[RUN_KEY_TAG] == run_key(FRIDAY, "cross")
+    assert module.STRATEGY_TAG == run_config.STRATEGY_TAG
+    assert world.known[0].tags[module.STRATEGY_TAG] == "cross"
     assert world.dry_run == [False] * 5
+
+
+def test_strategies_that_are_due_decide_in_runs_of_their_own_and_those_done_do_not_again() -> None:
+    world = World(FRIDAY.closes_at + AFTER_CLOSE, known=[run_of(FRIDAY, "SUCCESS")])
+    world.due = {"cross": [], "wide": ["IBM", "KO"], "rank": []}
+    replay(world, [FRIDAY])
+    assert world.log == ["run 2012-10-26 wide", "run 2012-10-26 rank", "clock 10-31 13:31"]
+    assert world.asked == {"wide": ["IBM", "KO"], "rank": []}
+
+
+def test_a_strategy_that_is_added_meanwhile_decides_at_the_next_session() -> None:
+    world = World(FRIDAY.opens_at)
+    world.later = {WEDNESDAY.day: {"late": []}}
+    replay(world, [FRIDAY, WEDNESDAY])
+    assert [line for line in world.log if line.startswith("run")] == [
+        "run 2012-10-26", "run 2012-10-31", "run 2012-10-31 late",
+    ]  # fmt: skip
+
+
+def test_without_a_strategy_bars_are_kept_up_to_date() -> None:
+    world = World(FRIDAY.opens_at, due={})
+    done, _ = replay(world, [FRIDAY])
+    assert world.log[1] == "run 2012-10-26 bars"
+    assert world.known[0].tags[RUN_KEY_TAG] == run_key(FRIDAY)
+    assert done.sessions == [FRIDAY]
+
+
+def test_one_of_several_that_fails_ends_the_replay() -> None:
+    world = World(FRIDAY.opens_at, ends=["SUCCESS", "FAILURE"], due={"a": [], "b": []})
+    with pytest.raises(RunFailure, match="run run-1 of session 2012-10-26: FAILURE"):
+        replay(world, [FRIDAY])
 
 
 def test_a_rehearsal_replays_dry_runs() -> None:
