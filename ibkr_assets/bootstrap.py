@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.lineage import Version
     from ibkr_assets.execution.gatekeeper import Gatekeeper
     from ibkr_assets.execution.submitter import Submitter
+    from ibkr_assets.ingest.feeds import Feeds
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import BarSource, Clock, OrderStream
     from ibkr_assets.risk.facts import Versions
@@ -69,15 +70,20 @@ def bar_source(settings: Settings) -> BarSource:
 
     gateway = settings.gateway
     return market_data(
-        _gateway_url(settings),
-        ca=gateway.ca,
-        clock=clock(settings),
-        calendar=calendar(settings),
-        connect_timeout_s=gateway.connect_timeout_s,
-        read_timeout_s=gateway.read_timeout_s,
-        may_compete=gateway.may_compete,
-        pace=gateway.pace,
-    )
+        _gateway_url(settings), ca=gateway.ca, clock=clock(settings), calendar=calendar(settings),
+        connect_timeout_s=gateway.connect_timeout_s, read_timeout_s=gateway.read_timeout_s,
+        may_compete=gateway.may_compete, pace=gateway.pace,
+    )  # fmt: skip
+
+
+def feeds(settings: Settings) -> Feeds:
+    """Where bars come from beside the broker."""
+    from ibkr_assets.adapters.objects import S3Objects
+    from ibkr_assets.adapters.postgres.foreign_bars import ForeignBars
+    from ibkr_assets.ingest.feeds import Feeds
+
+    own, broker = settings.sources, (lambda: bar_source(settings)) if settings.gateway.url else None
+    return Feeds(own, calendar(settings), lambda url: S3Objects(url, own.s3), lambda: ForeignBars(own.postgres), broker)
 
 
 def broker(settings: Settings) -> IbkrBroker:
@@ -105,11 +111,7 @@ def _order_stream(settings: Settings, side: IbkrBroker) -> OrderStream | None:
     if not gateway.has_stream:
         return None
     return stream(
-        side,
-        _gateway_url(settings),
-        ca=gateway.ca,
-        connect_timeout_s=gateway.connect_timeout_s,
-        pace=gateway.pace,
+        side, _gateway_url(settings), ca=gateway.ca, connect_timeout_s=gateway.connect_timeout_s, pace=gateway.pace
     )
 
 

@@ -14,7 +14,7 @@ from ibkr_assets.defs.jobs import market_data, trading_strategy
 from ibkr_assets.defs.orders import orders
 from ibkr_assets.defs.partitions import session_partitions
 from ibkr_assets.defs.raw_bars import raw_bars
-from ibkr_assets.defs.resources import Calendar, Clock, Ibkr, Postgres, SettingsInForce, mlflow_tracking
+from ibkr_assets.defs.resources import Calendar, Clock, Ibkr, OwnBars, Postgres, SettingsInForce, mlflow_tracking
 from ibkr_assets.defs.schedules import trading_strategy_before_open, trading_strategy_evening
 from ibkr_assets.defs.sensors import ibkr_auth, market_open
 from ibkr_assets.defs.signals import signals
@@ -37,6 +37,7 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
         resources={
             "settings": in_force,
             "ibkr": Ibkr(settings=in_force),
+            "own_bars": OwnBars(settings=in_force),
             "postgres": Postgres(settings=in_force),
             "clock": Clock(settings=in_force),
             "calendar": Calendar(settings=in_force),

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from ibkr_assets.adapters.source_settings import SourceSettings
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.domain.order import Mode
 from ibkr_assets.risk.configuration import RiskSettings
@@ -78,6 +79,7 @@ class Settings(Section):
     submitter: SubmitterSettings = SubmitterSettings()
     mlflow: MlflowSettings = MlflowSettings()
     strategies: StrategySettings = StrategySettings()
+    sources: SourceSettings = SourceSettings()
     dashboard: DashboardSettings = DashboardSettings()
 
     @model_validator(mode="after")

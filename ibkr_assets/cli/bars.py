@@ -1,6 +1,6 @@
-"""Commands about stored bars: files in, files out, and what is missing.
+"""Commands about stored bars: files and tables in, files out, and what is missing.
 
-What goes here: reading options and showing. What does not: reading files (`ingest.bar_files`), storing them
+What goes here: reading options and showing. What does not: where bars come from (`ingest.feeds`), storing them
 (`ingest.imports`), and bars in quarantine (`cli.quarantine`).
 """
 
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,34 +19,39 @@ from ibkr_assets import settings as configuration
 from ibkr_assets.cli.output import emit, emit_json, say, table
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import InputError
-from ibkr_assets.domain.instrument import Instrument
+from ibkr_assets.ingest.instruments import resolver
 
 if TYPE_CHECKING:
+    from ibkr_assets.domain.instrument import Instrument
+    from ibkr_assets.ingest.bar_files import FileRows
     from ibkr_assets.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]
 Size = Annotated[BarSize, typer.Option("--bar-size", help="the length of the bars")]
 Symbols = Annotated[str | None, typer.Option(help="symbols, separated by commas; all without it")]
 From = Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first day")]
+Instruments = Annotated[
+    Path | None, typer.Option(help="CSV with symbol and conid, and if wanted exchange, currency, tick, lot")
+]
 To = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="last day")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     bars = typer.Typer(help="Stored bars: files in, files out, and what is missing.", no_args_is_help=True)
-    for name, command in (("import", bars_import), ("export", bars_export), ("gaps", bars_gaps)):
+    for name, command in (
+        ("import", bars_import), ("extract", bars_extract), ("export", bars_export), ("gaps", bars_gaps),
+    ):  # fmt: skip
         bars.command(name)(command)
     app.add_typer(bars, name="bars")
 
 
 def bars_import(
-    path: Annotated[Path, typer.Argument(help="CSV or Parquet file, or a directory of them")],
+    path: Annotated[str, typer.Argument(help="CSV or Parquet file, a directory of them, or s3://bucket/prefix")],
     size: Size = BarSize.DAY,
     conid: Annotated[int | None, typer.Option(min=1, help="contract id of the one symbol of the file")] = None,
     exchange: Annotated[str, typer.Option(help="with --conid: where it is listed")] = "SMART",
-    instruments: Annotated[
-        Path | None, typer.Option(help="CSV with symbol and conid, and if wanted exchange, currency, tick, lot")
-    ] = None,
+    instruments: Instruments = None,
     as_json: AsJson = False,
 ) -> None:
     """Store the bars of files in versions and judge them; the same file again writes nothing.
@@ -57,19 +61,58 @@ def bars_import(
     Example: ibkr-assets bars import history/ --bar-size 1d --instruments instruments.csv
     """
     from ibkr_assets import bootstrap
-    from ibkr_assets.ingest.imports import import_bars
 
     settings = configuration.load()
-    began = time.monotonic()
-    report = import_bars(
-        bootstrap.bar_store(settings),
-        bootstrap.calendar(settings),
-        path,
-        size=size,
-        resolve=_resolver(settings, conid, exchange, instruments),
-        clock=bootstrap.clock(settings),
-        progress=say,
+    feeds = bootstrap.feeds(settings)
+    resolve = resolver(instruments or settings.sources.instruments, feeds.broker, conid=conid, exchange=exchange)
+    with feeds.file_rows(path, size, say) as (source, parts, rows):
+        _store(settings, rows, parts, size, source, resolve, as_json=as_json)
+
+
+def bars_extract(
+    symbols: Symbols = None,
+    start: From = None,
+    end: To = None,
+    instruments: Instruments = None,
+    as_json: AsJson = False,
+) -> None:
+    """Store the bars of somebody else's Postgres table, as `sources.postgres` names it; nothing is written there.
+
+    The same rows again write nothing here. A row that is no bar is kept in quarantine with its reason.
+
+    Example: ibkr-assets bars extract --symbols IBM,MSFT --from 2012-01-01
+    """
+    from ibkr_assets import bootstrap
+
+    settings = configuration.load()
+    feeds = bootstrap.feeds(settings)
+    source, rows = feeds.extract(
+        None if symbols is None else [symbol.strip() for symbol in symbols.split(",")],
+        None if start is None else start.replace(tzinfo=UTC),
+        None if end is None else end.replace(tzinfo=UTC) + timedelta(days=1),
     )
+    resolve = resolver(instruments or settings.sources.instruments, feeds.broker)
+    _store(settings, rows, "the table", settings.sources.postgres.bar_size, source, resolve, as_json=as_json)
+
+
+def _store(
+    settings: Settings,
+    rows: Iterable[FileRows],
+    parts: str,
+    size: BarSize,
+    source: str,
+    resolve: Callable[[str], Instrument],
+    *,
+    as_json: bool,
+) -> None:
+    from ibkr_assets import bootstrap
+    from ibkr_assets.ingest.imports import import_rows
+
+    began = time.monotonic()
+    report = import_rows(
+        bootstrap.bar_store(settings), bootstrap.calendar(settings), rows, parts=parts, size=size, source=source,
+        resolve=resolve, clock=bootstrap.clock(settings), progress=say,
+    )  # fmt: skip
     seconds = time.monotonic() - began
     counts = {one.name: getattr(report, one.name) for one in dataclasses.fields(report)}
     figures = {**counts, "seconds": round(seconds, 3), "rows_per_s": round(report.rows / seconds)}
@@ -141,46 +184,6 @@ def bars_gaps(
         emit_json(gaps)
     else:
         emit(table(gaps, ["symbol", "session", "cause", "first_seen", "closed_at"]))
-
-
-def _resolver(
-    settings: Settings, conid: int | None, exchange: str, instruments: Path | None
-) -> Callable[[str], Instrument]:
-    """How a symbol that the store does not know becomes an instrument."""
-    given: dict[str, Instrument] = {}
-    if instruments is not None:
-        from ibkr_assets.ingest.bar_files import read_instruments
-
-        given = {row["symbol"]: _instrument(row) for row in read_instruments(instruments)}
-    taken: list[str] = []
-
-    def resolve(symbol: str) -> Instrument:
-        if symbol in given:
-            return given[symbol]
-        if conid is not None:
-            taken.append(symbol)
-            if len(set(taken)) > 1:
-                raise InputError(f"conid {conid}: one contract, but the file has {' and '.join(taken)}")
-            return Instrument(conid, symbol, exchange)
-        if settings.gateway.url:
-            from ibkr_assets import bootstrap
-
-            return bootstrap.bar_source(settings).resolve(symbol)
-        raise InputError(
-            f"symbol {symbol}: not known; give --conid or --instruments, or set gateway.url to ask the broker"
-        )
-
-    return resolve
-
-
-def _instrument(row: dict[str, str]) -> Instrument:
-    try:
-        return Instrument(
-            int(row["conid"]), row["symbol"], row.get("exchange") or "SMART", row.get("currency") or "USD",
-            Decimal(row.get("tick") or "0.01"), Decimal(row.get("lot") or "1"),
-        )  # fmt: skip
-    except (ValueError, InvalidOperation):
-        raise InputError(f"instruments: symbol {row['symbol']}: cannot be read: {row}") from None
 
 
 def _instant(text: str) -> datetime:

@@ -16,6 +16,7 @@ from ibkr_assets import bootstrap
 from ibkr_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from ibkr_assets.ingest.sources import OwnSource
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import BarSource, BarStore, IntentBook, StrategyStore
 
@@ -39,6 +40,16 @@ class Ibkr(dg.ConfigurableResource[Any]):
     def source(self) -> "BarSource":
         """Contracts, history and quotes."""
         return bootstrap.bar_source(self.settings.get())
+
+
+class OwnBars(dg.ConfigurableResource[Any]):
+    """Bars of the user's own, where the settings (`sources.bars`) name them instead of the broker's."""
+
+    settings: dg.ResourceDependency[SettingsInForce]
+
+    def source(self) -> "OwnSource | None":
+        """A directory, an object store or a table of another database; None where the broker feeds `raw_bars`."""
+        return bootstrap.feeds(self.settings.get()).own()
 
 
 class Postgres(dg.ConfigurableResource[Any]):

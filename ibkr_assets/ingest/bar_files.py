@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -53,9 +54,7 @@ def bar_files(path: Path) -> list[Path]:
 def read_rows(path: Path, size: BarSize, calendar: ExchangeCalendar) -> FileRows:
     """Read a file: opened_at, open, high, low, close, volume, optionally symbol, otherwise the file's name is it.
 
-    `opened_at` is an instant with its zone; for daily bars a date does too, and means the session's opening. A row
-    whose time has no zone, or where a field is no number, is no bar. Raises InputError for a missing column and a
-    file that is none.
+    Raises InputError for a missing column and a file that is none; see `parse_rows`.
     """
     raw = _read(path)
     raw.columns = [str(column).strip().lower() for column in raw.columns]
@@ -64,18 +63,27 @@ def read_rows(path: Path, size: BarSize, calendar: ExchangeCalendar) -> FileRows
             raise InputError(f"bars: {path} has no column {column}; it has {', '.join(raw.columns)}")
     if "symbol" not in raw.columns:
         raw["symbol"] = path.stem.upper()
-    raw["symbol"] = raw["symbol"].astype(str)
-    opened_at, reasons = _instants(raw["opened_at"], size, calendar)
+    return parse_rows(raw, size, calendar)
+
+
+def parse_rows(raw: pd.DataFrame, size: BarSize, calendar: ExchangeCalendar, zone: ZoneInfo | None = None) -> FileRows:
+    """Tell bars from rows that are none. `raw` has `symbol`, `opened_at` and the five values, and any other columns.
+
+    `opened_at` is an instant with its zone; for daily bars a date does too, and means the session's opening. Without
+    a zone a time is one of `zone`, and with no such zone, or where it is none or two instants there, it is no bar's.
+    Neither is a row without a symbol, or where a field is no number.
+    """
+    raw = raw.assign(symbol=raw["symbol"].astype(str).where(raw["symbol"].notna(), None))
+    opened_at, reasons = _instants(raw["opened_at"], size, calendar, zone)
+    reasons[raw["symbol"].fillna("").eq("").to_numpy(dtype=bool)] = Reason.MISSING_FIELD.value
     bars = pd.DataFrame({"symbol": raw["symbol"], "opened_at": opened_at})
     for column in VALUES:
         values = raw[column]
         if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
             bars[column] = values.to_numpy(dtype=np.float64, na_value=np.nan)
             continue
-        numbers = pd.to_numeric(values, errors="coerce").astype(float)
-        is_wrong = (numbers.isna() & values.notna()).to_numpy() | values.map(lambda value: isinstance(value, bool))
+        bars[column], is_wrong = _numbers(values)
         reasons[is_wrong & (reasons == "")] = Reason.UNREADABLE.value
-        bars[column] = numbers
     is_bar = reasons == ""
     if is_bar.all():
         return FileRows(bars, raw.head(0).assign(reason=""))
@@ -116,8 +124,23 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"bars: {path} cannot be read: {error}") from None
 
 
+def _numbers(values: pd.Series) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Each as the nearest float, which `pd.to_numeric` does not promise for text; a hole is NaN. And which are none."""
+    numbers, is_wrong = np.full(len(values), np.nan), np.zeros(len(values), dtype=bool)
+    for place, value in enumerate(values.tolist()):
+        if value is None or value is pd.NA or value != value:
+            continue
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = np.nan
+        numbers[place] = number
+        is_wrong[place] = number != number or isinstance(value, bool) or (isinstance(value, str) and "_" in value)
+    return numbers, is_wrong
+
+
 def _instants(
-    column: pd.Series, size: BarSize, calendar: ExchangeCalendar
+    column: pd.Series, size: BarSize, calendar: ExchangeCalendar, zone: ZoneInfo | None
 ) -> tuple[pd.Series, npt.NDArray[np.object_]]:
     """Aware instants, and for each row "" or why it has none. Each distinct value is read once."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
@@ -132,8 +155,14 @@ def _instants(
         dates = text.str.fullmatch(_DATE).to_numpy(dtype=bool)
         values = pd.to_datetime(text, utc=True, errors="coerce", format="ISO8601").astype("datetime64[us, UTC]")
         wrong = np.full(len(text), "", dtype=object)
-        wrong[~dates & ~text.str.contains(_ZONE).to_numpy(dtype=bool)] = Reason.TZ_AMBIGUOUS.value
-        wrong[values.isna().to_numpy()] = Reason.UNREADABLE.value
+        is_naive = ~dates & ~text.str.contains(_ZONE).to_numpy(dtype=bool)
+        is_readable = values.notna().to_numpy()
+        if zone is not None:
+            values = values.where(~is_naive, values.dt.tz_localize(None).dt.tz_localize(
+                zone, ambiguous="NaT", nonexistent="NaT").dt.tz_convert("UTC"))  # fmt: skip
+            is_naive &= values.isna().to_numpy()
+        wrong[is_naive] = Reason.TZ_AMBIGUOUS.value
+        wrong[~is_readable] = Reason.UNREADABLE.value
         if size is not BarSize.DAY:
             wrong[dates & (wrong == "")] = Reason.TZ_AMBIGUOUS.value
     if size is BarSize.DAY:

@@ -21,8 +21,9 @@ from ibkr_assets.domain.errors import DataError, InputError
 if TYPE_CHECKING:
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.domain.session import TradingSession
+    from ibkr_assets.ingest.sources import HistorySource
     from ibkr_assets.market.calendar import ExchangeCalendar
-    from ibkr_assets.ports import BarSource, BarsSaved, BarStore, Clock
+    from ibkr_assets.ports import BarsSaved, BarStore, Clock
 
 #: IBKR answers at most five requests for history at a time.
 FETCHES_AT_ONCE = 5
@@ -46,7 +47,7 @@ class _Fetch:
 
 
 def ingest_sessions(
-    source: BarSource,
+    source: HistorySource,
     store: BarStore,
     calendar: ExchangeCalendar,
     *,
@@ -55,8 +56,9 @@ def ingest_sessions(
     warm_up_sessions: int,
     clock: Clock,
     progress: Callable[[str], None],
+    provenance: str = SOURCE,
 ) -> IngestReport:
-    """Fetch the wanted sessions, and those before them that the store lacks, and store them.
+    """Fetch the wanted sessions, and those before them that the store lacks, and store them as from `provenance`.
 
     The wanted sessions are always fetched again, so that a correction is seen. Before them: up to
     `warm_up_sessions`, from the one after the newest bar that is stored, or all of them where there is none. A
@@ -80,12 +82,14 @@ def ingest_sessions(
         frames = _fetch_all(source, fetches, pool, progress, wanted)
     bars = pd.concat(frames, ignore_index=True)
     store.save_instruments(instruments)
-    saved = store.save_bars(bars, BarSize.DAY, source=SOURCE, known_from=now)
+    saved = store.save_bars(bars, BarSize.DAY, source=provenance, known_from=now)
     progress(f"{len(bars)} bars: {saved.inserted} new, {saved.revised} revised, {saved.unchanged} unchanged")
     return IngestReport(instruments, saved, bars)
 
 
-def _resolve(source: BarSource, store: BarStore, symbols: Sequence[str], pool: ThreadPoolExecutor) -> list[Instrument]:
+def _resolve(
+    source: HistorySource, store: BarStore, symbols: Sequence[str], pool: ThreadPoolExecutor
+) -> list[Instrument]:
     """Instruments in the order of the symbols. Known ones are not asked for again: the conid is the identity."""
     known = {instrument.symbol: instrument for instrument in store.instruments()}
     unknown = [symbol for symbol in symbols if symbol not in known]
@@ -116,7 +120,7 @@ def _plan(
 
 
 def _fetch_all(
-    source: BarSource,
+    source: HistorySource,
     fetches: Sequence[_Fetch],
     pool: ThreadPoolExecutor,
     progress: Callable[[str], None],

@@ -7,7 +7,7 @@ a file (`ingest.bar_files`), and judging (`market.validation`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
-from ibkr_assets.ingest.bar_files import bar_files, read_rows
+from ibkr_assets.ingest.bar_files import FileRows, bar_files, read_rows
 from ibkr_assets.ingest.decisions import as_decided, bars_to_hold_for
 from ibkr_assets.ingest.validation import CONTEXT_SESSIONS
 from ibkr_assets.market.validation import Verdict, find_missing, find_reasons, split_by_reason
@@ -62,53 +62,82 @@ def import_bars(
     clock: Clock,
     progress: Callable[[str], None],
 ) -> ImportReport:
-    """Store and judge the bars of a file, or of all files of a directory.
+    """Store and judge the bars of a file, or of all files of a directory: see `import_rows`.
 
-    A symbol that the store does not know is given to `resolve`, before anything of its batch is stored. The same file
-    again writes nothing; other values are the next version. Raises InputError for a file that is none, and what
-    `resolve` raises; batches before it stay stored.
+    Raises InputError for a file that is none.
+    """
+    files = bar_files(path)
+    return import_rows(
+        store, calendar, (read_rows(file, size, calendar) for file in files), parts=f"{len(files)} files", size=size,
+        source=SOURCE, resolve=resolve, clock=clock, progress=progress,
+    )  # fmt: skip
+
+
+def import_rows(
+    store: BarStore,
+    calendar: ExchangeCalendar,
+    rows: Iterable[FileRows],
+    *,
+    parts: str,
+    size: BarSize,
+    source: str,
+    resolve: Callable[[str], Instrument],
+    clock: Clock,
+    progress: Callable[[str], None],
+) -> ImportReport:
+    """Store and judge the bars of several parts, which are files or pieces of a table; `parts` says of how many.
+
+    A symbol that the store does not know is given to `resolve`, before anything of its batch is stored. The same bars
+    again write nothing, whatever their source; other values are the next version, which carries `source`. Raises what
+    `rows` and `resolve` raise; batches before it stay stored.
     """
     report = ImportReport()
-    files = bar_files(path)
     known = {instrument.symbol: instrument for instrument in store.instruments()}
-    for batch, unreadable, done in _batches(files, size, calendar):
-        symbols = sorted({*batch["symbol"], *unreadable["symbol"]})
+    for batch, unreadable, done in _batches(rows):
+        symbols = sorted({*batch["symbol"], *unreadable["symbol"].dropna()})
         new = [resolve(symbol) for symbol in symbols if symbol not in known]
         store.save_instruments(new)
         known |= {instrument.symbol: instrument for instrument in new}
         conids = {symbol: known[symbol].conid for symbol in symbols}
         batch.insert(0, "conid", batch["symbol"].map(conids).astype("int64"))
-        _save(store, batch, unreadable.assign(conid=unreadable["symbol"].map(conids)), size, clock.now(), report)
+        nameless = unreadable.assign(conid=unreadable["symbol"].map(conids))
+        _save(store, batch, nameless, size, clock.now(), report, source)
         if len(batch):
             _judge(store, calendar, batch, [known[symbol] for symbol in symbols], size, clock.now(), report)
         report.files = done
         progress(
-            f"{done} of {len(files)} files, {report.rows} rows: {report.inserted} new, {report.revised} revised, "
+            f"{done} of {parts}, {report.rows} rows: {report.inserted} new, {report.revised} revised, "
             f"{report.unchanged} unchanged, {report.quarantined.total() + report.rejected.total()} in quarantine"
         )
     return report
 
 
-def _batches(
-    files: Sequence[Path], size: BarSize, calendar: ExchangeCalendar
-) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, int]]:
-    """Bars and unreadable rows of some files together, and how many files are read then."""
+def _batches(rows: Iterable[FileRows]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, int]]:
+    """Bars and unreadable rows of some parts together, and how many parts are read then."""
     bars: list[pd.DataFrame] = []
     unreadable: list[pd.DataFrame] = []
-    for number, file in enumerate(files, start=1):
-        rows = read_rows(file, size, calendar)
-        bars.append(rows.bars)
-        unreadable.append(rows.unreadable)
-        if sum(map(len, bars)) >= BATCH_ROWS or number == len(files):
+    number = 0
+    for number, part in enumerate(rows, start=1):
+        bars.append(part.bars)
+        unreadable.append(part.unreadable)
+        if sum(map(len, bars)) >= BATCH_ROWS:
             yield pd.concat(bars, ignore_index=True), pd.concat(unreadable, ignore_index=True), number
             bars, unreadable = [], []
+    if bars:
+        yield pd.concat(bars, ignore_index=True), pd.concat(unreadable, ignore_index=True), number
 
 
 def _save(
-    store: BarStore, bars: pd.DataFrame, unreadable: pd.DataFrame, size: BarSize, now: datetime, report: ImportReport
+    store: BarStore,
+    bars: pd.DataFrame,
+    unreadable: pd.DataFrame,
+    size: BarSize,
+    now: datetime,
+    report: ImportReport,
+    source: str,
 ) -> None:
-    store.save_rejected(unreadable, size, source=SOURCE, known_from=now)
-    saved = store.save_bars(bars[list(BAR_COLUMNS)], size, source=SOURCE, known_from=now)
+    store.save_rejected(unreadable, size, source=source, known_from=now)
+    saved = store.save_bars(bars[list(BAR_COLUMNS)], size, source=source, known_from=now)
     repeats = bars.duplicated(["conid", "opened_at"], keep="last")
     same = bars.duplicated([name for name in BAR_COLUMNS if name != "symbol"], keep="last")
     report.rows += len(bars) + len(unreadable)
