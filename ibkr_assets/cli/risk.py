@@ -133,7 +133,7 @@ def risk_what_if(
     emit(table(sums, ["answer", "code", "decisions", "usd"]))
     if others:
         emit("")
-        emit(table(others[:_SHOWN], ["session", "answer", "code", "symbol", "side", "quantity", "usd", "text"]))
+        emit(table(others[:_SHOWN], ["session", "at", "answer", "code", "symbol", "side", "quantity", "usd", "text"]))
     if len(others) > _SHOWN:
         say(f"{len(others) - _SHOWN} more are in --json")
 
@@ -141,7 +141,7 @@ def risk_what_if(
 def _row(found: SecondReview) -> dict[str, Any]:
     intent = found.past.intent
     return {
-        "client_order_id": found.past.client_order_id, "session": intent.session_date,
+        "client_order_id": found.past.client_order_id, "at": found.past.heard, "session": intent.session_date,
         "strategy": intent.strategy_id, "symbol": intent.symbol, "side": intent.side, "quantity": intent.quantity,
         "usd": found.notional_usd, "answer": found.answer, "code": found.code, "text": found.text,
     }  # fmt: skip

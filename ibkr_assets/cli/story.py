@@ -24,7 +24,8 @@ def tell(document: Document, *, width: int) -> str:
         "FILLS": _fills(document),
         "ORDER": _timeline(document),
         "CALLS": _calls(document),
-        "RISK": _risk(document, width) or [missing.get("risk", "-")],
+        "DEPARTURE": _risk(document["departure"], width),
+        "RISK": _risk(document["risk"], width) or [missing.get("risk", "-")],
         "PLAN": _plan(document) or [missing.get("plan", "-")],
         "SIGNAL": _signal(document),
         "RULE": _rule(document),
@@ -92,9 +93,8 @@ def _calls(document: Document) -> list[str]:
     return lines or ["none"]
 
 
-def _risk(document: Document, width: int) -> list[str]:
-    """The verdict, each rule that failed, and the others in two columns."""
-    risk = document["risk"]
+def _risk(risk: Document | None, width: int) -> list[str]:
+    """The verdict, each rule that failed, and the others in two columns. Nothing where no review was stored."""
     if risk is None:
         return []
     verdict = "approved" if risk["is_approved"] else f"denied by {risk['code']}: {risk['text']}"

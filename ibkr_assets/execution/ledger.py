@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from ibkr_assets.domain.order import Mode, OrderState
     from ibkr_assets.ports import IntentRecord
+    from ibkr_assets.risk.engine import Refusal
     from ibkr_assets.risk.facts import Exposure, Limits
 
 
@@ -64,7 +65,9 @@ class Sends(Protocol):
 
     def expire(self, now: datetime, *, epoch: int) -> int: ...
 
-    def deny(self, record: IntentRecord, reason: str, *, epoch: int) -> IntentRecord: ...
+    def deny(
+        self, record: IntentRecord, reason: str, *, epoch: int, refusal: Refusal | None = None
+    ) -> IntentRecord: ...
 
     def held_back_by(self, record: IntentRecord) -> str | None: ...
 

@@ -80,7 +80,9 @@ def _stages(
     if document["plan"] is not None:
         stages["order"] = lambda: _compare_order(document)
     if document["risk"] is not None and "facts" not in missing:
-        stages["risk"] = lambda: compare_review(document)
+        stages["risk"] = lambda: compare_review(document, "risk")
+    if document["departure"] is not None:
+        stages["departure"] = lambda: compare_review(document, "departure")
     return stages
 
 

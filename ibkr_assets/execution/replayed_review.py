@@ -15,7 +15,7 @@ from ibkr_assets.domain.lineage import Difference, first_difference
 from ibkr_assets.domain.order import OrderIntent
 from ibkr_assets.domain.plain import from_plain, to_plain
 from ibkr_assets.risk.codes import DenialCode
-from ibkr_assets.risk.engine import hear
+from ibkr_assets.risk.engine import hear, named_at_departure
 from ibkr_assets.risk.facts import Exposure, Facts
 from ibkr_assets.risk.rules import RULES
 from ibkr_assets.risk.stored import read_limits
@@ -23,26 +23,26 @@ from ibkr_assets.risk.stored import read_limits
 _DECIMAL = re.compile(r"-?\d+\.\d+")
 
 
-def compare_review(document: Mapping[str, Any]) -> Difference | None:
-    """Each rule's answer with every number it used, then what came of them."""
-    risk = document["risk"]
+def compare_review(document: Mapping[str, Any], name: str) -> Difference | None:
+    """Each rule's answer with every number it used, then what came of them; `name` is the review's in the document."""
+    risk = document[name]
     intent = from_plain(OrderIntent, document["order"])
     facts, exposure = from_plain(Facts, risk["facts"]), from_plain(Exposure, risk["exposure"])
     rules = [RULES[DenialCode(finding["code"])] for finding in risk["findings"]]
-    found = [to_plain(finding) for finding in hear(rules, intent, facts, exposure, read_limits(risk["limits"]))]
+    findings = hear(rules, intent, facts, exposure, read_limits(risk["limits"]))
+    found = [to_plain(finding) for finding in findings]
     for stored, computed in zip(risk["findings"], found, strict=True):
-        different = first_difference("risk", _flat(stored), _flat(computed))
+        different = first_difference(name, _flat(stored), _flat(computed))
         if different is not None:
             return different
-    failed = next((finding for finding in found if not finding["is_passed"]), None)
+    first = next((finding for finding in findings if not finding.is_passed), None)
+    failed = named_at_departure(findings) if name == "departure" else first
     outcome = {
         "is_approved": failed is None,
-        "code": "" if failed is None else failed["code"],
-        "text": "" if failed is None else _by_value(failed["text"]),
+        "code": "" if failed is None else failed.code,
+        "text": "" if failed is None else _by_value(failed.text),
     }
-    return first_difference(
-        "risk", {**{name: risk[name] for name in outcome}, "text": _by_value(risk["text"])}, outcome
-    )
+    return first_difference(name, {**{key: risk[key] for key in outcome}, "text": _by_value(risk["text"])}, outcome)
 
 
 def _flat(finding: Mapping[str, Any]) -> dict[str, Any]:

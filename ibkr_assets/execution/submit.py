@@ -21,6 +21,7 @@ from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.domain.ledger import Blocks, Break, CallOutcome
 from ibkr_assets.domain.order import Mode, OrderState
 from ibkr_assets.execution.crashpoints import reach
+from ibkr_assets.execution.departure import refuse
 from ibkr_assets.execution.kill import killed_by_file
 from ibkr_assets.execution.other_account import refuse_other_account
 from ibkr_assets.execution.questions import Standards, judge
@@ -34,16 +35,19 @@ if TYPE_CHECKING:
     from ibkr_assets.execution.prices import Sighting
     from ibkr_assets.execution.seat import Seat
     from ibkr_assets.ports import IntentRecord
+    from ibkr_assets.risk.finding import Finding
 
 
 def submit(seat: Seat, record: IntentRecord, seen: Sighting) -> IntentRecord:
     """Send one approved order, or end or keep it when a last check speaks against. Returns where it stands."""
     reach("send.chosen")
     intent = record.intent
-    problem = _problem(seat, intent, seen)
-    if problem is not None:
+    findings = _findings(seat, intent, seen)
+    if not findings[-1].is_passed:
+        problem = f"{findings[-1].code}: {findings[-1].text}"
         log.warning("denied %s: %s", record.client_order_id, problem)
-        return seat.ledger.sends.deny(record, problem, epoch=seat.epoch)
+        refusal = refuse(seat, record, seen, findings)
+        return seat.ledger.sends.deny(record, problem, epoch=seat.epoch, refusal=refusal)
     ticket = seat.ticket(record)
     try:
         request = seat.describe(ticket)
@@ -104,15 +108,14 @@ def cancel(seat: Seat, record: IntentRecord, reason: str) -> tuple[IntentRecord,
     return record, answer
 
 
-def _problem(seat: Seat, intent: OrderIntent, seen: Sighting) -> str | None:
-    """What the clocks, the quote or the collar say against the order."""
+def _findings(seat: Seat, intent: OrderIntent, seen: Sighting) -> list[Finding]:
+    """What the clocks, the quote and the collar say of the order, up to the first that says no."""
     findings = [check_clock(seat.broker.clock_skew_s())]
-    if seen.quote is not None:
+    if findings[-1].is_passed and seen.quote is not None:
         findings.append(check_quote(intent, seen.quote, seen.market_at))
-    failed = next((finding for finding in findings if not finding.is_passed), None)
-    if failed is not None:
-        return f"{failed.code}: {failed.text}"
-    return judge_collar(intent, seen.quote, seat.options.price_collar_fraction).text or None
+    if findings[-1].is_passed:
+        findings.append(judge_collar(intent, seen.quote, seat.options.price_collar_fraction))
+    return findings
 
 
 def _last_look(seat: Seat, record: IntentRecord, committed_at: float) -> str | None:

@@ -153,12 +153,12 @@ class Watch:
         refused = hear_departure(self._seat, record, seen)
         if refused is None:
             return True
-        reason = f"{refused.code}: {refused.text}"
-        if refused.is_patient:
+        reason = f"{refused.denied.code}: {refused.denied.text}"
+        if refused.denied.is_patient:
             self._note(record, reason)
         else:
             log.warning("denied %s: %s", record.client_order_id, reason)
-            self._seat.ledger.sends.deny(record, reason, epoch=self._seat.epoch)
+            self._seat.ledger.sends.deny(record, reason, epoch=self._seat.epoch, refusal=refused)
         return False
 
     def _note(self, record: IntentRecord, reason: str) -> None:

@@ -7,7 +7,8 @@ and the facts they are given (`risk.facts`). No rule can be left out, and none s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import datetime
 
 from ibkr_assets.domain.order import OrderIntent
 from ibkr_assets.risk.codes import DenialCode
@@ -15,7 +16,8 @@ from ibkr_assets.risk.facts import Exposure, Facts, Finding, Limits
 from ibkr_assets.risk.rules import APPROVAL, DEPARTURE, RULES, Rule
 
 __all__ = [
-    "Approved", "Decision", "Denied", "Exposure", "Facts", "Finding", "Limits", "hear", "review", "review_departure",
+    "Approved", "Decision", "Denied", "Exposure", "Facts", "Finding", "Limits", "Refusal", "hear", "review",
+    "review_departure",
 ]  # fmt: skip
 
 
@@ -48,6 +50,15 @@ class Denied:
 Decision = Approved | Denied
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A denial at departure, what it was told of the account's orders, and the market time (aware UTC)."""
+
+    denied: Denied
+    exposure: Exposure
+    market_at: datetime
+
+
 def review(intent: OrderIntent, facts: Facts, exposure: Exposure, limits: Limits) -> Decision:
     """Hear every rule of an approval. One that cannot be evaluated denies; nothing is raised for what is contained."""
     return _decide(intent, facts, limits, hear(APPROVAL, intent, facts, exposure, limits))
@@ -61,11 +72,17 @@ def review_departure(
     With `rules` only these: what must not be asked of the broker in vain is judged after all others.
     """
     findings = hear(rules, intent, facts, exposure, limits)
-    lasting = [f for f in findings if not f.is_passed and not RULES[DenialCode(f.code)].is_patient]
-    if lasting:
-        return Denied(intent, lasting[0].code, lasting[0].text, findings, facts, limits)
-    decision = _decide(intent, facts, limits, findings)
-    return replace(decision, is_patient=True) if isinstance(decision, Denied) else decision
+    failed = named_at_departure(findings)
+    if failed is None:
+        return Approved(intent, findings, facts, limits)
+    is_patient = RULES[DenialCode(failed.code)].is_patient
+    return Denied(intent, failed.code, failed.text, findings, facts, limits, is_patient=is_patient)
+
+
+def named_at_departure(findings: Sequence[Finding]) -> Finding | None:
+    """The failure that a denial at departure names: the first that lasts, or else the first; None where all passed."""
+    failed = [finding for finding in findings if not finding.is_passed]
+    return min(failed, key=lambda finding: RULES[DenialCode(finding.code)].is_patient, default=None)
 
 
 def hear(

@@ -20,7 +20,7 @@ from ibkr_assets.domain.plain import from_plain
 from ibkr_assets.risk.codes import DenialCode
 from ibkr_assets.risk.engine import hear
 from ibkr_assets.risk.facts import Exposure, Facts, Finding, Limits
-from ibkr_assets.risk.rules import RULES
+from ibkr_assets.risk.rules import RULES, Heard
 from ibkr_assets.risk.stored import read_limits
 
 
@@ -35,7 +35,10 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PastDecision:
-    """A decision of the ledger. `limits`, `facts` and `exposure` are as stored JSON; None where none were stored."""
+    """A decision of the ledger. `limits`, `facts` and `exposure` are as stored JSON; None where none were stored.
+
+    `heard` is when: before approval, or right before the order would have left.
+    """
 
     intent: OrderIntent
     client_order_id: str
@@ -44,6 +47,7 @@ class PastDecision:
     limits: Any
     facts: Any
     exposure: Any
+    heard: Heard = Heard.APPROVAL
 
 
 @dataclass(frozen=True, slots=True)

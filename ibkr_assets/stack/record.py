@@ -111,7 +111,8 @@ class StackRecord:
         features, signals, approved, denied, fills = self._rows(
             """
             with intent as (
-              select i.intent_id, d.is_approved from oms.order_intent i left join oms.risk_decision d using (intent_id)
+              select i.intent_id, d.is_approved from oms.order_intent i
+              left join oms.risk_decision d on d.intent_id = i.intent_id and d.heard = 'approval'
               where i.account_ref = %(account)s and i.session_date between %(first)s and %(last)s)
             select
               (select count(distinct (conid, opened_at)) from research.feature

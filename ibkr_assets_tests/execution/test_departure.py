@@ -11,11 +11,17 @@ from pathlib import Path
 import pytest
 
 from ibkr_assets.adapters.postgres.connection import Database
+from ibkr_assets.adapters.postgres.invariants import check_invariants
+from ibkr_assets.adapters.postgres.lineage import PostgresLineage
+from ibkr_assets.adapters.postgres.past_decisions import load_decisions
+from ibkr_assets.cli.story import tell
 from ibkr_assets.domain.errors import BrokerRefusal, PlatformError, Unavailable, UnreadableAnswer
 from ibkr_assets.domain.order import Mode, Side, TimeInForce
+from ibkr_assets.execution.replayed_review import compare_review
 from ibkr_assets.execution.watch import Watch
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.risk.limits import Limits
+from ibkr_assets.risk.what_if import Answer, parse_changes, review_again
 from ibkr_assets_tests.execution.desk import Desk, an_intent
 from ibkr_assets_tests.risk.orders import CLOSE, NEXT_OPEN
 
@@ -129,3 +135,57 @@ def test_a_rehearsal_and_a_sale_of_what_is_held_ask_for_no_preview(desk: Desk) -
     assert str(desk.record(rehearsed).state) == "NOT_PLACED"
     assert str(desk.record(sold).state) in ("ACKED", "WORKING")
     assert desk.broker.calls.count("preview") == 0
+
+
+def test_a_refusal_at_departure_is_a_decision_of_its_own_and_can_be_asked_again(desk: Desk) -> None:
+    hear(desk)
+    record = desk.propose(an_intent(2, signal_bar_end=CLOSE - timedelta(days=7)))
+    desk.turn()
+    approval, refusal = load_decisions(desk.database)
+    assert [(one.heard, one.is_approved) for one in (approval, refusal)] == [("approval", True), ("departure", False)]
+    (failed,) = (finding for finding in refusal.findings if not finding.is_passed)
+    assert (failed.code, failed.numbers) == ("signal_age", {"signal_age_bars": "5.0", "allowed": "1.5"})
+    assert {"quote", "clock", "collar", "throttle"} <= {finding.code for finding in refusal.findings}
+    wider = review_again(refusal, parse_changes(["max_signal_age_bars=10"]))
+    assert (wider.answer, wider.code) == (Answer.APPROVED, "signal_age")
+    assert review_again(refusal, parse_changes(["max_quote_age_s=30"])).answer is Answer.SAME
+
+    document = PostgresLineage(desk.database).document(record.client_order_id)
+    assert (document["departure"]["code"], document["risk"]["is_approved"]) == ("signal_age", True)
+    assert compare_review(document, "departure") is None
+    told = tell(document, width=110).splitlines()
+    line = next(number for number, text in enumerate(told) if text.startswith("DEPARTURE"))
+    assert told[line].startswith("DEPARTURE denied by signal_age: the signal is 5.00 bars old; 1.5 are allowed at")
+    assert told[line + 1].strip() == "✗ signal_age: the signal is 5.00 bars old; 1.5 are allowed"
+    assert [found for found in check_invariants(desk.database) if found["violations"]] == []
+
+
+def test_what_lasts_is_named_before_what_passes_by_itself_and_comes_out_the_same_again(desk: Desk) -> None:
+    hear(desk)
+    desk.broker.skew_s = 60.0
+    later = NEXT_OPEN + timedelta(days=4)
+    record = desk.propose(an_intent(1, time_in_force=TimeInForce.DAY, valid_until=later))
+    desk.turn()
+    document = PostgresLineage(desk.database).document(record.client_order_id)
+    failed = {found["code"] for found in document["departure"]["findings"] if not found["is_passed"]}
+    assert (document["departure"]["code"], failed >= {"clock", "market_hours"}) == ("clock", True)
+    assert compare_review(document, "departure") is None
+
+
+def test_the_last_look_at_clock_and_quote_is_stored_when_it_refuses(desk: Desk) -> None:
+    desk.start()
+    desk.broker.skew_s = 60.0
+    record = desk.propose(an_intent())
+    desk.turn()
+    assert desk.record(record).reason.startswith("clock: the gateway's clock is 60 s ahead of ours")
+    _, refusal = load_decisions(desk.database)
+    assert [(f.code, f.is_passed, f.numbers["skew_s"]) for f in refusal.findings] == [("clock", False, "60.0")]
+    assert review_again(refusal, parse_changes(["max_gateway_skew_s=90"])).answer is Answer.APPROVED
+
+
+def test_an_order_that_waits_leaves_no_refusal_behind(desk: Desk) -> None:
+    hear(desk, max_messages_per_second=10, max_messages_per_minute=1)
+    for number in range(2):
+        desk.propose(an_intent(number))
+    desk.turn(3)
+    assert [one.heard for one in load_decisions(desk.database)] == ["approval", "approval"]

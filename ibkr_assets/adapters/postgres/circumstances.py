@@ -55,8 +55,8 @@ left join research.signal_basis b using (signal_id)
 where s.strategy_id = %(strategy)s and s.conid = %(conid)s and s.session_date = %(day)s and s.as_of = %(bar_end)s
 """
 
-#: The strategy's bars, and what traded lately by proven minute bars. A minute that is missing makes the sum smaller, one
-#: without a volume makes it unknown, which denies.
+#: The strategy's bars, and what traded lately by proven minute bars. A minute that is missing makes the sum smaller,
+#: one without a volume makes it unknown, which denies.
 _RECENT = """
 select (select bar_size from research.strategy where id = %(strategy)s order by version desc limit 1) as bar_size,
   (select case when bool_and(b.volume is not null) then sum(b.volume) end

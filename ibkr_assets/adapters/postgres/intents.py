@@ -7,18 +7,15 @@ What goes here: the `IntentBook` over Postgres. What does not: anything that a s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
 
 from ibkr_assets.adapters.postgres.circumstances import read_average_true_range, read_circumstances
 from ibkr_assets.adapters.postgres.exposure import read_held_and_working
-from ibkr_assets.adapters.postgres.limits import save_version
 from ibkr_assets.adapters.postgres.order_rows import (
     INTENT_FIELDS,
     intent_values,
@@ -26,17 +23,18 @@ from ibkr_assets.adapters.postgres.order_rows import (
     record_columns,
 )
 from ibkr_assets.adapters.postgres.plans import PlanRows
+from ibkr_assets.adapters.postgres.risk_decisions import save_decision
 from ibkr_assets.adapters.postgres.risk_facts import read_exposure
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.adapters.postgres.versions import RunningVersion
 from ibkr_assets.domain.errors import IdempotencyMismatch, InputError
 from ibkr_assets.domain.lineage import Version
 from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
-from ibkr_assets.domain.plain import to_plain
 from ibkr_assets.domain.signal import Signal
 from ibkr_assets.ports import IntentRecord
 from ibkr_assets.risk.engine import Approved, Decision, Exposure, Limits
 from ibkr_assets.risk.facts import Circumstances, PlatformFacts
+from ibkr_assets.risk.rules import Heard
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
@@ -234,25 +232,10 @@ def _store_decision(
     now: datetime,
     version: str | None,
 ) -> None:
-    is_approved = isinstance(decision, Approved)
-    code, text = ("", "") if isinstance(decision, Approved) else (decision.code, decision.text)
-    cursor.execute(
-        "insert into oms.risk_decision (intent_id, is_approved, code, text, findings, exposure, facts, limits_sha256, "
-        "version_sha256, market_at) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (
-            intent_id,
-            is_approved,
-            code,
-            text,
-            Jsonb([asdict(finding) for finding in decision.findings]),
-            Jsonb(to_plain(exposure)),
-            None if decision.facts is None else Jsonb(to_plain(decision.facts)),
-            None if decision.limits is None else save_version(cursor, decision.limits),
-            version,
-            now,
-        ),
-    )
-    if is_approved:
+    save_decision(
+        cursor, intent_id, decision, exposure, heard=Heard.APPROVAL, market_at=now, version=version
+    )  # fmt: skip
+    if isinstance(decision, Approved):
         price = intent.limit_price or intent.reference_price
         cursor.execute(
             "insert into oms.reservation (intent_id, account_ref, conid, quantity, notional_usd) "
@@ -261,7 +244,7 @@ def _store_decision(
         )
         _move(cursor, intent_id, OrderState.APPROVED, cause="risk", reason="")
     else:
-        _move(cursor, intent_id, OrderState.DENIED, cause="risk", reason=f"{code}: {text}")
+        _move(cursor, intent_id, OrderState.DENIED, cause="risk", reason=f"{decision.code}: {decision.text}")
 
 
 def _move(cursor: psycopg.Cursor[DictRow], intent_id: str, state: OrderState, *, cause: str, reason: str) -> None:

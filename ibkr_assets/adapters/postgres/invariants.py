@@ -68,7 +68,8 @@ INVARIANTS = (
         "I7",
         "a reservation is of its order's quantity, and an approval or denial says why",
         "select i.client_order_id from oms.order_intent i left join oms.reservation r using (intent_id) "
-        "left join oms.risk_decision d using (intent_id) where r.quantity <> i.quantity "
+        "left join oms.risk_decision d on d.intent_id = i.intent_id and d.heard = 'approval' "
+        "where r.quantity <> i.quantity "
         "or (r.intent_id is not null and not coalesce(d.is_approved, false)) "
         "or (i.state = 'DENIED' and d.intent_id is null)",
     ),

@@ -18,6 +18,7 @@ from ibkr_assets.adapters.postgres import lineage_queries as queries
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.plain import to_plain
+from ibkr_assets.risk.rules import Heard
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
@@ -42,7 +43,8 @@ class PostgresLineage:
             found: dict[str, Any] = {"asked": order, "order": _one(cursor, queries.ORDER, {"intent": intent_id})}
             for name, query in queries.OF_INTENT.items():
                 found[name] = [_plain(row) for row in cursor.execute(query, {"intent": intent_id}).fetchall()]
-            found["risk"] = _one(cursor, queries.RISK, {"intent": intent_id})
+            for name, heard in (("risk", Heard.APPROVAL), ("departure", Heard.DEPARTURE)):
+                found[name] = _one(cursor, queries.RISK, {"intent": intent_id, "heard": heard})
             found |= _decided(cursor, intent_id)
             found["versions"] = _versions(cursor, found)
         found["runs"] = _runs(found)

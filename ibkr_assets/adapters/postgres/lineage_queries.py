@@ -29,7 +29,7 @@ select d.is_approved, d.code, d.text, d.findings, d.facts, d.exposure, d.limits_
      'reserved_at', r.reserved_at, 'released_at', r.released_at)
    from oms.reservation r where r.intent_id = d.intent_id) as reservation
 from oms.risk_decision d left join oms.limits_version v on v.sha256 = d.limits_sha256
-where d.intent_id = %(intent)s
+where d.intent_id = %(intent)s and d.heard = %(heard)s
 """
 PLAN = """
 select p.* from oms.plan p join oms.order_intent i using (account_ref, mode, strategy_id, signal_bar_end, conid)

@@ -13,6 +13,7 @@ from psycopg.rows import DictRow
 from ibkr_assets.adapters.postgres.order_rows import read_record, record_columns
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.risk.facts import Finding
+from ibkr_assets.risk.rules import Heard
 from ibkr_assets.risk.what_if import PastDecision
 
 if TYPE_CHECKING:
@@ -22,15 +23,16 @@ if TYPE_CHECKING:
 def load_decisions(database: Database, first: date | None = None, last: date | None = None) -> list[PastDecision]:
     """All decisions on the sessions from `first` to `last`, both included, in the order they were made.
 
-    Orders that were stored after their time had passed were never reviewed, and are none of them.
+    An order that was refused at departure has two: its approval, and the refusal. Orders that were stored after their
+    time had passed were never reviewed, and are none of them.
     """
     query = f"""
-        select {record_columns("i")}, d.is_approved, d.findings, d.exposure, d.facts, v.limits
+        select {record_columns("i")}, d.heard, d.is_approved, d.findings, d.exposure, d.facts, v.limits
         from oms.risk_decision d join oms.order_intent i using (intent_id)
         left join oms.limits_version v on v.sha256 = d.limits_sha256
         where (%(first)s::date is null or i.session_date >= %(first)s)
           and (%(last)s::date is null or i.session_date <= %(last)s)
-        order by d.decided_at, i.intent_id
+        order by d.decided_at, i.intent_id, d.heard
     """  # noqa: S608 - column names come from the dataclass
     with transaction(database) as cursor:
         rows = cursor.execute(query, {"first": first, "last": last}).fetchall()
@@ -43,6 +45,7 @@ def _past(row: DictRow) -> PastDecision:
         intent=record.intent,
         client_order_id=record.client_order_id,
         is_approved=row["is_approved"],
+        heard=Heard(row["heard"]),
         findings=tuple(Finding(**found) for found in row["findings"]),
         limits=row["limits"],
         facts=row["facts"],

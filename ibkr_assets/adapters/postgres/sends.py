@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.adapters.postgres.moves import close_call, move, open_call
 from ibkr_assets.adapters.postgres.order_rows import read_record, record_columns
+from ibkr_assets.adapters.postgres.risk_decisions import save_decision
 from ibkr_assets.adapters.postgres.risk_facts import read_exposure
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.domain.broker import Question
 from ibkr_assets.domain.ledger import CallKind, CallOutcome
 from ibkr_assets.domain.order import OrderState
 from ibkr_assets.ports import IntentRecord
+from ibkr_assets.risk.rules import Heard
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
+    from ibkr_assets.risk.engine import Refusal
     from ibkr_assets.risk.facts import Exposure, Limits
 
 
@@ -88,9 +91,19 @@ class PostgresSends:
             )
             return cursor.rowcount
 
-    def deny(self, record: IntentRecord, reason: str, *, epoch: int) -> IntentRecord:
-        """End an approved intent that a last check refused: as NOT_PLACED when it was sent before."""
+    def deny(
+        self, record: IntentRecord, reason: str, *, epoch: int, refusal: Refusal | None = None
+    ) -> IntentRecord:  # fmt: skip
+        """End an approved intent that a last check refused: as NOT_PLACED when it was sent before.
+
+        `refusal` is the review that did, stored as the order's decision at departure.
+        """
         with transaction(self._database) as cursor:
+            if refusal is not None:
+                save_decision(
+                    cursor, record.intent_id, refusal.denied, refusal.exposure, heard=Heard.DEPARTURE,
+                    market_at=refusal.market_at, version=None,
+                )  # fmt: skip
             if record.send_count:
                 return move(cursor, record, OrderState.NOT_PLACED, epoch=epoch, cause="last check", reason=reason)
             return move(cursor, record, OrderState.DENIED, epoch=None, cause="last check", reason=reason)
