@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ibkr_assets.backtest.engine import Terms, run
 from ibkr_assets.backtest.result import Result
 from ibkr_assets.backtest.tape import Tape
+from ibkr_assets.strategies.strategy import Compares
 
 if TYPE_CHECKING:
     from ibkr_assets.strategies.strategy import Directions, Strategy
@@ -19,13 +20,21 @@ if TYPE_CHECKING:
 
 def backtest(strategy: Strategy, tapes: Sequence[Tape], terms: Terms) -> Result:
     """Trade `tapes` as the strategy decides after each bar of each."""
-    return run(tapes, [directions_of(strategy, tape) for tape in tapes], terms, bracket=strategy.bracket)
+    return run(tapes, directions_of(strategy, tapes), terms, bracket=strategy.bracket)
 
 
-def directions_of(strategy: Strategy, tape: Tape) -> Directions:
-    """Where the strategy wants to stand after each bar, with the stored features it asks for."""
-    if not strategy.features:
-        return strategy.directions(tape.frame)
-    from ibkr_assets.features.compute import compute_features
+def directions_of(strategy: Strategy, tapes: Sequence[Tape]) -> list[Directions]:
+    """Where the strategy wants to stand after each bar of each tape, with the stored features it asks for.
 
-    return strategy.directions(tape.frame.join(compute_features(tape.frame)[list(strategy.features)]))
+    One that compares its universe takes the tapes for it. Raises what it raises for a universe it cannot compare.
+    """
+    frames = {tape.conid: tape.frame for tape in tapes}
+    if strategy.features:
+        from ibkr_assets.features.compute import compute_features
+
+        names = list(strategy.features)
+        frames = {conid: frame.join(compute_features(frame)[names]) for conid, frame in frames.items()}
+    if isinstance(strategy, Compares):
+        compared = strategy.compare(frames)
+        frames = {conid: frame.join(compared[conid]) for conid, frame in frames.items()}
+    return [strategy.directions(frames[tape.conid]) for tape in tapes]

@@ -124,6 +124,7 @@ def decide_sessions(
                 features=features.loc[of_features],
                 session=session,
                 instruments=own,
+                absent=sorted(set(record.symbols) - {instrument.symbol for instrument in own}),
             )
             decided.signals.extend(decisions.signals)
             decided.bases.update(zip(decisions.signals, decisions.bases, strict=True))

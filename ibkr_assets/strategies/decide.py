@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -21,7 +21,7 @@ from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.lineage import Basis
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.domain.signal import Signal
-from ibkr_assets.strategies.strategy import Strategy
+from ibkr_assets.strategies.strategy import Compares, Strategy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +62,7 @@ def decide_signals(
     features: pd.DataFrame,
     session: TradingSession,
     instruments: Sequence[Instrument],
+    absent: Sequence[str] = (),
 ) -> Decisions:
     """One signal an instrument, in the order of `instruments`, or the reason why there is none.
 
@@ -69,10 +70,9 @@ def decide_signals(
     further back than needed: a strategy is shown its last `memory_bars` up to the session's own, and the signal's
     `input_digest` names exactly these. `features` (`conid`, `opened_at`, one column each) is read for the names the
     strategy asks for. Later bars are not looked at. A strategy with a bracket gives no signal: its stop could not be
-    sent. Raises DataError for a missing column or bars out of order.
+    sent. `absent` are symbols of the strategy that are not among the instruments: one that compares its universe gives
+    no signal then. Raises DataError for a missing column or bars out of order.
     """
-    import pandas as pd
-
     from ibkr_assets.features.definition import feature_digest
     from ibkr_assets.features.frame import check_order
 
@@ -82,21 +82,13 @@ def decide_signals(
     signals: list[Signal] = []
     skipped: list[Skipped] = []
     bases: list[Basis] = []
+    shown = _Shown(strategy, bars, features, session, instruments, absent)
     for instrument in instruments:
-        if strategy.bracket is not None:
-            skipped.append(Skipped(instrument.symbol, "its stop and target can be backtested only, not sent"))
+        history, reason = shown.of(instrument)
+        if history is None:
+            skipped.append(Skipped(instrument.symbol, reason))
             continue
-        is_own = (bars["conid"] == instrument.conid) & (bars["opened_at"] <= session.opens_at)
-        history = bars.loc[is_own].tail(strategy.memory_bars).reset_index(drop=True)
-        if history.empty or history["opened_at"].iloc[-1] != session.opens_at:
-            skipped.append(Skipped(instrument.symbol, f"no validated bar of session {session.day}"))
-            continue
-        shown = _with_features(history, features, strategy.features)
-        absent = [name for name in strategy.features if pd.isna(shown[name].iloc[-1])]
-        if absent:
-            skipped.append(Skipped(instrument.symbol, f"no value of {', '.join(absent)} at session {session.day}"))
-            continue
-        opinion = strategy.decide(shown)
+        opinion = strategy.decide(history)
         if opinion is None:
             skipped.append(Skipped(instrument.symbol, _why_none(strategy, len(history))))
             continue
@@ -121,11 +113,69 @@ def decide_signals(
                 words=strategy.words,
                 numbers=dict(zip(opinion.numbers, _finite(opinion.numbers.values()), strict=True)),
                 bars=tuple(zip(_moments(history), history["version"].tolist(), strict=True)),
-                shown={name: _finite(shown[name]) for name in strategy.features},
+                shown={name: _finite(history[name]) for name in shown.names},
                 features=_newest_features(features, instrument.conid, session),
             )
         )
     return Decisions(tuple(signals), tuple(skipped), tuple(bases))
+
+
+class _Shown:
+    """What a strategy is shown of each instrument at the end of one session, or why nothing."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        bars: pd.DataFrame,
+        features: pd.DataFrame,
+        session: TradingSession,
+        instruments: Sequence[Instrument],
+        absent: Sequence[str],
+    ) -> None:
+        self._strategy, self._bars, self._session = strategy, bars, session
+        self._features = features
+        self._stored = self.names = strategy.features
+        self._obstacle: str | None = None
+        self._compared: Mapping[int, pd.DataFrame] = {}
+        if isinstance(strategy, Compares):
+            self.names = (*strategy.features, *strategy.compared)
+            if set(strategy.compared) <= set(features.columns):  # a decision that is computed again from its record
+                self._stored = self.names
+            else:
+                self._compare(strategy, instruments, absent)
+
+    def of(self, instrument: Instrument) -> tuple[pd.DataFrame | None, str]:
+        """The bars with what the strategy reads beside them, or None and the reason."""
+        import pandas as pd
+
+        if self._strategy.bracket is not None:
+            return None, "its stop and target can be backtested only, not sent"
+        history = self._history(instrument)
+        if history is None:
+            return None, f"no validated bar of session {self._session.day}"
+        if self._obstacle is not None:
+            return None, self._obstacle
+        shown = _with_features(history, self._features, self._stored)
+        if self._compared:
+            shown = shown.join(self._compared[instrument.conid])
+        absent = [name for name in self.names if pd.isna(shown[name].iloc[-1])]
+        if absent:
+            return None, f"no value of {', '.join(absent)} at session {self._session.day}"
+        return shown, ""
+
+    def _compare(self, strategy: Compares, instruments: Sequence[Instrument], absent: Sequence[str]) -> None:
+        histories = {instrument.conid: self._history(instrument) for instrument in instruments}
+        missing = [*absent, *(i.symbol for i in instruments if histories[i.conid] is None)]
+        if missing:
+            self._obstacle = f"compares its whole universe, and {', '.join(missing)} cannot be compared"
+            return
+        self._compared = strategy.compare({conid: own for conid, own in histories.items() if own is not None})
+
+    def _history(self, instrument: Instrument) -> pd.DataFrame | None:
+        """Its newest bars up to the session's own; None where that is not there."""
+        is_own = (self._bars["conid"] == instrument.conid) & (self._bars["opened_at"] <= self._session.opens_at)
+        history = self._bars.loc[is_own].tail(self._strategy.memory_bars).reset_index(drop=True)
+        return None if history.empty or history["opened_at"].iloc[-1] != self._session.opens_at else history
 
 
 def input_digest(bars: pd.DataFrame) -> str:

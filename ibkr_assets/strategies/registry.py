@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.strategies.donchian import Donchian, DonchianParams
 from ibkr_assets.strategies.kind import Kind
+from ibkr_assets.strategies.momentum_rank import MomentumRank, MomentumRankParams
 from ibkr_assets.strategies.own_files import load_kinds
 from ibkr_assets.strategies.rsi_reversion import RsiReversion, RsiReversionParams
 from ibkr_assets.strategies.sma_bracket import SmaBracket, SmaBracketParams
@@ -23,6 +24,7 @@ from ibkr_assets.strategies.strategy import Strategy
 
 KINDS: dict[str, Kind] = {
     "donchian": Kind(DonchianParams, Donchian),
+    "momentum_rank": Kind(MomentumRankParams, MomentumRank),
     "rsi_reversion": Kind(RsiReversionParams, RsiReversion),
     "sma_bracket": Kind(SmaBracketParams, SmaBracket),
     "sma_cross": Kind(SmaCrossParams, SmaCross),

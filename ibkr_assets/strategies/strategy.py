@@ -1,8 +1,8 @@
 """What a strategy is: bars and features of one instrument in, an opinion out.
 
 What goes here: the interface and the opinion. What does not: which bars a strategy is shown (`strategies.decide`) and
-how large a position becomes (`portfolio.sizing`). A strategy knows no clock, no money and no other instrument. Rules
-over whole columns start from `strategies.rule`, anything else from `strategies.by_bar`.
+how large a position becomes (`portfolio.sizing`). A strategy knows no clock and no money, and of other instruments what
+`Compares` says. Rules over whole columns start from `strategies.rule`, anything else from `strategies.by_bar`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ibkr_assets.domain.signal import Direction
 
@@ -82,6 +82,19 @@ class Strategy(Protocol):
         """Where it wants to stand after each bar of `history`, having been flat before: the past, decided at once.
 
         At each bar this is the direction of the newest opinion so far, and it never depends on later bars.
+        """
+
+
+@runtime_checkable
+class Compares(Protocol):
+    """What a strategy has besides that looks at its whole universe: columns that say where each symbol stands in it."""
+
+    compared: tuple[str, ...]
+
+    def compare(self, universe: Mapping[int, pd.DataFrame]) -> dict[int, pd.DataFrame]:
+        """By conid: the columns `compared`, one row for each row of the bars given; no value depends on a later bar.
+
+        `decide` and `directions` are then shown them beside the bars.
         """
 
 
