@@ -238,6 +238,18 @@ def test_it_speaks_tls_with_a_certificate_of_one_s_own(tmp_path: Path) -> None:
             raise AssertionError("the connection was not reset")
 
 
+def test_an_operator_who_leaves_in_mid_body_changes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with start_gateway(clock_start=START) as gateway:
+        url = httpx.URL(gateway.admin_url)
+        before = gateway.now()
+        with socket.create_connection((url.host, url.port or 0), timeout=5) as client:
+            head = f"POST /admin/clock HTTP/1.1\r\nHost: x\r\nX-Admin-Token: {gateway.token}\r\n"
+            client.sendall(head.encode() + b'Content-Length: 500\r\n\r\n{"step_s": 60')
+        assert gateway.now() == before
+        assert gateway.stop() == 0
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_client_that_leaves_in_mid_body_is_noted_and_disturbs_nobody(capfd: pytest.CaptureFixture[str]) -> None:
     with start_gateway(clock_start=START) as gateway:
         url = httpx.URL(gateway.api_url)

@@ -1,7 +1,8 @@
 """What an order would do to the account, asked of the broker before the order is sent.
 
 What goes here: the one call, and its answer read strictly. What does not: whether the effects are bearable
-(`risk.cash`). It is a POST, so it is sent once and never again, though it changes nothing.
+(`risk.cash`). It is a POST, so it is sent once and never again, though it changes nothing. A question instead of an
+answer is declined at once: one that is left open would meet the next order.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from ibkr_assets.adapters.ibkr import parse, payloads
 from ibkr_assets.adapters.ibkr.answers import LOG_IN, error_text, is_about_session, is_login_page
 from ibkr_assets.adapters.ibkr.forms import is_absent, number
+from ibkr_assets.adapters.ibkr.orders import OrderDesk, judge_placing
 from ibkr_assets.adapters.ibkr.session import Session
 from ibkr_assets.adapters.ibkr.transport import NoAnswer, NothingSent, redact, segment
-from ibkr_assets.domain.broker import MarginMove, OrderPreview, OrderTicket
+from ibkr_assets.domain.broker import MarginMove, OrderPreview, OrderTicket, PlaceAnswer, Question, Rejected
 from ibkr_assets.domain.errors import BrokerRefusal, LoginRequired, ShutOut, Unavailable, UnreadableAnswer
 
 _WHAT = "preview"
+#: Questions in a row that are declined; a gateway that asks on is left with the last one.
+_MOST_QUESTIONS = 5
 _MONEY = re.compile(r"(?P<number>\S+) (?P<currency>[A-Z]{3})", re.ASCII)
 
 
@@ -84,16 +88,36 @@ def fetch_preview(session: Session, ticket: OrderTicket, timeout_s: float) -> Or
         raise BrokerRefusal(text or "no reason given", status=answer.status)
     if not answer.is_json:
         raise UnreadableAnswer(f"{_WHAT}: content type {answer.content_type[:60] or 'missing'}", status=answer.status)
+    asked = judge_placing(answer, ticket.account, None)
+    if isinstance(asked, Question):
+        raise BrokerRefusal(_decline(OrderDesk(session, ticket.account, timeout_s), asked), status=answer.status)
     value = answer.parsed()
     if not isinstance(value, dict):
         raise UnreadableAnswer(f"{_WHAT}: a {type(value).__name__} instead of an object", status=answer.status)
+    _require_no_refusal(value, answer.status)
+    return _parse(payloads.read(_Preview, value, _WHAT))
+
+
+def _require_no_refusal(value: dict[str, Any], status: int) -> None:
     refusals = _texts(value, "error", "errors")
     if refusals:
         text = redact(" / ".join(refusals)[:300])
         if is_about_session(text):
             raise Unavailable(f"{_WHAT}: the brokerage session is away: {text}")
-        raise BrokerRefusal(text, status=answer.status)
-    return _parse(payloads.read(_Preview, value, _WHAT))
+        raise BrokerRefusal(text, status=status)
+
+
+def _decline(desk: OrderDesk, question: Question) -> str:
+    """Say no to what was asked instead of an answer, and to what is asked then. Returns what happened, in words."""
+    answer: PlaceAnswer = question
+    said = f"the broker asked {', '.join(question.message_ids) or 'something'} instead of answering"
+    for _ in range(_MOST_QUESTIONS):
+        if not isinstance(answer, Question):
+            break
+        answer = desk.reply(answer.reply_id, is_confirmed=False)
+    if isinstance(answer, Rejected):
+        return f"{said}, and was told no: {' '.join(question.texts)}"
+    return f"{said}, and whether it took the no is not known ({answer}): {' '.join(question.texts)}"
 
 
 def _texts(value: dict[str, Any], single: str, several: str) -> list[str]:

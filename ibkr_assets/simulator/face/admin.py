@@ -9,7 +9,7 @@ import hmac
 from datetime import timedelta
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -37,7 +37,10 @@ class AdminShell:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:  # nobody is there to be answered, and half a request is none
+            return
         answer = self._answer(request, body)
         await Response(answer.content, answer.status, media_type=answer.media)(scope, receive, send)
 

@@ -82,6 +82,30 @@ def test_warnings_are_kept_and_none_is_named_twice(
     assert ask(session) == replace(READ, warnings=warnings)
 
 
+QUESTION = [{"id": "ask-1", "message": ["without market data"], "isSuppressed": False, "messageIds": ["o354"]}]
+DECLINE = "POST iserver/reply/ask-1"
+
+
+def test_a_question_instead_of_an_answer_is_declined_and_none_is_left_open(server: RawServer, session: Session) -> None:
+    server.replies[ASK] = http(QUESTION)
+    server.replies[DECLINE] = http([QUESTION[0] | {"id": "ask-2"}])
+    server.replies["POST iserver/reply/ask-2"] = http({"error": "declined"})
+    with pytest.raises(BrokerRefusal, match=r"asked o354 instead of answering, and was told no: without market data"):
+        ask(session)
+    assert [(r.path.rpartition("/")[2], r.json) for r in server.requests[-2:]] == [
+        ("ask-1", {"confirmed": False}), ("ask-2", {"confirmed": False}),
+    ]  # fmt: skip
+
+
+def test_a_question_that_cannot_be_declined_refuses_all_the_same_and_says_so(
+    server: RawServer, session: Session
+) -> None:
+    server.replies[ASK] = http(QUESTION)
+    server.replies[DECLINE] = http(b"", status=503)
+    with pytest.raises(BrokerRefusal, match=r"whether it took the no is not known \(.*503"):
+        ask(session)
+
+
 REFUSED = {"amount": None, "equity": None, "initial": None, "maintenance": None}
 
 
@@ -109,7 +133,7 @@ REFUSED = {"amount": None, "equity": None, "initial": None, "maintenance": None}
         (http(RECORDED | {"amount": {"commission": "1 EUR"}}), UnreadableAnswer, "amount.commission"),
         (http(RECORDED | {"amount": {"commission": 1}}), UnreadableAnswer, "amount.commission"),
         (http(RECORDED | {"warns": [5]}), UnreadableAnswer, "warns"),
-        (http([{"id": "abc", "message": ["sure?"], "messageIds": ["o163"]}]), UnreadableAnswer, "a list"),
+        (http([{"message": ["sure?"], "messageIds": ["o163"]}]), UnreadableAnswer, "a list"),
         (http(b"{"), UnreadableAnswer, "not JSON"),
         (http(json.dumps(RECORDED).encode(), kind="text/plain"), UnreadableAnswer, "content type"),
         (http(json.dumps(RECORDED).encode(), length=9_999), UnreadableAnswer, "no whole answer"),
