@@ -44,10 +44,10 @@ def submit(seat: Seat, record: IntentRecord, seen: Sighting) -> IntentRecord:
     intent = record.intent
     findings = _findings(seat, intent, seen)
     if not findings[-1].is_passed:
-        problem = f"{findings[-1].code}: {findings[-1].text}"
-        log.warning("denied %s: %s", record.client_order_id, problem)
+        reason = f"{findings[-1].code}: {findings[-1].text}"
+        log.warning("denied %s: %s", record.client_order_id, reason)
         refusal = refuse(seat, record, seen, findings)
-        return seat.ledger.sends.deny(record, problem, epoch=seat.epoch, refusal=refusal)
+        return seat.ledger.sends.deny(record, reason, epoch=seat.epoch, refusal=refusal)
     ticket = seat.ticket(record)
     try:
         request = seat.describe(ticket)

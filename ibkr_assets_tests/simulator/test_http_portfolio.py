@@ -42,6 +42,22 @@ def test_ledger_summary_and_positions_agree(api: Api) -> None:
     assert {row["conid"]: row["position"] for row in rows} == {str(AAPL): 10.0, str(IBM): -5.0}
 
 
+def test_the_proceeds_of_a_sale_are_cash_at_once_and_settled_three_business_days_later(
+    gateway: RunningGateway, api: Api
+) -> None:
+    (sale,) = (row for row in api.trades() if row["side"] == "S")
+    proceeds = float(sale["size"]) * float(sale["price"])
+    ledger = api.get(f"/portfolio/{api.account}/ledger").json()
+    for entry in (ledger["USD"], ledger["BASE"]):
+        assert entry["settledcash"] == pytest.approx(entry["cashbalance"] - proceeds)
+    in_all = api.get(f"/iserver/account/{api.account}/summary").json()["cashBalances"]
+    assert {row["settledCash"] for row in in_all} == {ledger["USD"]["settledcash"]}
+    summary = api.get(f"/portfolio/{api.account}/summary").json()
+    assert summary["availabletowithdraw"]["amount"] <= ledger["USD"]["settledcash"]
+    gateway.set_clock("2012-11-07T04:00:00+00:00")
+    assert api.get(f"/portfolio/{api.account}/ledger").json()["USD"]["settledcash"] == ledger["USD"]["settledcash"]
+
+
 def test_first_positions_are_sparse_and_later_ones_full(api: Api) -> None:
     sparse = api.get(f"/portfolio/{api.account}/positions/0").json()
     full = api.get(f"/portfolio/{api.account}/positions/0").json()
@@ -79,6 +95,7 @@ def test_dividends_go_ex_are_owed_and_are_paid(gateway: RunningGateway, api: Api
     gateway.set_clock("2012-11-21T14:30:00+00:00")
     paid = api.get(f"/portfolio/{api.account}/ledger").json()["USD"]
     assert (paid["dividends"], paid["cashbalance"]) == (0.0, pytest.approx(before["cashbalance"] + 22.25))
+    assert paid["settledcash"] == paid["cashbalance"]
 
 
 def test_the_summary_has_every_key_that_ibkr_documents(api: Api) -> None:

@@ -16,6 +16,7 @@ from ibkr_assets.simulator.face.accounts import check_account
 from ibkr_assets.simulator.face.exchange import Answer, Call
 from ibkr_assets.simulator.face.formats import grouped, millis, money, seconds, usd_text
 from ibkr_assets.simulator.gateway import Gateway
+from ibkr_assets.simulator.settlement import unsettled_proceeds
 
 _TOTAL = "Total (in USD)"
 #: Values that IBKR's ledger names and that a stock account never has.
@@ -29,10 +30,13 @@ _NEVER = (
 
 @dataclass(frozen=True, slots=True)
 class _Worth:
-    """The account now, in USD. `cash` is of all currencies, `usd_cash` of USD alone."""
+    """The account now, in USD. `cash` is of all currencies, `usd_cash` of USD alone; `unsettled` of both came of sales
+    that have not settled.
+    """
 
     usd_cash: Decimal
     cash: Decimal
+    unsettled: Decimal
     dividends: Decimal
     stock: Decimal
     gross: Decimal
@@ -56,6 +60,7 @@ def _worth(gateway: Gateway) -> _Worth:
     return _Worth(
         usd_cash=account.cash,
         cash=account.cash + abroad,
+        unsettled=unsettled_proceeds(venue.book.executions, venue.now, gateway.tape),
         dividends=account.accrued_dividends,
         stock=account.stock_value(venue.last_price),
         gross=gross,
@@ -83,17 +88,19 @@ def ledger(call: Call) -> Answer:
     }  # fmt: skip
     usd = worth.usd_cash + worth.dividends + worth.stock
     answer = {
-        cash.currency: _entry(gateway, cash.currency, cash.amount, cash.amount) | {"exchangerate": money(cash.rate)}
+        cash.currency: _entry(gateway, cash.currency, cash.amount, cash.amount, ZERO)
+        | {"exchangerate": money(cash.rate)}
         for cash in gateway.options.foreign_cash
     }
-    answer["USD"] = _entry(gateway, "USD", worth.usd_cash, usd) | stocks | {"endofbundle": 1}
-    answer["BASE"] = _entry(gateway, "BASE", worth.cash, worth.nav) | stocks
+    answer["USD"] = _entry(gateway, "USD", worth.usd_cash, usd, worth.unsettled) | stocks | {"endofbundle": 1}
+    answer["BASE"] = _entry(gateway, "BASE", worth.cash, worth.nav, worth.unsettled) | stocks
     return Answer(answer)
 
 
-def _entry(gateway: Gateway, currency: str, cash: Decimal, nav: Decimal) -> dict[str, Any]:
+def _entry(gateway: Gateway, currency: str, cash: Decimal, nav: Decimal, unsettled: Decimal) -> dict[str, Any]:
     return dict.fromkeys((*_NEVER, "dividends", "stockmarketvalue", "unrealizedpnl", "realizedpnl"), 0.0) | {
-        "cashbalance": money(cash), "settledcash": money(cash), "netliquidationvalue": money(nav), "exchangerate": 1,
+        "cashbalance": money(cash), "settledcash": money(cash - unsettled), "netliquidationvalue": money(nav),
+        "exchangerate": 1,
         "sessionid": 1, "acctcode": gateway.options.account, "key": "LedgerList", "severity": 0,
         "timestamp": seconds(gateway.venue.now), "currency": currency, "secondkey": currency,
     }  # fmt: skip
@@ -125,10 +132,11 @@ def _value(stamp: int, *, amount: Decimal | None = None, text: str | None = None
 
 
 def _amounts(gateway: Gateway, worth: _Worth) -> Iterator[tuple[str, Decimal, bool]]:
-    """Key, USD, and whether there is a commodities part. No trade here settles late or is lent against."""
+    """Key, USD, and whether there is a commodities part. What has not settled may be traded with, not withdrawn."""
     equity = worth.cash + worth.stock
-    for key in ("availablefunds", "availabletotrade", "availabletowithdraw", "fullavailablefunds"):
+    for key in ("availablefunds", "availabletotrade", "fullavailablefunds"):
         yield key, worth.funds, True
+    yield "availabletowithdraw", max(min(worth.funds, worth.cash - worth.unsettled), ZERO), True
     yield "lookaheadavailablefunds", worth.funds, True
     for key in ("excessliquidity", "fullexcessliquidity", "lookaheadexcessliquidity"):
         yield key, worth.excess, True
@@ -180,7 +188,11 @@ def account_summary(call: Call) -> Answer:
     check_account(call)
     gateway = call.gateway
     worth = _worth(gateway)
-    balances = [("USD", worth.usd_cash), *((cash.currency, cash.amount) for cash in gateway.options.foreign_cash)]
+    balances = [
+        ("USD", worth.usd_cash, worth.unsettled),
+        *((cash.currency, cash.amount, ZERO) for cash in gateway.options.foreign_cash),
+        (_TOTAL, worth.cash, worth.unsettled),
+    ]
     return Answer(
         {
             "accountType": "", "status": "", "balance": money(worth.cash), "SMA": money(worth.funds),
@@ -191,8 +203,8 @@ def account_summary(call: Call) -> Answer:
             "regTMargin": money(worth.margin), "initialMargin": money(worth.margin),
             "maintenanceMargin": money(worth.margin),
             "cashBalances": [
-                {"currency": currency, "balance": money(cash), "settledCash": money(cash)}
-                for currency, cash in (*balances, (_TOTAL, worth.cash))
+                {"currency": currency, "balance": money(cash), "settledCash": money(cash - unsettled)}
+                for currency, cash, unsettled in balances
             ],
         }
     )  # fmt: skip
@@ -260,7 +272,7 @@ def _held_in(cash: Decimal, nav: Decimal, worth: _Worth | None, rate: Decimal = 
         "Govt Bonds", "t_bills", "warrants", "issuer_option", "commodity", "Notional CFD", "cfd", "Cryptocurrency",
     )  # fmt: skip
     return dict.fromkeys(never, "0") | {
-        "total_cash": grouped(cash), "settled_cash": grouped(cash),
+        "total_cash": grouped(cash), "settled_cash": grouped(cash - worth.unsettled if worth else cash),
         "stock": grouped(worth.stock if worth else ZERO),
         "dividends_receivable": grouped(worth.dividends if worth else ZERO), "net_liquidation": grouped(nav),
         "unrealized_pnl": grouped(worth.unrealized if worth else ZERO),
