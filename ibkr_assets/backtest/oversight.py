@@ -3,15 +3,16 @@
 What goes here: which rules mean something over bars alone, and the facts and the exposure they are given. What does
 not: the rules (`risk`) and the run (`backtest.engine`). A closing is never held back: what is open must be able to end.
 The limit price is the open that would be paid, or the close decided on where the open is better: an open that has
-gapped past the collar is one that a live order's limit would not have reached either. A day is one of New York.
+gapped past the collar is one that a live order's limit would not have reached either. A day is one of New York; a sale
+settles so many of the run's own days after it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ibkr_assets.domain.order import Mode, OrderIntent, OrderType, Side, TimeInForce
+from ibkr_assets.market.settlement import cycle_days
 from ibkr_assets.risk.engine import hear
 from ibkr_assets.risk.facts import Exposure, Facts, InstrumentFacts
 from ibkr_assets.risk.rules import RULES, DenialCode
@@ -34,11 +36,14 @@ if TYPE_CHECKING:
 #: Rules of the platform and of the broker (sessions, clocks, books, messages) have no meaning over bars.
 HEARD = (
     DenialCode.ALLOW_LIST, DenialCode.PRICE_COLLAR, DenialCode.ORDER_VALUE, DenialCode.ORDER_SIZE,
-    DenialCode.REPEATED, DenialCode.ORDER_COUNT, DenialCode.POSITION, DenialCode.GROSS, DenialCode.NET,
-    DenialCode.SECTOR, DenialCode.NO_SHORT, DenialCode.DAILY_NOTIONAL, DenialCode.LOSS, DenialCode.CASH,
+    DenialCode.RECENT_VOLUME, DenialCode.REPEATED, DenialCode.ORDER_COUNT, DenialCode.POSITION, DenialCode.GROSS,
+    DenialCode.NET, DenialCode.SECTOR, DenialCode.NO_SHORT, DenialCode.DAILY_NOTIONAL, DenialCode.LOSS, DenialCode.CASH,
+    DenialCode.SETTLED_CASH,
 )  # fmt: skip
 #: Sessions that volume and true range are averaged over, as before a live order.
 WINDOW = 20
+#: What traded in the half hour up to the end of the bar decided on is recent; bars of half a day or more are daily.
+RECENT, DAILY = np.timedelta64(30, "m"), np.timedelta64(12, "h")
 
 
 class DeniedOrder(NamedTuple):
@@ -81,6 +86,9 @@ class Overseer:
     ) -> None:  # fmt: skip
         self._limits, self._tapes, self._cash = limits, tapes, cash
         self._days = _days(times)
+        self._day_numbers = np.unique(self._days, return_inverse=True)[1]
+        self._sales: deque[tuple[int, float]] = deque()
+        self._lengths = [np.diff(tape.times).min() if len(tape) > 1 else DAILY for tape in tapes]
         self._closes = np.array([_at_moments(tape, own, times.size) for tape, own in zip(tapes, ranks, strict=True)])
         self._held = np.zeros(len(tapes))
         self._rules = [RULES[code] for code in HEARD]
@@ -96,7 +104,7 @@ class Overseer:
         intent = _intent(opening, shares)
         facts = Facts(
             now=intent.signal_bar_end, mode=Mode.DRY_RUN, nav_usd=_exact(self._nav(rank)), killed_by=None,
-            instrument=_instrument(opening.tape, opening.bar),
+            instrument=_instrument(opening.tape, opening.bar, self._lengths[place]),
         )  # fmt: skip
         findings = hear(self._rules, intent, facts, self._exposure(rank, place, intent), self._limits)
         failed: Finding | None = next((finding for finding in findings if not finding.is_passed), None)
@@ -115,6 +123,8 @@ class Overseer:
         self._orders[place] += 1
         self._fills[place, 1 if change > 0 else -1] += 1
         self._ordered_usd += abs(change) * price
+        if change < 0:
+            self._sales.append((rank, -change * price))
 
     def _exposure(self, rank: int, place: int, intent: OrderIntent) -> Exposure:
         values = self._held * self._closes_before(rank)
@@ -126,11 +136,22 @@ class Overseer:
             held=_exact(self._held[place]), open_buys=Decimal(0), open_sells=Decimal(0),
             others_gross_usd=_exact(np.abs(values).sum()), others_net_high_usd=_exact(values.sum()),
             others_net_low_usd=_exact(values.sum()), others_sector_usd=_exact(np.abs(values)[in_sector].sum()),
-            cash_usd=_exact(self._cash), open_buy_cost_usd=Decimal(0), approved_today_usd=_exact(self._ordered_usd),
+            cash_usd=_exact(self._cash), settled_cash_usd=_exact(self._cash - self._unsettled(rank)),
+            open_buy_cost_usd=Decimal(0), approved_today_usd=_exact(self._ordered_usd),
             orders_today=self._orders.total(), orders_today_of_instrument=self._orders[place],
             repeats_today=self._fills[place, intent.side.sign],
             day_loss_fraction=_lost(self._day_began, nav), drawdown_fraction=_lost(self._peak, nav),
         )  # fmt: skip
+
+    def _unsettled(self, rank: int) -> float:
+        """Proceeds of sales that are not settled cash yet, in USD."""
+        while self._sales:
+            sold_at = self._sales[0][0]
+            passed = self._day_numbers[rank] - self._day_numbers[sold_at]
+            if passed < cycle_days(self._days[sold_at].astype(date)):
+                break
+            self._sales.popleft()
+        return sum(proceeds for _, proceeds in self._sales)
 
     def _move_on(self, rank: int) -> None:
         """Everything up to the moment before `rank` has been; a new day begins with the value of the one before."""
@@ -166,16 +187,29 @@ def _intent(opening: Opening, shares: float) -> OrderIntent:
     )  # fmt: skip
 
 
-def _instrument(tape: Tape, bar: int) -> InstrumentFacts:
-    """Averages over the window before `bar`; not known where there are fewer bars."""
+def _instrument(tape: Tape, bar: int, length: np.timedelta64) -> InstrumentFacts:
+    """Averages over the window before `bar`; not known where there are fewer bars. Bars are `length` long."""
+    recent = _recent_volume(tape, bar, length)
+    without = "it was decided on daily bars" if recent is None else ""
     if bar <= WINDOW:
-        return InstrumentFacts(currency="USD")
+        return InstrumentFacts(currency="USD", recent_volume=recent, without_recent_volume=without)
     window, before = slice(bar - WINDOW, bar), slice(bar - WINDOW - 1, bar - 1)
     closes = tape.close[before]
     ranges = np.maximum(tape.high[window], closes) - np.minimum(tape.low[window], closes)
     return InstrumentFacts(
-        currency="USD", average_volume=_exact(tape.volume[window].mean()), average_true_range=_exact(ranges.mean())
-    )
+        currency="USD", average_volume=_exact(tape.volume[window].mean()), average_true_range=_exact(ranges.mean()),
+        recent_volume=recent, without_recent_volume=without,
+    )  # fmt: skip
+
+
+def _recent_volume(tape: Tape, bar: int, length: np.timedelta64) -> Decimal | None:
+    """Of the half hour that the bar before `bar` ended; of a longer bar its part of that; None for daily bars."""
+    if length >= DAILY:
+        return None
+    if length > RECENT:
+        return _exact(tape.volume[bar - 1] * (RECENT / length))
+    first = int(np.searchsorted(tape.times, tape.times[bar - 1] + length - RECENT))
+    return _exact(tape.volume[first:bar].sum())
 
 
 def _at_moments(tape: Tape, ranks: npt.NDArray[np.int64], moments: int) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ibkr_assets.backtest.result import Result
 from ibkr_assets.backtest.sizes import parse_size
 from ibkr_assets.backtest.slippage import parse_slippage
 from ibkr_assets.backtest.tape import Tape, tapes_of
+from ibkr_assets.market.settlement import cycle_days
 from ibkr_assets.risk.limits import Limits
 from ibkr_assets.risk.rules import RULES
 from ibkr_assets_tests.backtest.bars import Cents, cents, directions, tape_of
@@ -34,7 +35,8 @@ MUCH = Decimal(10**12)
 OPEN = Limits(
     allowed_symbols=frozenset({"XYZ", "ABC"}), max_order_value_usd=MUCH, max_order_nav_fraction=MUCH,
     max_position_nav_fraction=MUCH, price_collar_fraction=MUCH, price_collar_atr=MUCH, may_short=True,
-    max_order_shares=MUCH, max_order_volume_fraction=MUCH, max_gross_nav_fraction=MUCH, max_net_nav_fraction=MUCH,
+    max_order_shares=MUCH, max_order_volume_fraction=MUCH, max_order_recent_volume_fraction=MUCH,
+    max_gross_nav_fraction=MUCH, max_net_nav_fraction=MUCH,
     max_sector_nav_fraction=MUCH, max_daily_notional_nav_fraction=MUCH, max_repeats_per_day=10**9,
     max_orders_per_day=10**9, max_orders_per_day_and_instrument=10**9, day_loss_disarm_fraction=MUCH,
     day_loss_kill_fraction=MUCH, drawdown_disarm_fraction=MUCH, cash_reserve_fraction=Decimal(0),
@@ -77,7 +79,8 @@ def test_limits_that_nothing_breaks_change_nothing(data: st.DataObject) -> None:
     rows = data.draw(cents())
     tapes, wanted = after_quiet(rows, data.draw(directions(len(rows))))
     free, reviewed = backtest(tapes, wanted, None), backtest(tapes, wanted, OPEN, borrow=True)
-    assert set(codes(reviewed)) <= {"cash"}  # which the rules ask for and a run that may borrow does not
+    # which the rules ask for and a run that may borrow does not
+    assert set(codes(reviewed)) <= {"cash", "settled_cash"}
     if not reviewed.denied:
         assert (reviewed.trades, reviewed.equity.tolist()) == (free.trades, free.equity.tolist())
     assert free.denied is None
@@ -169,8 +172,8 @@ def test_a_fall_from_the_highest_value_ends_new_risk() -> None:
     assert codes(backtest(tapes, wanted, broken)) == {"loss": 3}
 
 
-def minutes(prices: list[int], start: datetime) -> Tape:
-    times = pd.date_range(start, periods=len(prices), freq="30min")
+def minutes(prices: list[int], start: datetime, every: str = "30min") -> Tape:
+    times = pd.date_range(start, periods=len(prices), freq=every)
     frame = pd.DataFrame({"conid": 1, "symbol": "XYZ", "opened_at": times} | dict.fromkeys(
         ("open", "high", "low", "close"), np.array(prices, dtype=float)) | {"volume": 1e6})  # fmt: skip
     (tape,) = tapes_of(frame)
@@ -192,6 +195,41 @@ def test_orders_and_losses_are_counted_by_days_of_new_york() -> None:
     limits = held_to(day_loss_disarm_fraction=Decimal("0.01"), day_loss_kill_fraction=Decimal("0.02"))
     lost = backtest([falling], [[0] * len(QUIET) + [0, 0, 1, 1, 1, 0, 1, 1, 1]], limits)
     assert set(codes(lost)) == {"loss"}
+
+
+def test_an_opening_is_a_part_of_the_half_hour_before_at_most_and_of_daily_bars_there_is_none() -> None:
+    start = datetime(2020, 1, 2, 14, 30, tzinfo=UTC)
+    half_hours = minutes([50] * (len(QUIET) + 3), start)  # a million shares each
+    wanted = [[0] * len(QUIET) + [1, 1, 1]]
+    just = held_to(max_order_recent_volume_fraction=Decimal("0.0001"))
+    tight = held_to(max_order_recent_volume_fraction=Decimal("0.000099"))
+    assert codes(backtest([half_hours], wanted, just)) == {}
+    assert codes(backtest([half_hours], wanted, tight)) == {"recent_volume": 2}
+    tens = minutes([50] * (len(QUIET) + 3), start, every="10min")
+    assert codes(backtest([tens], wanted, held_to(max_order_recent_volume_fraction=Decimal("0.000034")))) == {}
+    assert codes(backtest([tens], wanted, held_to(max_order_recent_volume_fraction=Decimal("0.000033")))) == {
+        "recent_volume": 2
+    }
+    hours = minutes([50] * (len(QUIET) + 3), start, every="60min")
+    assert codes(backtest([hours], wanted, held_to(max_order_recent_volume_fraction=Decimal("0.0002")))) == {}
+    assert codes(backtest([hours], wanted, held_to(max_order_recent_volume_fraction=Decimal("0.000199")))) == {
+        "recent_volume": 2
+    }
+    days = after_quiet([(5000, 5000, 5000, 5000)] * 3, [1, 1, 1])
+    assert codes(backtest(*days, tight)) == {}
+
+
+def test_what_was_sold_pays_for_nothing_until_it_has_settled() -> None:
+    # All of the cash is in XYZ; it is sold, and ABC wanted at the same open, three settlement days before the money is.
+    rows = [*QUIET, *[(5000, 5000, 5000, 5000)] * 8]
+    tapes = [tape_of(rows), tape_of(rows, "ABC", 2)]
+    wanted = [[0] * len(QUIET) + way for way in ([1, 1, 0, 0, 0, 0, 0, 0], [0, 0, 1, 1, 1, 1, 1, 1])]
+    result = backtest(tapes, wanted, OPEN, size="fixed:2000")
+    assert codes(result) == {"settled_cash": cycle_days(tapes[0].times[-1].astype("datetime64[D]").astype(date))}
+    sold = next(trade for trade in result.trades if trade.symbol == "XYZ")
+    assert {one.bar for one in result.denied or ()} == {sold.exit_bar + n for n in range(len(result.denied or ()))}
+    (held,) = result.open_positions
+    assert (held.symbol, held.size) == ("ABC", 2000)
 
 
 def test_before_there_is_an_average_nothing_can_be_judged_and_nothing_opens() -> None:

@@ -82,12 +82,23 @@ def furnish(
 
 
 def store_nav(
-    ledger: PostgresLedger, ref: str, nav: Decimal, at: datetime, *, epoch: int = 1, held: list[Holding] | None = None
+    ledger: PostgresLedger,
+    ref: str,
+    nav: Decimal,
+    at: datetime,
+    *,
+    epoch: int = 1,
+    held: list[Holding] | None = None,
+    settled: Decimal | None = None,
 ) -> None:
-    """A snapshot of this net asset value, everything in it at 200 USD."""
+    """A snapshot of this net asset value, everything in it at 200 USD; all of it settled unless `settled` is given."""
     rows = [
         {"conid": str(h.conid), "symbol": h.symbol, "quantity": str(h.quantity), "price": "200"} for h in held or []
     ]
     ledger.of_account(ref).account.save_snapshot(
-        AccountSnapshot(at, nav, Decimal(0), Decimal(0), nav_broker=nav, broker_cash=nav, positions=rows), epoch=epoch
-    )
+        AccountSnapshot(
+            at, nav, Decimal(0), Decimal(0), nav_broker=nav, broker_cash=nav, positions=rows,
+            broker_settled_cash=nav if settled is None else settled,
+        ),
+        epoch=epoch,
+    )  # fmt: skip

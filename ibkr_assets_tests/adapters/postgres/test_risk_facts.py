@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,8 +14,8 @@ import pytest
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.invariants import check_invariants
 from ibkr_assets.domain.account import Fill
-from ibkr_assets.domain.ledger import Blocks, Break
-from ibkr_assets.domain.order import Mode, OrderIntent, Side
+from ibkr_assets.domain.ledger import Blocks, Break, Holding
+from ibkr_assets.domain.order import Mode, OrderIntent, Side, TimeInForce
 from ibkr_assets.execution.propose import review_with
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.ports import IntentRecord
@@ -27,6 +27,7 @@ from ibkr_assets_tests.execution.furnished import furnish, furnished_book, store
 from ibkr_assets_tests.risk.orders import CLOSE
 
 IBM, MSFT, AAPL = 8314, 272093, 265598
+CONIDS = {"IBM": IBM, "MSFT": MSFT, "AAPL": AAPL}
 LIMITS = Limits(allowed_symbols=frozenset({"IBM", "MSFT", "AAPL"}), max_order_nav_fraction=Decimal("0.10"))
 WIDE = replace(
     LIMITS, max_order_nav_fraction=Decimal(1), max_position_nav_fraction=Decimal(1), max_sector_nav_fraction=Decimal(4),
@@ -53,7 +54,7 @@ class Book:
             intent, review, now=now, dagster_run_id="run", created_by="test", limits=limits
         )  # fmt: skip
 
-    def exposure(self, intent: OrderIntent, limits: Limits = LIMITS) -> Exposure:
+    def exposure(self, intent: OrderIntent, limits: Limits = LIMITS, now: datetime = EVENING) -> Exposure:
         """What a further order would be told, without keeping it approved."""
         seen: list[Exposure] = []
 
@@ -62,7 +63,7 @@ class Book:
             raise StopIteration
 
         with pytest.raises(StopIteration):
-            self.intents.propose(intent, look, now=EVENING, dagster_run_id=None, created_by="test", limits=limits)
+            self.intents.propose(intent, look, now=now, dagster_run_id=None, created_by="test", limits=limits)
         return seen[0]
 
     def circumstances(self, intent: OrderIntent) -> Circumstances:
@@ -82,6 +83,15 @@ class Book:
         of_account.executions.save_fills([fill], epoch=epoch)
         of_account.lease.release()
 
+    def trade(self, symbol: str, side: Side, quantity: int, price: int) -> None:
+        """An execution of somebody else's order, on the evening of every test."""
+        name = f"{symbol}{side}"
+        self.sql(
+            "insert into oms.execution (account_ref, execution_root, revision, execution_id, broker_order_id, conid, "
+            "symbol, side, quantity, price, commission, executed_at) values (%s, %s, 1, %s, '7', %s, %s, %s, %s, %s, "
+            "1, %s)", REF, name, name, CONIDS[symbol], symbol, side, quantity, price, EVENING,
+        )  # fmt: skip
+
     def sql(self, statement: str, *values: Any) -> None:
         with self.database.connect() as connection:
             connection.execute(statement, values)
@@ -94,8 +104,7 @@ def book(database: Database) -> Iterator[Book]:
 
 
 def of(symbol: str, number: int = 1, **changes: Any) -> OrderIntent:
-    conid = {"IBM": IBM, "MSFT": MSFT, "AAPL": AAPL}[symbol]
-    return an_intent(number, symbol=symbol, conid=conid, **changes)
+    return an_intent(number, symbol=symbol, conid=CONIDS[symbol], **changes)
 
 
 def test_an_ordinary_order_is_approved_by_every_rule_of_the_real_review(book: Book) -> None:
@@ -214,6 +223,74 @@ def test_losses_are_of_the_day_and_from_the_highest_point_and_payments_are_none(
     assert book.propose(of("IBM")).reason.startswith("loss: the day's loss is 2.00%")
     nav(101_000, 2)
     assert book.exposure(of("IBM", 2)).day_loss_fraction == 0
+
+
+def test_proceeds_of_a_sale_are_no_settled_cash_until_their_day_and_purchases_count_at_once(database: Database) -> None:
+    book = Book(database, holdings={IBM: 30})
+    book.trade("MSFT", Side.BUY, 10, 200)
+    seen = book.exposure(of("AAPL", 3))
+    assert (seen.cash_usd, seen.settled_cash_usd) == (97_999, 97_999)
+    assert seen.broker_settled_cash_usd == 100_000 - 2_001, "bought since the broker's figure was read"
+    book.trade("IBM", Side.SELL, 10, 201)  # on Monday, 2012-10-01: cash three days later, in those years
+    seen = book.exposure(of("AAPL", 3))
+    assert (seen.cash_usd, seen.settled_cash_usd) == (97_999 + 2_009, 97_999 - 1)
+    settles = datetime(2012, 10, 4, 4, tzinfo=EVENING.tzinfo)
+    late = {"signal_bar_end": settles - timedelta(hours=8), "valid_until": settles + timedelta(hours=9)}
+    before = book.exposure(of("AAPL", 4, **late), now=settles - timedelta(seconds=1))
+    assert before.settled_cash_usd == 97_998
+    assert book.exposure(of("AAPL", 4, **late), now=settles).settled_cash_usd == 100_008
+    store_nav(book.ledger, REF, Decimal(100_000), EVENING, settled=Decimal(1_234),
+              held=[Holding(IBM, "IBM", Decimal(20)), Holding(MSFT, "MSFT", Decimal(10))])  # fmt: skip
+    assert book.exposure(of("AAPL", 5)).broker_settled_cash_usd == 1_234
+    assert book.propose(of("AAPL", 5)).reason == (
+        "settled_cash: 2101.2000 USD are needed with the reserve; 1234.000000 USD of settled cash are free"
+    )
+
+
+def test_what_traded_lately_counts_for_strategies_of_minute_bars_and_for_no_other(book: Book) -> None:
+    def strategy(bar_size: str) -> None:
+        book.sql(
+            "insert into research.strategy (id, version, kind, params, symbols, bar_size, schedule, sizing, risk, "
+            "is_enabled, actor) select 's1', coalesce(max(version), 0) + 1, 'sma_cross', '{}', '{IBM}', %s, '', "
+            "'fixed:10', '{}', true, 'test' from research.strategy", bar_size,
+        )  # fmt: skip
+
+    def minute(minutes_before: int, volume: int | None, verdict: str = "accepted") -> None:
+        at = CLOSE - timedelta(minutes=minutes_before)
+        book.sql(
+            "insert into md.bar (conid, bar_size, opened_at, version, known_from, open, high, low, close, volume, "
+            "source, row_sha) values (8314, '1min', %s, 1, %s, 200, 204, 196, 200, %s, 'test', sha256('x'))",
+            at, at, volume,
+        )  # fmt: skip
+        book.sql(
+            "insert into md.bar_verdict (conid, bar_size, opened_at, version, verdict, reason) "
+            "values (8314, '1min', %s, 1, %s, %s)", at, verdict, "" if verdict == "accepted" else "jump",
+        )  # fmt: skip
+
+    def told(intent: OrderIntent) -> tuple[Decimal | None, str]:
+        known = book.circumstances(intent).instrument
+        return known.recent_volume, known.without_recent_volume
+
+    running = of("IBM", 1, time_in_force=TimeInForce.DAY)
+    assert told(running) == (None, "it was decided on daily bars")  # from outside: no strategy of this name
+    strategy("1d")
+    assert told(running) == (None, "it was decided on daily bars")
+    strategy("1min")
+    assert told(running) == (None, "")
+    denied = book.propose(running, WIDE)
+    assert denied.reason.startswith("recent_volume: cannot be judged: quantity 10, recent_volume None")
+    for before, volume in ((31, 5000), (30, 70), (1, 129)):
+        minute(before, volume)
+    minute(2, 10**6, "quarantined")
+    assert told(running) == (199, "")
+    again = of("IBM", 1, time_in_force=TimeInForce.DAY, leg=1)
+    assert book.propose(again, WIDE).reason.startswith("recent_volume: 10 shares exceed 9.950, 5% of the 199.0")
+    minute(3, 1)
+    assert told(running) == (200, "")
+    assert book.propose(of("IBM", 1, time_in_force=TimeInForce.DAY, leg=2), WIDE).reason == ""
+    assert told(of("IBM", 1)) == (None, "it is for the opening auction")
+    minute(4, None)
+    assert told(running) == (None, "")
 
 
 def test_bars_give_volume_and_range_and_what_is_not_proven(book: Book) -> None:
