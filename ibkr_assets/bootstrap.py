@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
     from ibkr_assets.domain.lineage import Version
     from ibkr_assets.execution.gatekeeper import Gatekeeper
+    from ibkr_assets.execution.parity import Parity
     from ibkr_assets.execution.submitter import Submitter
     from ibkr_assets.ingest.feeds import Feeds
     from ibkr_assets.market.calendar import ExchangeCalendar
@@ -143,6 +144,20 @@ def strategy_store(settings: Settings) -> PostgresStrategies:
     return PostgresStrategies(database(settings), lambda: version(settings))
 
 
+def parity(settings: Settings) -> Parity:
+    """Past decisions held beside what became of them."""
+    from ibkr_assets.adapters.postgres.parity import PostgresParity
+    from ibkr_assets.domain.order import account_ref
+    from ibkr_assets.execution.parity import Parity
+
+    store, own = strategy_store(settings), settings.strategies.directory
+    past = PostgresParity(database(settings), account_ref(account(settings)), settings.mode)
+    return Parity(
+        bar_store(settings), store, past.read, store.version, calendar(settings),
+        window_sessions=settings.market.warm_up_sessions, account=settings.account, directory=own,
+    )  # fmt: skip
+
+
 def intent_book(settings: Settings) -> PostgresIntents:
     """The order ledger as those who decide see it."""
     from ibkr_assets.adapters.machine import measure
@@ -195,15 +210,11 @@ def gatekeeper(settings: Settings) -> Gatekeeper:
 
     file = read_config_file(os.environ.get("IBKR_ASSETS_CONFIG"))
     return Gatekeeper(
-        mode=settings.mode,
-        account=account(settings),
-        gateway_url=_gateway_url(settings),
-        file_mode=file.mode,
-        config_sha256=file.sha256,
-        live_arm=settings.live_arm,
+        mode=settings.mode, account=account(settings), gateway_url=_gateway_url(settings),
+        file_mode=file.mode, config_sha256=file.sha256, live_arm=settings.live_arm,
         records=order_ledger(settings).of_account(account_ref(account(settings))).permission,
         now=lambda: datetime.now(UTC),
-    )
+    )  # fmt: skip
 
 
 def submitter(settings: Settings) -> Submitter:
@@ -222,18 +233,14 @@ def submitter(settings: Settings) -> Submitter:
     crashpoints.arm(settings.crash)
     side = broker(settings)
     return Submitter(
-        account=account(settings),
-        mode=settings.mode,
-        broker=side,
-        stream=_order_stream(settings, side),
+        account=account(settings), mode=settings.mode, broker=side, stream=_order_stream(settings, side),
         ledger=order_ledger(settings).of_account(account_ref(account(settings))),
         clock=clock(settings),
         options=SubmitterOptions(
             max_order_value_usd=settings.risk.max_order_value_usd,
             price_collar_fraction=settings.risk.price_collar_fraction,
             kill_file=kill_file(settings.data_dir),
-            settle_s=settings.submitter.settle_s,
-            lease_s=settings.submitter.lease_s,
+            settle_s=settings.submitter.settle_s, lease_s=settings.submitter.lease_s,
             poll_interval_s=settings.submitter.poll_interval_s,
             list_every_s=LIST_EVERY_S / settings.gateway.pace,
             # Never below a second: a start is work, whatever the pace.
@@ -245,9 +252,8 @@ def submitter(settings: Settings) -> Submitter:
             limits=limits_in_force(settings) if settings.mode is Mode.LIVE else limits(settings),
             hears_departure=True,
         ),
-        describe=describe,
-        gatekeeper=gatekeeper(settings),
-    )
+        describe=describe, gatekeeper=gatekeeper(settings),
+    )  # fmt: skip
 
 
 def inspect(settings: Settings, what: str, **arguments: Any) -> Any:

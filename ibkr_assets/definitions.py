@@ -12,6 +12,7 @@ from ibkr_assets import settings
 from ibkr_assets.defs.enriched_features import enriched_features
 from ibkr_assets.defs.jobs import market_data, trading_strategy
 from ibkr_assets.defs.orders import orders
+from ibkr_assets.defs.parity import parity, parity_evening, parity_of_session
 from ibkr_assets.defs.partitions import session_partitions
 from ibkr_assets.defs.raw_bars import raw_bars
 from ibkr_assets.defs.resources import Calendar, Clock, Ibkr, OwnBars, Postgres, SettingsInForce, mlflow_tracking
@@ -29,10 +30,11 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
     in_force = SettingsInForce(load)
     return dg.Definitions(
         assets=[
-            _by_session(asset, partitions) for asset in (raw_bars, validated_bars, enriched_features, signals, orders)
+            _by_session(asset, partitions)
+            for asset in (raw_bars, validated_bars, enriched_features, signals, orders, parity)
         ],
-        jobs=[market_data, trading_strategy],
-        schedules=[trading_strategy_evening, trading_strategy_before_open],
+        jobs=[market_data, trading_strategy, parity_of_session],
+        schedules=[trading_strategy_evening, trading_strategy_before_open, parity_evening],
         sensors=[market_open, ibkr_auth, *closers],
         resources={
             "settings": in_force,

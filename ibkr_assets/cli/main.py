@@ -25,6 +25,7 @@ from ibkr_assets.cli import (
     data,
     lineage,
     orders,
+    parity,
     permission,
     quarantine,
     research,
@@ -57,6 +58,7 @@ bars.register(app)
 corporate_actions.register(app)
 risk.register(app)
 strategies.register(app)
+parity.register(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]
 

@@ -65,13 +65,7 @@ def strategies_show(
     Example: ibkr-assets strategies show sma_cross_10_30 --version 1
     """
     store = _store(configuration.load())
-    if version is None:
-        emit_json(store.strategy(strategy_id))
-        return
-    history = store.history(strategy_id)
-    if version > len(history):
-        raise InputError(f"version {version}: strategy {strategy_id!r} has {len(history)}")
-    emit_json(history[version - 1].record)
+    emit_json(store.strategy(strategy_id) if version is None else store.version(strategy_id, version))
 
 
 def strategies_history(strategy_id: StrategyId, as_json: AsJson = False) -> None:

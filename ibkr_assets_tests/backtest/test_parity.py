@@ -1,116 +1,118 @@
-"""Trade for trade against backtesting.py, over bar files of data that comes in wheels."""
+"""A decision against what happened: zero where both are the same, and every difference in its own place."""
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ibkr_assets.backtest.commissions import parse_commission
-from ibkr_assets.backtest.engine import Terms
-from ibkr_assets.backtest.sizes import parse_size
-from ibkr_assets.backtest.slippage import parse_slippage
-from ibkr_assets.backtest.study import backtest
-from ibkr_assets.backtest.tape import tapes_of
-from ibkr_assets.cli.main import app
-from ibkr_assets.ingest.files import read_bars
-from ibkr_assets.strategies.registry import build_strategy
-from ibkr_assets_tests.backtest.peer import Fee, Order, Peer, data_set, trade
-from ibkr_assets_tests.strategies.test_kinds import RULES
+from ibkr_assets.backtest.parity import CAUSES, ActualFill, Case, compare
 
-KINDS: dict[str, dict[str, Any]] = {
-    "sma_cross long": {"fast": 5, "slow": 14},
-    "sma_cross long/short": {"fast": 5, "slow": 14, "short": True},
-    "rsi_reversion long": {"period": 6, "low": 35, "high": 60},
-    "rsi_reversion long/short": {"period": 6, "low": 35, "high": 60, "short": True},
-    "donchian long": {"entry": 10, "exit": 5},
-    "donchian long/short": {"entry": 10, "exit": 5, "short": True},
-    "sma_bracket long": {"fast": 5, "slow": 14, "stop_pct": 2, "target_pct": 4},
-    "sma_bracket long/short": {"fast": 5, "slow": 14, "stop_pct": 3, "target_pct": 2.5, "short": True},
-}
-FEES: dict[str, Fee] = {
-    "none": lambda _size, _price: 0.0,
-    "bps:10": lambda size, price: abs(size) * price * 0.001,
-    "ibkr-fixed": lambda size, price: min(max(abs(size) * 0.005, 1.0), abs(size) * price * 0.01),
-}
-#: Sizes and bars used: the library walks at 50,000 bars a second. BTCUSD is held in few coins, because the library ends
-#: the run of an account that a short position has ruined, and the convention has no such end.
-DATA: dict[str, tuple[tuple[str, Order], int]] = {
-    "GOOG": (("percent:90", Order(percent=90)), 900),
-    "AAPL": (("fixed:200", Order(shares=200)), 900),
-    "EURUSD": (("percent:60", Order(percent=60)), 700),
-    "BTCUSD": (("fixed:3", Order(shares=3)), 153),
-}
-CASH = 1_000_000.0
+OPENS = datetime(2012, 10, 2, 13, 30, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    directory = tmp_path_factory.mktemp("bars")
-    paths = {name: data_set(name, directory) for name in DATA}
-    for name, path in paths.items():
-        lines = path.read_text().splitlines(keepends=True)
-        path.write_text("".join(lines[: DATA[name][1] + 1]))  # the heading and so many bars
-    return paths
-
-
-def peer_of(path: Path, named: str, params: dict[str, Any], order: Order, commission: str) -> Peer:
-    wanted = list(RULES[named.split(maxsplit=1)[0]](read_bars(path), **params))
-    bracket = (params["stop_pct"] / 100, params["target_pct"] / 100) if "stop_pct" in params else None
-    terms = Order(order.shares, order.percent, bracket)
-    return trade(path, wanted, terms, cash=CASH, fee=FEES[commission])
-
-
-@pytest.mark.parametrize("commission", FEES)
-@pytest.mark.parametrize("named", KINDS)
-def test_trades_and_equity_are_those_of_backtesting_py(files: dict[str, Path], named: str, commission: str) -> None:
-    params, count = KINDS[named], 0
-    for name, path in files.items():
-        size, order = DATA[name][0]
-        terms = Terms(CASH, parse_size(size), parse_commission(commission), parse_slippage("none"))
-        got = backtest(build_strategy(named.split(maxsplit=1)[0], params), tapes_of(read_bars(path)), terms)
-        peer = peer_of(path, named, params, order, commission)
-        ours = [(t.direction * t.size, t.entry_bar, t.exit_bar) for t in got.trades]
-        assert ours == [t[:3] for t in peer.trades], name
-        prices = [(t.entry_price, t.exit_price, t.commission) for t in got.trades]
-        for mine, theirs in zip(prices, peer.trades, strict=True):
-            assert mine == pytest.approx(theirs[3:], rel=1e-12, abs=1e-9), name
-        assert got.equity.tolist() == pytest.approx(peer.equity, rel=0, abs=1e-6), name
-        count += len(ours)
-    assert count > 50, "too few trades to prove anything"
-    sides = {trade[0] > 0 for trade in peer.trades}
-    assert sides == ({True, False} if params.get("short") else {True})
-
-
-@pytest.mark.parametrize(("kind", "name"), [("sma_cross long/short", "GOOG"), ("sma_bracket long", "AAPL")])
-def test_the_files_of_the_command_say_the_same(
-    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
-) -> None:
-    monkeypatch.setenv("IBKR_ASSETS_DATA_DIR", str(tmp_path / "data"))
-    params = [part for key, value in KINDS[kind].items() for part in ("--param", f"{key}={value}".lower())]
-    command = [
-        "backtest",
-        kind.split(maxsplit=1)[0],
-        "--bars",
-        str(files[name]),
-        *params,
-        "--cash",
-        str(CASH),
-        "--no-track",
+def bars(opened: float = 100.0, close: float = 103.0) -> pd.DataFrame:
+    rows = [
+        (OPENS - timedelta(days=1), 98.0, 99.0, 97.0, 98.5),
+        (OPENS, opened, max(opened, close), min(opened, close), close),
     ]
-    command += ["--size", "percent:90", "--commission", "bps:10", "--out", str(tmp_path)]
-    CliRunner().invoke(app, command, catch_exceptions=False, standalone_mode=False)
-    peer = peer_of(files[name], kind, KINDS[kind], Order(percent=90), "bps:10")
-    with (tmp_path / "trades.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    signs = {"long": 1, "short": -1}
-    columns = ("entry_bar", "exit_bar", "entry_price", "exit_price", "commission")
-    got = [(signs[row["side"]] * float(row["size"]), *(float(row[column]) for column in columns)) for row in rows]
-    assert [row[:3] for row in got] == [row[:3] for row in peer.trades]
-    assert got == [pytest.approx(row, rel=1e-12) for row in peer.trades]
-    with (tmp_path / "equity.csv").open() as file:
-        equity = [float(row["equity"]) for row in csv.DictReader(file)]
-    assert equity == pytest.approx(peer.equity, rel=0, abs=1e-6)
+    frame = pd.DataFrame(rows, columns=["opened_at", "open", "high", "low", "close"])
+    return frame.assign(conid=8314, symbol="IBM", volume=1000.0)
+
+
+def fill(shares: int, price: str = "100", fee: str = "1.00", *, after_s: int = 0, order: str = "o") -> ActualFill:
+    return ActualFill(Decimal(shares), Decimal(price), Decimal(fee), OPENS + timedelta(seconds=after_s), order)
+
+
+def case(*fills: ActualFill, **changes: Any) -> Case:
+    given_: dict[str, Any] = {
+        "held": Decimal(0), "wanted": 1, "shares": Decimal(10), "limit": Decimal(101), "bars": bars(),
+    }  # fmt: skip
+    return Case("cross", "IBM", fills=fills, **(given_ | changes))
+
+
+def differences(of: Case) -> dict[str, Decimal]:
+    found = compare(of)
+    return {cause: getattr(found, cause) for cause in CAUSES if getattr(found, cause)}
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        case(fill(10)),
+        case(fill(4, fee="0.40"), fill(6, fee="0.60")),  # one order in two executions
+        case(fill(-20), held=Decimal(20), wanted=0, limit=Decimal(97)),
+        case(fill(-20, order="a"), fill(-10, order="b"), held=Decimal(20), wanted=-1, limit=Decimal(97)),
+        case(fill(20, order="a"), fill(10, order="b"), held=Decimal(-20), wanted=1),
+        case(held=Decimal(20), wanted=1),  # nothing to do, and nothing done
+        case(limit=Decimal("99.99")),  # the opening is beyond the limit, for both
+        case(shares=Decimal(0)),
+        case(fill(1000, fee="5.00"), shares=Decimal(1000)),
+    ],
+)
+def test_what_happened_as_expected_differs_by_nothing(same: Case) -> None:
+    found = compare(same)
+    assert differences(same) == {}
+    assert found.is_exact
+    assert found.words == ""
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (case(fill(10, "100.05")), {"price": "-0.50"}),
+        (case(fill(10, "100.05", after_s=600)), {"timing": "-0.50"}),
+        (case(fill(10, fee="1.35")), {"fee": "-0.35"}),
+        (case(fill(7)), {"size": "-9"}),  # three shares that rose by 3 are not there; the fee is the minimum either way
+        (case(), {"size": "-29"}),  # ten shares that rose by 3, and no fee
+        (case(is_as_decided=False), {"missed_bar": "-29"}),
+        (case(fill(10), wanted=0, is_as_decided=False), {"missed_bar": "29"}),
+        (case(fill(8, "100.10", "1.20", after_s=600)), {"timing": "-0.8", "size": "-6", "fee": "-0.2"}),
+        (case(held=Decimal(20), wanted=0, limit=Decimal(97)), {"size": "61"}),  # kept, and it rose
+    ],
+)
+def test_every_difference_has_its_cause_and_its_worth(other: Case, expected: dict[str, str]) -> None:
+    assert differences(other) == {cause: Decimal(usd) for cause, usd in expected.items()}
+    found = compare(other)
+    assert not found.is_exact
+    assert all(f"{cause.replace('_', ' ')} {Decimal(usd):+,.2f} USD" in found.words for cause, usd in expected.items())
+
+
+def test_differences_that_cancel_out_are_not_exact() -> None:
+    flat = bars(opened=100.0, close=100.0)
+    found = compare(case(fill(11), bars=flat))
+    assert found.total == 0
+    assert not found.is_exact
+    assert found.words.startswith("shares differ: expected +10")
+
+
+@given(
+    st.integers(-300, 300),
+    st.sampled_from([-1, 0, 1]),
+    st.integers(0, 300),
+    st.lists(
+        st.tuples(st.integers(-300, 300), st.integers(9_000, 11_000), st.integers(0, 500), st.integers(0, 9_999)),
+        max_size=4,
+    ),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=150)
+def test_the_causes_add_up_to_what_the_account_differs_by(
+    held: int, wanted: int, shares: int, raw: list[tuple[int, int, int, int]], is_as_decided: bool
+) -> None:
+    fills = [
+        fill(count, str(Decimal(cents) / 100), str(Decimal(fee) / 100), after_s=late, order=str(place))
+        for place, (count, cents, fee, late) in enumerate(raw)
+    ]
+    found = compare(
+        case(*fills, held=Decimal(held), wanted=wanted, shares=Decimal(shares), is_as_decided=is_as_decided)
+    )
+    close = Decimal(103)
+    real = sum((f.shares * (close - f.price) - f.fee for f in found.fills), Decimal(0))
+    expected = sum((f.shares * (close - f.price) - f.fee for f in found.expected), Decimal(0))
+    assert found.total == real - expected

@@ -62,13 +62,13 @@ returning signal_id
 # The strategy is copied as it is now, and its features' bars are named only if the row is still the one that was read.
 SAVE_BASIS = """
 insert into research.signal_basis (signal_id, kind, params, words, numbers, bar_size, opened_at, versions, shown,
-  features, feature_input, version_sha256, mlflow_page)
+  features, feature_input, version_sha256, mlflow_page, actions)
 select %(signal_id)s, s.kind, s.params, %(words)s, %(numbers)s, '1d', %(opened_at)s, %(versions)s, %(shown)s,
   %(features)s,
   (select f.input_sha256 from research.feature f where f.conid = %(conid)s and f.bar_size = '1d'
      and f.opened_at = %(newest)s and f.feature_digest = %(feature_digest)s
      and f."values" is not distinct from %(values)s::double precision[]),
-  %(version_sha256)s, %(mlflow_page)s
+  %(version_sha256)s, %(mlflow_page)s, %(actions)s
 from research.strategy s where s.id = %(strategy_id)s and s.version = %(strategy_version)s
 """
 LOAD_SIGNALS = """
@@ -128,6 +128,13 @@ class PostgresStrategies:
         if not found:
             raise _unknown(strategy_id)
         return found[0]
+
+    def version(self, strategy_id: str, version: int) -> StrategyRecord:
+        """One version of a strategy. Raises InputError naming what is not there."""
+        history = self.history(strategy_id)
+        if not 0 < version <= len(history):
+            raise InputError(f"version {version}: strategy {strategy_id!r} has {len(history)}")
+        return history[version - 1].record
 
     def history(self, strategy_id: str) -> list[StrategyVersion]:
         """Every version of one strategy, oldest first. Raises InputError naming an id that is not known."""
@@ -189,7 +196,8 @@ class PostgresStrategies:
 
 
 def _record(row: Sequence[Any]) -> StrategyRecord:
-    return StrategyRecord(*row[:4], tuple(row[4]), *row[5:])
+    values: tuple[Any, ...] = (*row[:4], tuple(row[4]), *row[5:])
+    return StrategyRecord(*values)
 
 
 def _unknown(strategy_id: str) -> InputError:
@@ -217,5 +225,5 @@ def _basis_row(basis: Basis) -> dict[str, Any]:
         "words": basis.words, "numbers": Jsonb(basis.numbers), "shown": Jsonb(basis.shown),
         "features": Jsonb(basis.features), "values": list(basis.features.values()),
         "opened_at": [opened_at for opened_at, _ in basis.bars], "newest": basis.bars[-1][0],
-        "versions": [version for _, version in basis.bars],
+        "versions": [version for _, version in basis.bars], "actions": Jsonb(basis.actions),
     }  # fmt: skip
