@@ -81,7 +81,7 @@ def _rows(of_day: "SessionParity") -> list[dict[str, Any]]:
 
 
 parity_of_session = dg.define_asset_job(
-    "parity",
+    "parity_of_session",
     selection=dg.AssetSelection.assets("parity"),
     description="Yesterday's decisions beside what became of them.",
     executor_def=dg.in_process_executor,

@@ -35,6 +35,7 @@ def test_the_chain_is_as_it_is_drawn() -> None:
         "enriched_features <- ['validated_bars'] ['features_are_numbers']",
         "signals <- ['enriched_features'] ['run_is_tracked', 'signals_are_whole']",
         "orders <- ['signals'] ['ledger_is_consistent']",
+        "parity <- ['orders'] ['parity_is_exact']",
     ]
 
 
@@ -48,13 +49,14 @@ def test_all_that_blocks_blocks_and_tracking_does_not() -> None:
         "signals_are_whole": True,
         "run_is_tracked": False,
         "ledger_is_consistent": True,
+        "parity_is_exact": False,
     }
 
 
 def test_jobs_sensors_and_schedules_have_their_names_and_nothing_that_trades_runs_by_itself() -> None:
     repository = defs.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs()}
-    assert {"market_data", "trading_strategy"} <= jobs
+    assert {"market_data", "trading_strategy", "parity_of_session"} <= jobs
     assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
         "market_open": "STOPPED",
         "ibkr_auth": "STOPPED",
@@ -65,6 +67,7 @@ def test_jobs_sensors_and_schedules_have_their_names_and_nothing_that_trades_run
     assert {schedule.name: schedule.default_status.value for schedule in repository.schedule_defs} == {
         "trading_strategy_evening": "STOPPED",
         "trading_strategy_before_open": "STOPPED",
+        "parity_evening": "STOPPED",
     }
 
 
