@@ -12,6 +12,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ibkr_assets.features.state import FeatureStore
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
     from ibkr_assets.domain.permission import GatewayIdentity
     from ibkr_assets.domain.signal import Signal
+    from ibkr_assets.market.adjustment import CorporateAction
     from ibkr_assets.risk.engine import Decision, Exposure
     from ibkr_assets.risk.facts import Circumstances
     from ibkr_assets.risk.limits import Limits
@@ -140,7 +143,7 @@ class BarsSaved:
     unchanged: int
 
 
-class BarStore(Protocol):
+class BarStore(FeatureStore, Protocol):
     """Bars of the system of record, in append-only versions."""
 
     def save_instruments(self, instruments: Sequence[Instrument]) -> None: ...
@@ -182,14 +185,8 @@ class BarStore(Protocol):
     def save_holds(self, suspects: pd.DataFrame) -> None:
         """Keep the instruments of these bar versions from trading until an operator resumes them."""
 
-    def save_features(
-        self, features: pd.DataFrame, size: BarSize, *, feature_digest: str, bars: pd.DataFrame | None = None
-    ) -> int:
-        """Store rows of features (conid, opened_at, one column a feature), and which `bars` gave them; NaN is NULL."""
-
-    def load_features(
-        self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime, *, feature_digest: str
-    ) -> pd.DataFrame: ...
+    def load_actions(self, conids: Sequence[int]) -> list[CorporateAction]:
+        """Splits and special dividends that hold now, by conid and day."""
 
 
 @dataclass(frozen=True, slots=True)

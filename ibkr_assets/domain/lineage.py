@@ -17,7 +17,8 @@ class Basis:
 
     `bars` are opening (aware UTC) and version of every bar that was shown, oldest first. `words` is the rule, `numbers`
     what it compared at the newest bar. `features` are all stored features there; `shown` those that the strategy
-    reads, one value for each bar. None stands for a value that is missing or not finite.
+    reads, one value for each bar. None stands for a value that is missing or not finite. `actions` are the splits and
+    special dividends with effect till then (day, kind, value as text): prices were shown in the shares of that day.
     """
 
     words: str
@@ -25,6 +26,7 @@ class Basis:
     bars: tuple[tuple[datetime, int], ...]
     shown: dict[str, list[float | None]]
     features: dict[str, float | None]
+    actions: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
+    import pandas as pd
+
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.domain.lineage import Basis
     from ibkr_assets.domain.session import TradingSession
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 def enabled_strategies(store: StrategyStore, account: str | None) -> list[StrategyRecord]:
     """The strategies that run on the platform of this account: those enabled that name it or none."""
     return [record for record in store.strategies(is_enabled_only=True) if record.account in (None, account)]
+
+
+#: Sessions read beyond what strategies remember, for a few that have no bar.
+SPARE_SESSIONS = 5
 
 
 def wanted_strategies(
@@ -90,11 +96,12 @@ def decide_sessions(
 ) -> SessionDecisions:
     """What each strategy says of its instruments at the end of each session; it can see `window_sessions` before it.
 
-    Only validated bars are read. A strategy's own symbols are narrowed to `instruments`. `directory` holds the user's
-    own kinds. Sessions that a schedule leaves out give no signal. Raises ConfigurationError for a kind that is neither
-    shipped nor there.
+    Only validated bars are read, in the shares of each session: splits after it are not known to it. A strategy's own
+    symbols are narrowed to `instruments`. `directory` holds the user's own kinds. Sessions that a schedule leaves out
+    give no signal. Raises ConfigurationError for a kind that is neither shipped nor there.
     """
     from ibkr_assets.features.definition import feature_digest
+    from ibkr_assets.market.adjustment import adjust, effective
     from ibkr_assets.strategies.decide import decide_signals
     from ibkr_assets.strategies.registry import build_strategy
 
@@ -104,12 +111,23 @@ def decide_sessions(
     built = [(record, build_strategy(record.kind, record.params, directory=directory)) for record in strategies]
     conids = [instrument.conid for instrument in instruments]
     starts = {s.day: calendar.sessions_before(s.day, window_sessions)[0].opens_at for s in sessions}
-    reach = min(starts.values()), max(s.closes_at for s in sessions)
-    bars = bar_store.load_bars(conids, BarSize.DAY, *reach, is_validated=True)
-    features = bar_store.load_features(conids, BarSize.DAY, *reach, feature_digest=feature_digest())
+    memory = max(strategy.memory_bars for _, strategy in built)
+    bars = _load_bars(bar_store, calendar, conids, sessions, window_sessions, memory)
+    actions = bar_store.load_actions(conids)
+    first, end = min(s.opens_at for s in sessions), max(s.closes_at for s in sessions)
+    if any(strategy.features for _, strategy in built):
+        first = min(starts.values())
+    features = bar_store.load_features(conids, BarSize.DAY, first, end, feature_digest=feature_digest())
     for session in sessions:
         of_bars = (bars["opened_at"] >= starts[session.day]) & (bars["opened_at"] < session.closes_at)
         of_features = (features["opened_at"] >= starts[session.day]) & (features["opened_at"] < session.closes_at)
+        shown = bars.loc[of_bars]
+        if actions:
+            shown = adjust(shown, actions, as_of=session.day)
+        till_now = {
+            conid: effective([action for action in actions if action.conid == conid], session.day)
+            for conid in {action.conid for action in actions}
+        }
         for record, strategy in built:
             own = [i for i in instruments if i.symbol in record.symbols]
             if not parse_schedule(record.schedule).decides_on(session, calendar):
@@ -120,13 +138,41 @@ def decide_sessions(
                 record.id,
                 record.version,
                 strategy,
-                bars=bars.loc[of_bars],
+                bars=shown,
                 features=features.loc[of_features],
                 session=session,
                 instruments=own,
                 absent=sorted(set(record.symbols) - {instrument.symbol for instrument in own}),
+                actions=till_now,
             )
             decided.signals.extend(decisions.signals)
             decided.bases.update(zip(decisions.signals, decisions.bases, strict=True))
             decided.skipped.extend((record.id, s.symbol, session.day, s.reason) for s in decisions.skipped)
     return decided
+
+
+def _load_bars(
+    bar_store: BarStore,
+    calendar: ExchangeCalendar,
+    conids: Sequence[int],
+    sessions: Sequence[TradingSession],
+    window_sessions: int,
+    memory_bars: int,
+) -> pd.DataFrame:
+    """Validated bars: as many as the strategies remember, and where sessions have no bar, the whole window."""
+    import pandas as pd
+
+    first, end = min(s.day for s in sessions), max(s.closes_at for s in sessions)
+    window = calendar.sessions_before(first, window_sessions)
+    recent = window[-min(len(window), memory_bars + SPARE_SESSIONS) :]
+    bars = bar_store.load_bars(conids, BarSize.DAY, recent[0].opens_at, end, is_validated=True)
+    if len(recent) == len(window):
+        return bars
+    opens_at = min(s.opens_at for s in sessions)
+    counts = bars.loc[bars["opened_at"] <= opens_at, "conid"].value_counts()
+    short = [conid for conid in conids if counts.get(conid, 0) < memory_bars]
+    if not short:
+        return bars
+    others = bar_store.load_bars(short, BarSize.DAY, window[0].opens_at, end, is_validated=True)
+    both = pd.concat([bars[~bars["conid"].isin(short)], others])
+    return both.sort_values(["conid", "opened_at"], kind="stable", ignore_index=True)

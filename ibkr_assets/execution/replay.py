@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +97,7 @@ def _compare_bars(document: Document, feature_bars: Sequence[Document]) -> Diffe
         if bar["row_sha"] != bar["sha_of_values"]:
             return Difference("bars", where, bar["row_sha"], bar["sha_of_values"])
     return first_difference("bars", {"input_digest": document["signal"]["input_digest"]},
-                  {"input_digest": input_digest(_frame(document["bars"]))})  # fmt: skip
+                  {"input_digest": input_digest(_frame(document["bars"]), _actions(document))})  # fmt: skip
 
 
 def _compare_features(document: Document, feature_bars: Sequence[Document]) -> Difference | None:
@@ -109,7 +109,7 @@ def _compare_features(document: Document, feature_bars: Sequence[Document]) -> D
     different = first_difference("features", digest, {"feature_digest": feature_digest()})
     if different is not None or not feature_bars:
         return different
-    newest = compute_features(_frame(feature_bars)).iloc[-1]
+    newest = compute_features(_adjusted(document, feature_bars)).iloc[-1]
     names = [name for name in newest.index if name not in ("conid", "opened_at")]
     computed = {name: None if newest[name] != newest[name] else float(newest[name]) for name in names}
     return first_difference("features", document["basis"]["features"], computed)
@@ -132,7 +132,7 @@ def _compare_signal(document: Document, directory: Path | None) -> Difference | 
     from ibkr_assets.strategies.decide import decide_signals
     from ibkr_assets.strategies.registry import build_strategy
 
-    signal, basis, bars = document["signal"], document["basis"], _frame(document["bars"])
+    signal, basis, bars = document["signal"], document["basis"], _adjusted(document, document["bars"])
     features = bars[["conid", "opened_at"]].assign(
         **{name: pd.Series(values, dtype="float64") for name, values in basis["shown"].items()}
     )
@@ -146,6 +146,7 @@ def _compare_signal(document: Document, directory: Path | None) -> Difference | 
         features=features,
         session=TradingSession("", stored.session_date, opens_at, stored.as_of),
         instruments=[Instrument(stored.conid, stored.symbol, "")],
+        actions={stored.conid: _actions(document)},
     )
     if not decisions.signals:
         return Difference("signal", "direction", str(stored.direction), f"none: {decisions.skipped[0].reason}")
@@ -155,9 +156,6 @@ def _compare_signal(document: Document, directory: Path | None) -> Difference | 
 
 def _compare_plan(document: Document) -> Difference | None:
     """The measures are the features', the signal is the one decided, and the same NAV and shares give the orders."""
-    from ibkr_assets.portfolio.rebalance import plan_orders
-    from ibkr_assets.portfolio.sizing import size_targets
-
     plan, given = document["plan"], document["plan"]["sizing"]
     if document["basis"] is not None and document["basis"]["features"]:
         features = document["basis"]["features"]
@@ -173,10 +171,25 @@ def _compare_plan(document: Document) -> Difference | None:
                            _prefixed("signal", _by_value(_signal(document["signal"]))))  # fmt: skip
         if different is not None:
             return different
+    intents = replan(plan, signal, {name: Decimal(value) for name, value in given["measures"].items()})
+    stored = [from_plain(OrderIntent, intent) for intent in plan["intents"]]
+    if len(stored) != len(intents):
+        return Difference("sizing", "orders", len(stored), len(intents))
+    pairs = zip(stored, intents, strict=True)
+    return next(
+        (found for pair in pairs if (found := first_difference("sizing", *map(_by_value, pair))) is not None), None
+    )
+
+
+def replan(plan: Document, signal: Signal, measures: Mapping[str, Decimal]) -> list[OrderIntent]:
+    """The orders that a stored plan comes to with this signal and these measures; all else is as it was."""
+    from ibkr_assets.portfolio.rebalance import plan_orders
+    from ibkr_assets.portfolio.sizing import size_targets
+
+    given, measured = plan["sizing"], {signal.conid: measures}
     instruments = [from_plain(Instrument, given["instrument"])]
-    measured = {signal.conid: {name: Decimal(value) for name, value in given["measures"].items()}}
     nav = Decimal(plan["nav_usd"])
-    intents = plan_orders(
+    return plan_orders(
         size_targets([signal], given["spec"], nav_usd=nav, instruments=instruments, measures=measured),
         {signal.conid: Decimal(plan["held_and_working"])},
         instruments=instruments,
@@ -186,13 +199,6 @@ def _compare_plan(document: Document) -> Difference | None:
         next_session=from_plain(TradingSession, given["next_session"]),
         now=from_plain(datetime, given["now"]),
         price_collar_fraction=Decimal(given["price_collar_fraction"]),
-    )
-    stored = [from_plain(OrderIntent, intent) for intent in plan["intents"]]
-    if len(stored) != len(intents):
-        return Difference("sizing", "orders", len(stored), len(intents))
-    pairs = zip(stored, intents, strict=True)
-    return next(
-        (found for pair in pairs if (found := first_difference("sizing", *map(_by_value, pair))) is not None), None
     )
 
 
@@ -219,6 +225,23 @@ def _by_value(value: Signal | OrderIntent) -> dict[str, Any]:
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}.{name}": value for name, value in values.items()}
+
+
+def _actions(document: Document) -> tuple[tuple[str, str, str], ...]:
+    return tuple((day, kind, value) for day, kind, value in document["basis"].get("actions", ()))
+
+
+def _adjusted(document: Document, bars: Sequence[Document]) -> pd.DataFrame:
+    """The bars in the shares of the day decided on, as they were shown."""
+    from ibkr_assets.market.adjustment import ActionKind, CorporateAction, adjust
+
+    frame, conid = _frame(bars), document["signal"]["conid"]
+    actions = [
+        CorporateAction(conid, date.fromisoformat(day), ActionKind(kind), Decimal(value))
+        for day, kind, value in _actions(document)
+    ]
+    as_of = date.fromisoformat(document["signal"]["session_date"])
+    return adjust(frame, actions, as_of=as_of).drop(columns="factor") if actions else frame
 
 
 def _frame(bars: Sequence[Document]) -> pd.DataFrame:

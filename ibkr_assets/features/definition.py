@@ -16,7 +16,8 @@ class Feature:
     """One column of the feature frame.
 
     `indicator` is TA-Lib's name or a name of `features.compute`; `inputs` are bar columns; `output` says which
-    result is meant where the indicator has several. The first `warm_up` values of an instrument are NaN.
+    result is meant where the indicator has several. The first `warm_up` values of an instrument are NaN. `is_price`
+    says that it is in the instrument's currency: prices in other shares make it as much larger or smaller.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Feature:
     parameters: tuple[tuple[str, float], ...]
     warm_up: int
     output: int = 0
+    is_price: bool = False
 
 
 _CLOSE = ("close",)
@@ -32,31 +34,35 @@ _MACD = (("fastperiod", 12), ("slowperiod", 26), ("signalperiod", 9))
 _BANDS = (("timeperiod", 20), ("nbdevup", 2.0), ("nbdevdn", 2.0))
 
 
-def _of(name: str, indicator: str, period: int, warm_up: int, inputs: tuple[str, ...] = _CLOSE) -> Feature:
-    return Feature(name, indicator, inputs, (("timeperiod", period),), warm_up)
+def _of(name: str, indicator: str, period: int, warm_up: int, *, is_price: bool = False) -> Feature:
+    inputs = ("high", "low", "close") if indicator == "ATR" else _CLOSE
+    return Feature(name, indicator, inputs, (("timeperiod", period),), warm_up, is_price=is_price)
 
 
 #: MACD starts all three lines where the signal line does: 25 bars for the slow average, 8 more for the signal.
 #: RSI and ATR use Wilder's average, seeded with a simple mean of the first `timeperiod` changes or true ranges.
 #: `volatility_20` is the sample deviation (n - 1) of the last 20 daily log returns, not annualised.
 DEFINITIONS: tuple[Feature, ...] = (
-    _of("sma_10", "SMA", 10, 9),
-    _of("sma_20", "SMA", 20, 19),
-    _of("sma_50", "SMA", 50, 49),
-    _of("ema_12", "EMA", 12, 11),
-    _of("ema_26", "EMA", 26, 25),
+    _of("sma_10", "SMA", 10, 9, is_price=True),
+    _of("sma_20", "SMA", 20, 19, is_price=True),
+    _of("sma_50", "SMA", 50, 49, is_price=True),
+    _of("ema_12", "EMA", 12, 11, is_price=True),
+    _of("ema_26", "EMA", 26, 25, is_price=True),
     _of("rsi_14", "RSI", 14, 14),
-    Feature("macd", "MACD", _CLOSE, _MACD, 33, output=0),
-    Feature("macd_signal", "MACD", _CLOSE, _MACD, 33, output=1),
-    Feature("macd_hist", "MACD", _CLOSE, _MACD, 33, output=2),
-    Feature("bb_upper", "BBANDS", _CLOSE, _BANDS, 19, output=0),
-    Feature("bb_middle", "BBANDS", _CLOSE, _BANDS, 19, output=1),
-    Feature("bb_lower", "BBANDS", _CLOSE, _BANDS, 19, output=2),
-    _of("atr_14", "ATR", 14, 14, ("high", "low", "close")),
+    Feature("macd", "MACD", _CLOSE, _MACD, 33, output=0, is_price=True),
+    Feature("macd_signal", "MACD", _CLOSE, _MACD, 33, output=1, is_price=True),
+    Feature("macd_hist", "MACD", _CLOSE, _MACD, 33, output=2, is_price=True),
+    Feature("bb_upper", "BBANDS", _CLOSE, _BANDS, 19, output=0, is_price=True),
+    Feature("bb_middle", "BBANDS", _CLOSE, _BANDS, 19, output=1, is_price=True),
+    Feature("bb_lower", "BBANDS", _CLOSE, _BANDS, 19, output=2, is_price=True),
+    _of("atr_14", "ATR", 14, 14, is_price=True),
     _of("return_1", "return", 1, 1),
     _of("log_return_1", "log_return", 1, 1),
     _of("volatility_20", "volatility", 20, 20),
 )
+
+#: Features in the instrument's currency.
+PRICE_FEATURES: frozenset[str] = frozenset(d.name for d in DEFINITIONS if d.is_price)
 
 #: The columns of a feature frame beside `conid` and `opened_at`, in order.
 FEATURES: tuple[str, ...] = tuple(d.name for d in DEFINITIONS)
@@ -65,7 +71,7 @@ FEATURES: tuple[str, ...] = tuple(d.name for d in DEFINITIONS)
 WARM_UP_BARS = max(d.warm_up for d in DEFINITIONS)
 
 #: Raised by one whenever `features.compute` gives other values for the same table.
-FORMULAS = 1
+FORMULAS = 2
 
 
 @cache

@@ -1,8 +1,8 @@
 """Indicators with any parameters, for strategies whose own are free, and the comparison they are compared with.
 
 What goes here: declarations of indicators and their values over one instrument. What does not: the named features with
-their fixed parameters, which are stored (`features.definition`). Both are computed by the same functions, with TA-Lib's
-conventions: averages start from a simple mean.
+their fixed parameters, which are stored (`features.definition`), and how they are computed (`features.compute`). Both
+have TA-Lib's conventions: averages start from a simple mean.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import overload
 
 import numpy as np
 import numpy.typing as npt
+import talib
 
 from ibkr_assets.domain.errors import DataError
-from ibkr_assets.features.compute import indicator_outputs
 from ibkr_assets.features.definition import Feature
 from ibkr_assets.features.frame import Floats
 
@@ -52,7 +52,16 @@ def compute_indicators(wanted: Sequence[Feature], columns: Mapping[str, Floats])
     for name in {name for feature in wanted for name in feature.inputs}:
         if not np.isfinite(columns[name]).all():
             raise DataError(f"column {name!r}: not finite; an average over a hole is no average")
-    return {feature.name: indicator_outputs(feature, columns)[feature.output] for feature in wanted}
+    return {feature.name: _outputs(feature, columns)[feature.output] for feature in wanted}
+
+
+def _outputs(feature: Feature, columns: Mapping[str, Floats]) -> tuple[Floats, ...]:
+    """All results of a TA-Lib function over one instrument's columns."""
+    inputs = [columns[name] for name in feature.inputs]
+    if inputs[0].size <= feature.warm_up:
+        return tuple(np.full(inputs[0].size, np.nan) for _ in range(3))
+    result = getattr(talib, feature.indicator)(*inputs, **dict(feature.parameters))
+    return result if isinstance(result, tuple) else (result,)
 
 
 @overload

@@ -45,6 +45,11 @@ class CorporateAction:
             raise InputError(f"value {self.value}: of a {self.kind} must be positive")
 
 
+def effective(actions: Sequence[CorporateAction], until: date) -> tuple[tuple[str, str, str], ...]:
+    """Those with effect on the day `until` or before, as they are kept: day (ISO), kind and value as text."""
+    return tuple((a.day.isoformat(), a.kind.value, str(a.value)) for a in actions if a.day <= until)
+
+
 def adjust(bars: pd.DataFrame, actions: Sequence[CorporateAction], *, as_of: date) -> pd.DataFrame:
     """The bars in terms of the shares of `as_of`: actions after that day are not looked at, so nothing leaks back.
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.domain.bar import BAR_COLUMNS
@@ -25,6 +26,8 @@ from ibkr_assets.strategies.strategy import Compares, Strategy
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ibkr_assets.features.state import Actions
 
 _PROOF = ("conid", "opened_at", "version", "row_sha")
 
@@ -63,6 +66,7 @@ def decide_signals(
     session: TradingSession,
     instruments: Sequence[Instrument],
     absent: Sequence[str] = (),
+    actions: Mapping[int, Actions] = MappingProxyType({}),
 ) -> Decisions:
     """One signal an instrument, in the order of `instruments`, or the reason why there is none.
 
@@ -71,7 +75,9 @@ def decide_signals(
     `input_digest` names exactly these. `features` (`conid`, `opened_at`, one column each) is read for the names the
     strategy asks for. Later bars are not looked at. A strategy with a bracket gives no signal: its stop could not be
     sent. `absent` are symbols of the strategy that are not among the instruments: one that compares its universe gives
-    no signal then. Raises DataError for a missing column or bars out of order.
+    no signal then. Prices are in the shares of the session; `actions` are those with effect till then, by conid. With a
+    column `factor` beside the bars, stored features in the instrument's currency are brought into the same shares.
+    Raises DataError for a missing column or bars out of order.
     """
     from ibkr_assets.features.definition import feature_digest
     from ibkr_assets.features.frame import check_order
@@ -83,6 +89,7 @@ def decide_signals(
     skipped: list[Skipped] = []
     bases: list[Basis] = []
     shown = _Shown(strategy, bars, features, session, instruments, absent)
+    newest = _newest_features(features, session)
     for instrument in instruments:
         history, reason = shown.of(instrument)
         if history is None:
@@ -104,7 +111,7 @@ def decide_signals(
                 strength=opinion.strength,
                 reference_price=Decimal(repr(float(history["close"].iloc[-1]))),
                 feature_digest=feature_digest(),
-                input_digest=input_digest(history),
+                input_digest=input_digest(history, actions.get(instrument.conid, ())),
                 reason=opinion.reason,
             )
         )
@@ -114,7 +121,8 @@ def decide_signals(
                 numbers=dict(zip(opinion.numbers, _finite(opinion.numbers.values()), strict=True)),
                 bars=tuple(zip(_moments(history), history["version"].tolist(), strict=True)),
                 shown={name: _finite(history[name]) for name in shown.names},
-                features=_newest_features(features, instrument.conid, session),
+                features=newest.get(instrument.conid, {}),
+                actions=actions.get(instrument.conid, ()),
             )
         )
     return Decisions(tuple(signals), tuple(skipped), tuple(bases))
@@ -134,6 +142,7 @@ class _Shown:
     ) -> None:
         self._strategy, self._bars, self._session = strategy, bars, session
         self._features = features
+        self._rows, self._of_features = _Rows(bars, session), _Rows(features, session)
         self._stored = self.names = strategy.features
         self._obstacle: str | None = None
         self._compared: Mapping[int, pd.DataFrame] = {}
@@ -155,7 +164,8 @@ class _Shown:
             return None, f"no validated bar of session {self._session.day}"
         if self._obstacle is not None:
             return None, self._obstacle
-        shown = _with_features(history, self._features, self._stored)
+        own = self._features.iloc[self._of_features.of(instrument.conid)] if self._stored else self._features
+        shown = _with_features(history, own, self._stored)
         if self._compared:
             shown = shown.join(self._compared[instrument.conid])
         absent = [name for name in self.names if pd.isna(shown[name].iloc[-1])]
@@ -173,26 +183,54 @@ class _Shown:
 
     def _history(self, instrument: Instrument) -> pd.DataFrame | None:
         """Its newest bars up to the session's own; None where that is not there."""
-        is_own = (self._bars["conid"] == instrument.conid) & (self._bars["opened_at"] <= self._session.opens_at)
-        history = self._bars.loc[is_own].tail(self._strategy.memory_bars).reset_index(drop=True)
-        return None if history.empty or history["opened_at"].iloc[-1] != self._session.opens_at else history
+        rows = self._rows.of(instrument.conid)
+        if rows.start == rows.stop or self._rows.moments[rows.stop - 1] != self._rows.newest:
+            return None
+        first = max(rows.start, rows.stop - self._strategy.memory_bars)
+        return self._bars.iloc[first : rows.stop].reset_index(drop=True)
 
 
-def input_digest(bars: pd.DataFrame) -> str:
-    """SHA-256 (hex) over the exact bar versions, one line each: conid, opened_at, version and the row's own hash."""
-    rows = zip(*(bars[name].tolist() for name in _PROOF), strict=True)
-    lines = (f"{conid}|{opened_at.isoformat()}|{version}|{row_sha}" for conid, opened_at, version, row_sha in rows)
+class _Rows:
+    """Where the rows of an instrument stand in a frame ordered by conid and time, up to the session's own."""
+
+    def __init__(self, frame: pd.DataFrame, session: TradingSession) -> None:
+        import numpy as np
+
+        self.conids = frame["conid"].to_numpy()
+        self.moments = frame["opened_at"].to_numpy(dtype="datetime64[ns]")
+        self.newest = np.datetime64(session.opens_at.replace(tzinfo=None), "ns")
+
+    def of(self, conid: int) -> slice:
+        first, last = self.conids.searchsorted([conid, conid + 1]).tolist()
+        return slice(first, first + int(self.moments[first:last].searchsorted(self.newest, side="right")))
+
+
+def input_digest(bars: pd.DataFrame, actions: Actions = ()) -> str:
+    """SHA-256 (hex) over the exact bar versions, one line each: conid, opened_at, version and the row's own hash.
+
+    Another line for each action after the first of these bars: before it, nothing here was in other shares.
+    """
+    rows = list(zip(*(bars[name].tolist() for name in _PROOF), strict=True))
+    lines = [f"{conid}|{opened_at.isoformat()}|{version}|{row_sha}" for conid, opened_at, version, row_sha in rows]
+    first = rows[0][1].date().isoformat() if rows else ""
+    lines += ["|".join(action) for action in actions if action[0] > first]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _newest_features(features: pd.DataFrame, conid: int, session: TradingSession) -> dict[str, float | None]:
-    row = features[(features["conid"] == conid) & (features["opened_at"] == session.opens_at)]
+def _newest_features(features: pd.DataFrame, session: TradingSession) -> dict[int, dict[str, float | None]]:
+    """All stored features at the session's bar, by conid."""
+    rows = features[features["opened_at"] == session.opens_at]
     names = [name for name in features.columns if name not in ("conid", "opened_at")]
-    return dict(zip(names, _finite(row[names].iloc[0]), strict=True)) if len(row) else {}
+    values = rows[names].to_numpy(dtype="float64").tolist()
+    conids = rows["conid"].tolist()
+    return {conid: dict(zip(names, _finite(own), strict=True)) for conid, own in zip(conids, values, strict=True)}
 
 
 def _moments(bars: pd.DataFrame) -> list[datetime]:
-    return [moment.to_pydatetime() for moment in bars["opened_at"]]
+    import pandas as pd
+
+    moments: list[datetime] = pd.DatetimeIndex(bars["opened_at"]).to_pydatetime().tolist()
+    return moments
 
 
 def _finite(values: Iterable[Any]) -> list[float | None]:
@@ -208,8 +246,14 @@ def _why_none(strategy: Strategy, bars: int) -> str:
 def _with_features(history: pd.DataFrame, features: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
     if not names:
         return history
+    from ibkr_assets.features.definition import PRICE_FEATURES
+
     key = ["conid", "opened_at"]
-    return history.merge(features[[*key, *names]], on=key, how="left", validate="one_to_one")
+    shown = history.merge(features[[*key, *names]], on=key, how="left", validate="one_to_one")
+    if "factor" in history.columns:
+        in_price = [name for name in names if name in PRICE_FEATURES]
+        shown[in_price] = shown[in_price].mul(shown["factor"], axis=0)
+    return shown
 
 
 def _check_columns(frame: pd.DataFrame, names: Sequence[str]) -> None:

@@ -11,6 +11,8 @@ import pandas as pd
 from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.instrument import Instrument
+from ibkr_assets.features.state import FeatureInputs, FeatureStart
+from ibkr_assets.market.adjustment import CorporateAction
 from ibkr_assets.ports import BarsSaved
 
 _VALUES = ("open", "high", "low", "close", "volume")
@@ -41,6 +43,7 @@ class MemoryBars:
     gaps: set[tuple[str, date]] = field(default_factory=set)
     holds: set[tuple[int, date, int]] = field(default_factory=set)
     rejected: list[dict[str, Any]] = field(default_factory=list)
+    actions: list[CorporateAction] = field(default_factory=list)
     decisions: dict[tuple[int, BarSize, datetime, int], tuple[str, str]] = field(default_factory=dict)
 
     def save_instruments(self, instruments: Sequence[Instrument]) -> None:
@@ -130,13 +133,23 @@ class MemoryBars:
         self.holds |= {(int(r["conid"]), r["opened_at"].date(), r["version"]) for r in suspects.to_dict("records")}
 
     def save_features(
-        self, features: pd.DataFrame, size: BarSize, *, feature_digest: str, bars: pd.DataFrame | None = None
+        self, features: pd.DataFrame, size: BarSize, *, feature_digest: str, inputs: FeatureInputs | None = None
     ) -> int:
         """One row per bar, replaced when it comes again; what it was computed from is not kept."""
         for row in features.to_dict("records"):
             conid, opened_at = int(row.pop("conid")), row.pop("opened_at").to_pydatetime()
             self.features[(feature_digest, size, conid, opened_at)] = row
         return len(features)
+
+    def load_feature_start(
+        self, conids: Sequence[int], size: BarSize, before: datetime, *, feature_digest: str
+    ) -> FeatureStart:
+        """A store in memory has nothing to go on from: everything is computed from the first bar."""
+        return FeatureStart({}, {})
+
+    def load_actions(self, conids: Sequence[int]) -> list[CorporateAction]:
+        """Those that a test has put in `actions`."""
+        return [action for action in self.actions if action.conid in set(conids)]
 
     def load_features(
         self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime, *, feature_digest: str

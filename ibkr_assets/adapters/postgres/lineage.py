@@ -54,6 +54,7 @@ class PostgresLineage:
     def feature_bars(self, document: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Every bar version that the features of the order's signal were computed from, oldest first.
 
+        What is stored may name later bars, too: one list serves many days, and a day rests on those up to its own.
         Each as in the document's `bars`; none where this was not kept.
         """
         name = (document["basis"] or {}).get("feature_input")
@@ -61,10 +62,12 @@ class PostgresLineage:
             return []
         with transaction(self._database) as cursor:
             lists = cursor.execute(queries.FEATURE_BARS, {"input": name}).fetchall()
+            until = datetime.fromisoformat(document["bars"][-1]["opened_at"])
             wanted = [
-                (row["conid"], _EPOCH + timedelta(microseconds=us), version)
+                (row["conid"], opened_at, version)
                 for row in lists
                 for us, version in zip(row["opened_us"], row["versions"], strict=True)
+                if (opened_at := _EPOCH + timedelta(microseconds=us)) <= until
             ]
             return _bars(cursor, wanted, document["basis"]["bar_size"])
 

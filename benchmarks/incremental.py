@@ -1,0 +1,125 @@
+"""One new daily bar of each instrument, from stored bars to stored signals, beside the same from the whole history.
+
+What is timed is what the assets do, without Dagster around it: judge the new bars, compute and store their features,
+decide and store signals. The other side forgets the averages first, so that every bar since the first is read.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.features import random_bars
+from benchmarks.server import new_database, start_server
+from ibkr_assets.adapters.postgres.bars import PostgresBars
+from ibkr_assets.adapters.postgres.connection import Database
+from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
+from ibkr_assets.domain.bar import BarSize
+from ibkr_assets.domain.instrument import Instrument
+from ibkr_assets.domain.session import TradingSession
+from ibkr_assets.execution.decisions import decide_sessions
+from ibkr_assets.ingest.features import build_features
+from ibkr_assets.ingest.validation import validate_sessions
+from ibkr_assets.market.calendar import exchange_calendar
+from ibkr_assets.ports import StrategyRecord
+
+FIRST, DAYS, ROUNDS = date(2013, 1, 2), 2520, 5
+WINDOW = 252
+
+
+@dataclass(slots=True)
+class Stages:
+    """Median seconds of each stage, of runs that carry on and of runs from the first bar."""
+
+    symbols: int
+    carried: dict[str, list[float]] = field(default_factory=dict)
+    whole: dict[str, list[float]] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """Both sides and their ratio."""
+        sides = {"carried on": self.carried, "from the first bar": self.whole}
+        sums = {name: sum(statistics.median(each) for each in side.values()) for name, side in sides.items()}
+        text = [f"B5 one new bar of {self.symbols} symbols with {DAYS} before it, stored bars to stored signals"]
+        for name, side in sides.items():
+            parts = ", ".join(f"{stage} {statistics.median(each):.3f}" for stage, each in side.items())
+            text.append(f"    {name:<20} {sums[name]:7.3f} s   ({parts})")
+        return [*text, f"    {sums['from the first bar'] / sums['carried on']:.1f} x as fast"]
+
+
+def run() -> list[Stages]:
+    """Compare at 5, 50 and 500 symbols of ten years."""
+    with start_server() as server:
+        return [_at(new_database(server, f"incremental_{symbols}"), symbols) for symbols in (5, 50, 500)]
+
+
+def _at(url: str, symbols: int) -> Stages:
+    calendar = exchange_calendar("XNYS")
+    sessions = calendar.sessions(FIRST, calendar.last_day)[: DAYS + 2 * ROUNDS + 2]
+    opens = pd.DatetimeIndex([session.opens_at for session in sessions])
+    bars = random_bars(symbols, len(sessions)).assign(opened_at=np.tile(opens, symbols))
+    database = Database(url)
+    store, book = PostgresBars(database), PostgresStrategies(database)
+    instruments = [Instrument(i, f"S{i:04d}", "NASDAQ") for i in range(1, symbols + 1)]
+    store.save_instruments(instruments)
+    names = tuple(instrument.symbol for instrument in instruments)
+    record = StrategyRecord(
+        "sma_cross",
+        1,
+        "sma_cross",
+        {"fast": 10, "slow": 30},
+        names,
+        "1d",
+        "after_close",
+        "percent:95",
+        {},
+        None,
+        is_enabled=True,
+    )
+    book.save_strategies([record], actor="bench")
+    known = sessions[DAYS].closes_at
+    past = bars[bars["opened_at"] < sessions[DAYS].opens_at]
+    store.save_bars(past, BarSize.DAY, source="bench", known_from=known)
+    stored = store.load_bars([i.conid for i in instruments], BarSize.DAY, opens[0], known)
+    store.save_verdicts(BarSize.DAY, stored, stored.head(0).assign(reason=""))
+    build_features(store, calendar, instruments=instruments, sessions=sessions[DAYS - 1 : DAYS])
+    found = Stages(symbols)
+    for number, session in enumerate(sessions[DAYS:]):
+        fresh = bars[bars["opened_at"] == session.opens_at]
+        store.save_bars(fresh, BarSize.DAY, source="bench", known_from=session.closes_at)
+        side = found.whole if number % 2 else found.carried
+        if number % 2:
+            with database.connect() as connection:
+                connection.execute("delete from research.feature_state where opened_at < %s", (session.opens_at,))
+        seconds = _one(store, book, instruments, session)
+        if number > 1:  # the first of each imports and plans
+            for stage, value in seconds.items():
+                side.setdefault(stage, []).append(value)
+    database.close()
+    return found
+
+
+def _one(
+    store: PostgresBars, book: PostgresStrategies, instruments: list[Instrument], session: TradingSession
+) -> dict[str, float]:
+    calendar, seconds = exchange_calendar("XNYS"), {}
+    began = time.perf_counter()
+    validate_sessions(store, calendar, instruments=instruments, sessions=[session])
+    seconds["validate"] = time.perf_counter() - began
+    began = time.perf_counter()
+    build_features(store, calendar, instruments=instruments, sessions=[session])
+    seconds["features"] = time.perf_counter() - began
+    began = time.perf_counter()
+    decided = decide_sessions(
+        store, calendar, strategies=book.strategies(), instruments=instruments, sessions=[session],
+        window_sessions=WINDOW,
+    )  # fmt: skip
+    seconds["decide"] = time.perf_counter() - began
+    began = time.perf_counter()
+    book.save_signals(decided.signals, bases=decided.bases, dagster_run_id="bench", mlflow_run_id=None)
+    seconds["signals"] = time.perf_counter() - began
+    return seconds
