@@ -17,6 +17,8 @@ import httpx
 from ibkr_assets.domain.errors import StackFailure, Unavailable
 
 REPOSITORY = "__repository__"
+#: What the platform's code location is called, in every workspace file.
+LOCATION = "ibkr_assets"
 _ENDED_WELL = "SUCCESS"
 _ENDED_BADLY = ("FAILURE", "CANCELED")
 
