@@ -140,8 +140,6 @@ class Parity:
                 cases[instrument.symbol] = f"{len(own)} bars of {session.day} and {following.day}, both are needed"
             elif nav is None:
                 cases[instrument.symbol] = f"no net asset value before {following.opens_at.isoformat()}"
-            elif any(not fill.fee.is_finite() for fill in happened.fills.get(key, ())):
-                cases[instrument.symbol] = "an execution without a commission: the broker has not told it"
             else:
                 shares = _size(signal, record.sizing, nav, instrument, measures)
                 cases[instrument.symbol] = _case(

@@ -71,8 +71,7 @@ class PostgresParity:
                 orders[row["strategy_id"], row["conid"]].append(order)
             for row in cursor.execute(_FILLS, values).fetchall():
                 shares: Decimal = row["quantity"] if row["side"] == "BUY" else -row["quantity"]
-                fee = row["commission"] if row["commission"] is not None else Decimal("NaN")
-                fill = ActualFill(shares, row["price"], fee, row["executed_at"], row["client_order_id"])
+                fill = ActualFill(shares, row["price"], row["commission"], row["executed_at"], row["client_order_id"])
                 fills[row["strategy_id"], row["conid"]].append(fill)
             held = {(row["strategy_id"], row["conid"]): row["held"] for row in cursor.execute(_HELD, values)}
             nav = cursor.execute(_NAV, values).fetchone()
