@@ -36,12 +36,13 @@ def closing_orders(
     mode: Mode,
     now: datetime,
     session: TradingSession,
-    collar_fraction: Decimal,
+    collars_usd: Mapping[int, Decimal],
 ) -> list[OrderIntent]:
     """The orders that close `held` (signed shares by conid). `session` is on at `now`, or the next one.
 
-    During a session they are for the day, before it for its opening. Raises InputError where a position cannot be
-    priced: nothing is closed in part without a word.
+    `collars_usd`, by conid: how far from the quote's last price the review lets a limit be. During a session the
+    orders are for the day, before it for its opening. Raises InputError where a position cannot be priced: nothing is
+    closed in part without a word.
     """
     known = {instrument.conid: instrument for instrument in instruments}
     is_open = session.opens_at <= now < session.closes_at
@@ -50,7 +51,15 @@ def closing_orders(
         if quantity == 0:
             continue
         quote = quotes.get(conid)
-        if conid not in known or quote is None or quote.last is None or quote.last <= 0 or quote.is_halted:
+        collar_usd = collars_usd.get(conid)
+        if (
+            collar_usd is None
+            or conid not in known
+            or quote is None
+            or quote.last is None
+            or quote.last <= 0
+            or quote.is_halted
+        ):
             raise InputError(f"flatten: position of {quantity} in conid {conid} has no price to close at")
         instrument, side = known[conid], Side.SELL if quantity > 0 else Side.BUY
         orders.append(
@@ -63,7 +72,7 @@ def closing_orders(
                 side=side,
                 order_type=OrderType.LIMIT,
                 quantity=abs(quantity),
-                limit_price=_limit(quote.last, side, collar_fraction, instrument.tick),
+                limit_price=_limit(quote.last, side, collar_usd, instrument.tick),
                 time_in_force=TimeInForce.DAY if is_open else TimeInForce.OPENING,
                 reference_price=quote.last,
                 session_date=session.day,
@@ -75,7 +84,7 @@ def closing_orders(
     return orders
 
 
-def _limit(last: Decimal, side: Side, collar_fraction: Decimal, tick: Decimal) -> Decimal:
-    wanted = last * (1 + side.sign * collar_fraction * _PART)
+def _limit(last: Decimal, side: Side, collar_usd: Decimal, tick: Decimal) -> Decimal:
+    wanted = last + side.sign * collar_usd * _PART
     rounding = ROUND_FLOOR if side is Side.BUY else ROUND_CEILING
     return (wanted / tick).to_integral_value(rounding) * tick

@@ -62,6 +62,14 @@ def furnish(
     store_nav(ledger, ref, nav, at, epoch=epoch, held=held)
     run = of_account.differences.open_run("start", epoch=epoch, gateway_session="s")
     of_account.differences.close_run(run, is_clean=True, market_at=at, orders_seen=0, trades_seen=0)
+    furnish_bars(database, last_day=last_day, symbols=symbols)
+    return ledger
+
+
+def furnish_bars(database: Database, *, last_day: date, symbols: Mapping[int, str] = SYMBOLS) -> None:
+    """Contracts resolved now, and the bars that `furnish` speaks of."""
+    calendar = exchange_calendar("XNYS")
+    days = [*calendar.sessions_before(last_day, 20), calendar.session(last_day)]
     bars = [(conid, day.opens_at, day.closes_at) for conid in symbols for day in days]
     with database.connect() as connection, connection.cursor() as cursor:
         cursor.executemany(
@@ -78,7 +86,6 @@ def furnish(
             "insert into md.bar_verdict (conid, bar_size, opened_at, version, verdict) "
             "select conid, bar_size, opened_at, version, 'accepted' from md.bar"
         )
-    return ledger
 
 
 def store_nav(

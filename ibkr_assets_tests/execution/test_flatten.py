@@ -21,6 +21,7 @@ OPENS, CLOSES = datetime(2012, 10, 2, 13, 30, tzinfo=UTC), datetime(2012, 10, 2,
 SESSION = TradingSession("XNYS", date(2012, 10, 2), OPENS, CLOSES)
 IBM, MSFT = Instrument(8314, "IBM", "NYSE"), Instrument(272093, "MSFT", "NASDAQ")
 COLLAR = Decimal("0.03")
+COLLARS = {8314: Decimal("6.30"), 272093: Decimal("0.88"), 1: Decimal(1)}
 
 
 def quote(conid, last):
@@ -33,7 +34,7 @@ QUOTES = {8314: quote(8314, "210.37"), 272093: quote(272093, "29.51")}
 def close(held, now, quotes=QUOTES):
     return closing_orders(
         {conid: Decimal(q) for conid, q in held.items()}, quotes, [IBM, MSFT],
-        account_ref=REF, mode=Mode.SIM, now=now, session=SESSION, collar_fraction=COLLAR,
+        account_ref=REF, mode=Mode.SIM, now=now, session=SESSION, collars_usd=COLLARS,
     )  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def test_under_a_flatten_working_orders_are_cancelled_and_the_closing_ones_leave
     session = TradingSession("XNYS", date(2012, 10, 2), OPENS, CLOSES)
     (intent,) = closing_orders(
         held, {8314: quote(8314, "200")}, [IBM], account_ref=REF, mode=Mode.SIM, now=desk.market.now(),
-        session=session, collar_fraction=COLLAR,
+        session=session, collars_usd=COLLARS,
     )  # fmt: skip
     record = desk.book.propose(intent, approve, now=desk.market.now(), dagster_run_id=None, created_by="hand")
     desk.turn(2)

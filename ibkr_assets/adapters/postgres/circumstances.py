@@ -65,9 +65,13 @@ select (select bar_size from research.strategy where id = %(strategy)s order by 
       and b.opened_at >= %(since)s and b.opened_at < %(bar_end)s) as volume
 """
 
+#: The order is not stored yet when it is first reviewed: whether it only reduces is asked of the row that it will be.
 _STANDING = """
-select oms.blocked_by(%(account)s, %(strategy)s, %(conid)s, coalesce((
-    select oms.reduces(i) from oms.order_intent i where i.decision_key = %(decision)s), false)) as killed_by,
+select oms.blocked_by(%(account)s, %(strategy)s, %(conid)s, oms.reduces(jsonb_populate_record(
+    null::oms.order_intent, jsonb_build_object('account_ref', %(account)s::text, 'conid', %(conid)s::bigint,
+      'side', %(side)s::text, 'quantity', %(quantity)s::numeric, 'purpose', %(purpose)s::text, 'intent_id', coalesce(
+        (select i.intent_id from oms.order_intent i where i.decision_key = %(decision)s), gen_random_uuid())
+    )))) as killed_by,
   (select nav_platform_usd from oms.account_snapshot where account_ref = %(account)s
     order by snapshot_id desc limit 1) as nav_usd
 """
@@ -86,7 +90,8 @@ def read_circumstances(cursor: psycopg.Cursor[DictRow], intent: OrderIntent, mac
     values = {
         "account": intent.account_ref, "strategy": intent.strategy_id, "conid": intent.conid,
         "decision": intent.decision_key, "day": intent.session_date, "bar_end": intent.signal_bar_end,
-        "count": WINDOW + 1, "since": intent.signal_bar_end - RECENT,
+        "count": WINDOW + 1, "since": intent.signal_bar_end - RECENT, "side": intent.side,
+        "quantity": intent.quantity, "purpose": intent.purpose,
     }  # fmt: skip
     statements = (_STANDING, _CONTRACT, _BARS, _SIGNAL, _RECENT, _PEERS)
     before = time.time()
