@@ -16,11 +16,13 @@ Statement = tuple[str, Mapping[str, Any]]
 
 
 def fetch_together(cursor: psycopg.Cursor[DictRow], statements: Sequence[Statement]) -> list[list[DictRow]]:
-    """The rows of each statement, in their order. They run one after the other, in the cursor's transaction.
+    """The rows of each statement, in their order; none for one that gives no rows.
 
-    A statement that fails raises as it would alone, and the transaction is over as it would be.
+    They run one after the other in the cursor's transaction, so each sees what was done and committed before it, and a
+    lock that one waits for is held when the next one runs. One that fails raises as it would alone, and ends the
+    transaction as it would.
     """
     connection = cursor.connection
     with connection.pipeline():
         sent = [connection.cursor(row_factory=dict_row).execute(*statement) for statement in statements]
-    return [one.fetchall() for one in sent]
+    return [one.fetchall() if one.description else [] for one in sent]

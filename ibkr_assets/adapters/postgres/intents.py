@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import DictRow
 
+from ibkr_assets.adapters.postgres.batch import Statement, fetch_together
 from ibkr_assets.adapters.postgres.circumstances import read_average_true_range, read_circumstances
 from ibkr_assets.adapters.postgres.exposure import read_held_and_working
+from ibkr_assets.adapters.postgres.limits import KeptLimits
 from ibkr_assets.adapters.postgres.order_rows import (
     INTENT_FIELDS,
     intent_values,
@@ -23,8 +25,8 @@ from ibkr_assets.adapters.postgres.order_rows import (
     record_columns,
 )
 from ibkr_assets.adapters.postgres.plans import PlanRows
-from ibkr_assets.adapters.postgres.risk_decisions import save_decision
-from ibkr_assets.adapters.postgres.risk_facts import read_exposure
+from ibkr_assets.adapters.postgres.risk_decisions import decision_statement
+from ibkr_assets.adapters.postgres.risk_facts import exposure_statements, parse_exposure
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.adapters.postgres.versions import RunningVersion
 from ibkr_assets.domain.errors import IdempotencyMismatch, InputError
@@ -47,6 +49,17 @@ values ({", ".join(f"%({name})s" for name in INTENT_FIELDS)}, %(decision_key)s, 
 on conflict (decision_key) do nothing
 returning intent_id
 """  # noqa: S608 - column names come from the dataclass
+_MAKE_ACCOUNT = "insert into oms.account (account_ref) values (%(account)s) on conflict do nothing"
+_LOCK_ACCOUNT = "select from oms.account where account_ref = %(account)s for update"
+_RESERVE = """
+insert into oms.reservation (intent_id, account_ref, conid, quantity, notional_usd)
+values (%(intent)s, %(account)s, %(conid)s, %(quantity)s, %(notional)s)
+"""
+_MOVE = f"""
+update oms.order_intent i set state = %(state)s, version = i.version + 1, cause = %(cause)s, reason = %(reason)s
+where i.intent_id = %(intent)s returning {record_columns("i")}
+"""  # noqa: S608 - column names come from the dataclass
+_STORED = f"select i.payload_sha256, {record_columns('i')} from oms.order_intent i where i.decision_key = %(key)s"  # noqa: S608
 
 
 class PostgresIntents:
@@ -66,6 +79,7 @@ class PostgresIntents:
         self._salt = salt
         self._version = RunningVersion(database, version)
         self._machine = machine
+        self._limits = KeptLimits(database)
 
     def propose(
         self,
@@ -84,28 +98,37 @@ class PostgresIntents:
         IdempotencyMismatch when the decision is stored with another payload.
         """
         _check_utc(intent)
-        version = self._version.name()
+        version, grouping = self._version.name(), limits or Limits()
+        if limits is not None:
+            self._limits.name(limits)  # kept before the account is locked
+        values = intent_values(intent) | {
+            "decision_key": intent.decision_key,
+            "client_order_id": intent.client_order_id(self._salt),
+            "payload_sha256": intent.payload_sha256,
+            "dagster_run_id": dagster_run_id,
+            "created_by": created_by,
+        }
+        opening = [*_lock_statements(intent.account_ref), (_INSERT, values)]
         with transaction(self._database) as cursor:
-            lock_account(cursor, intent.account_ref)
-            values = intent_values(intent) | {
-                "decision_key": intent.decision_key,
-                "client_order_id": intent.client_order_id(self._salt),
-                "payload_sha256": intent.payload_sha256,
-                "dagster_run_id": dagster_run_id,
-                "created_by": created_by,
-            }
-            row = cursor.execute(_INSERT, values).fetchone()
-            if row is None:
+            found = fetch_together(cursor, [*opening, *exposure_statements(intent, now=now, limits=grouping)])
+            inserted, shared = found[len(opening) - 1], found[len(opening) :]
+            if not inserted:
                 return self._stored(cursor, intent)
-            intent_id = row["intent_id"]
+            intent_id = inserted[0]["intent_id"]
             if intent.valid_until <= now:
                 reason = f"valid until {intent.valid_until.isoformat()}, market time was {now.isoformat()}"
-                _move(cursor, intent_id, OrderState.EXPIRED_UNSENT, cause="expired", reason=reason)
+                closing = [_move(intent_id, OrderState.EXPIRED_UNSENT, cause="expired", reason=reason)]
             else:
-                exposure = read_exposure(cursor, intent, now=now, limits=limits or Limits())
+                exposure = parse_exposure(intent, grouping, shared)
                 decision = review(intent, exposure)
-                _store_decision(cursor, intent_id, intent, decision, exposure, now, version)
-            return self._record(cursor, intent_id, is_new=True)
+                name = None if decision.limits is None else self._limits.name(decision.limits)
+                stored = decision_statement(
+                    intent_id, decision, exposure, heard=Heard.APPROVAL, market_at=now, limits_name=name,
+                    version=version,
+                )  # fmt: skip
+                closing = [stored, *_follow(intent_id, intent, decision)]
+            (row,) = fetch_together(cursor, closing)[-1]
+            return read_record(row, is_new=True)
 
     def plan_once(
         self,
@@ -128,7 +151,7 @@ class PostgresIntents:
             return []
         version = self._version.name()
         with transaction(self._database) as cursor:
-            lock_account(cursor, account_ref)
+            fetch_together(cursor, _lock_statements(account_ref))
             rows = PlanRows(cursor, account_ref, mode, version)
             return rows.plan(signals, plan, dagster_run_id=dagster_run_id, sizing=sizing or {})
 
@@ -198,11 +221,9 @@ class PostgresIntents:
             return PlanRows.net_asset_value(cursor, account_ref)
 
     def _stored(self, cursor: psycopg.Cursor[DictRow], intent: OrderIntent) -> IntentRecord:
-        row = cursor.execute(
-            "select intent_id, payload_sha256 from oms.order_intent where decision_key = %s", (intent.decision_key,)
-        ).fetchone()
+        row = cursor.execute(_STORED, {"key": intent.decision_key}).fetchone()
         assert row is not None
-        record = self._record(cursor, row["intent_id"], is_new=False)
+        record = read_record(row, is_new=False)
         if row["payload_sha256"] != intent.payload_sha256:
             raise IdempotencyMismatch(
                 f"decision {intent.decision_key} is stored as {_summary(record.intent)}, "
@@ -210,48 +231,26 @@ class PostgresIntents:
             )
         return record
 
-    def _record(self, cursor: psycopg.Cursor[DictRow], intent_id: str, *, is_new: bool) -> IntentRecord:
-        query = f"select {record_columns('i')} from oms.order_intent i where i.intent_id = %s"  # noqa: S608
-        row = cursor.execute(query, (intent_id,)).fetchone()
-        assert row is not None
-        return read_record(row, is_new=is_new)
 
-
-def lock_account(cursor: psycopg.Cursor[DictRow], account_ref: str) -> None:
+def _lock_statements(account_ref: str) -> list[Statement]:
     """Hold the account's row until the end of the transaction; the first caller makes the row."""
-    cursor.execute("insert into oms.account (account_ref) values (%s) on conflict do nothing", (account_ref,))
-    cursor.execute("select from oms.account where account_ref = %s for update", (account_ref,))
+    return [(_MAKE_ACCOUNT, {"account": account_ref}), (_LOCK_ACCOUNT, {"account": account_ref})]
 
 
-def _store_decision(
-    cursor: psycopg.Cursor[DictRow],
-    intent_id: str,
-    intent: OrderIntent,
-    decision: Decision,
-    exposure: Exposure,
-    now: datetime,
-    version: str | None,
-) -> None:
-    save_decision(
-        cursor, intent_id, decision, exposure, heard=Heard.APPROVAL, market_at=now, version=version
-    )  # fmt: skip
-    if isinstance(decision, Approved):
-        price = intent.limit_price or intent.reference_price
-        cursor.execute(
-            "insert into oms.reservation (intent_id, account_ref, conid, quantity, notional_usd) "
-            "values (%s, %s, %s, %s, %s)",
-            (intent_id, intent.account_ref, intent.conid, intent.quantity, intent.quantity * price),
-        )
-        _move(cursor, intent_id, OrderState.APPROVED, cause="risk", reason="")
-    else:
-        _move(cursor, intent_id, OrderState.DENIED, cause="risk", reason=f"{decision.code}: {decision.text}")
+def _follow(intent_id: str, intent: OrderIntent, decision: Decision) -> list[Statement]:
+    """What a decision does to the order, the last one returning its record."""
+    if not isinstance(decision, Approved):
+        return [_move(intent_id, OrderState.DENIED, cause="risk", reason=f"{decision.code}: {decision.text}")]
+    price = intent.limit_price or intent.reference_price
+    reserved = {
+        "intent": intent_id, "account": intent.account_ref, "conid": intent.conid, "quantity": intent.quantity,
+        "notional": intent.quantity * price,
+    }  # fmt: skip
+    return [(_RESERVE, reserved), _move(intent_id, OrderState.APPROVED, cause="risk", reason="")]
 
 
-def _move(cursor: psycopg.Cursor[DictRow], intent_id: str, state: OrderState, *, cause: str, reason: str) -> None:
-    cursor.execute(
-        "update oms.order_intent set state = %s, version = version + 1, cause = %s, reason = %s where intent_id = %s",
-        (state, cause, reason, intent_id),
-    )
+def _move(intent_id: str, state: OrderState, *, cause: str, reason: str) -> Statement:
+    return _MOVE, {"intent": intent_id, "state": state, "cause": cause, "reason": reason}
 
 
 def _check_utc(intent: OrderIntent) -> None:

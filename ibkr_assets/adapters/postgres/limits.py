@@ -91,6 +91,23 @@ class PostgresLimits:
         return Noted(history, row["now"])
 
 
+class KeptLimits:
+    """Names of limits whose rows are kept and committed; the newest is remembered, so that it costs nothing again."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._newest: tuple[Limits, str] | None = None
+
+    def name(self, limits: Limits) -> str:
+        """The name by which decisions refer to these limits."""
+        newest = self._newest
+        if newest is None or (newest[0] is not limits and newest[0] != limits):
+            with transaction(self._database) as cursor:
+                newest = (limits, save_version(cursor, limits))
+            self._newest = newest
+        return newest[1]
+
+
 def save_version(cursor: psycopg.Cursor[DictRow], limits: Limits) -> str:
     """Keep the limits under the name of their content, which is returned."""
     sha256 = digest(limits)

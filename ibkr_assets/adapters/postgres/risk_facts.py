@@ -7,6 +7,7 @@ them; whoever reads this holds the lock until what was decided on it is committe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 from psycopg.rows import DictRow
 
-from ibkr_assets.adapters.postgres.batch import fetch_together
+from ibkr_assets.adapters.postgres.batch import Statement, fetch_together
 from ibkr_assets.adapters.postgres.losses import LOSSES, parse_losses
 from ibkr_assets.domain.order import OrderIntent
 from ibkr_assets.market.settlement import unsettled_since
@@ -168,11 +169,21 @@ def day_start(now: datetime) -> datetime:
 def read_exposure(cursor: psycopg.Cursor[DictRow], intent: OrderIntent, *, now: datetime, limits: Limits) -> Exposure:
     """Everything that the order's account shares, without the order itself. `now` is the market clock.
 
-    What cannot be read off the rows is None. The caller holds the account's lock.
+    What cannot be read off the rows is None.
     """
+    found = fetch_together(cursor, exposure_statements(intent, now=now, limits=limits))
+    return parse_exposure(intent, limits, found)
+
+
+def exposure_statements(intent: OrderIntent, *, now: datetime, limits: Limits) -> list[Statement]:
+    """What `parse_exposure` makes an exposure of. Whoever decides on it runs these under the account's lock."""
     values = _values(intent, now, limits)
-    statements = (_SHARES, _COUNTS, _DECIDED, _LOOK_ALIKE, _STATE, LOSSES)
-    shares, counts, decided, alike, states, lost = fetch_together(cursor, [(text, values) for text in statements])
+    return [(text, values) for text in (_SHARES, _COUNTS, _DECIDED, _LOOK_ALIKE, _STATE, LOSSES)]
+
+
+def parse_exposure(intent: OrderIntent, limits: Limits, found: Sequence[list[DictRow]]) -> Exposure:
+    """The exposure that the rows of `exposure_statements` tell."""
+    shares, counts, decided, alike, states, lost = found
     state, losses = states[0] if states else {}, parse_losses(lost)
     own = next((row for row in shares if row["conid"] == intent.conid), None)
     worst = _worst_of([row for row in shares if row["conid"] != intent.conid], limits, limits.sector(intent.symbol))

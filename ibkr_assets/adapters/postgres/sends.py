@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ibkr_assets.adapters.postgres.limits import save_version
 from ibkr_assets.adapters.postgres.moves import close_call, move, open_call
 from ibkr_assets.adapters.postgres.order_rows import read_record, record_columns
-from ibkr_assets.adapters.postgres.risk_decisions import save_decision
+from ibkr_assets.adapters.postgres.risk_decisions import decision_statement
 from ibkr_assets.adapters.postgres.risk_facts import read_exposure
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.domain.broker import Question
@@ -100,10 +101,13 @@ class PostgresSends:
         """
         with transaction(self._database) as cursor:
             if refusal is not None:
-                save_decision(
-                    cursor, record.intent_id, refusal.denied, refusal.exposure, heard=Heard.DEPARTURE,
+                limits = refusal.denied.limits
+                statement = decision_statement(
+                    record.intent_id, refusal.denied, refusal.exposure, heard=Heard.DEPARTURE,
                     market_at=refusal.market_at, version=None,
+                    limits_name=None if limits is None else save_version(cursor, limits),
                 )  # fmt: skip
+                cursor.execute(*statement)
             if record.send_count:
                 return move(cursor, record, OrderState.NOT_PLACED, epoch=epoch, cause="last check", reason=reason)
             return move(cursor, record, OrderState.DENIED, epoch=None, cause="last check", reason=reason)
