@@ -44,11 +44,14 @@ class BarSource(Protocol):
     def resolve(self, symbol: str) -> Instrument:
         """The one US stock of this symbol. Raises InputError when there is none or more than one."""
 
+    def describe(self, instruments: Sequence[Instrument]) -> dict[int, tuple[str, str]]:
+        """Symbol and currency of these contracts by conid, as the broker has them now."""
+
     def fetch_bars(self, instrument: Instrument, size: BarSize, start: datetime, end: datetime) -> pd.DataFrame:
         """Bars opened in [start, end), columns BAR_COLUMNS, ascending, as the broker gave them.
 
-        Only bars whose interval is over by the market clock are returned. Raises Unavailable, BrokerRefusal or
-        UnreadableAnswer; never returns part of an answer.
+        Only bars that are over by the market clock. Bars of a delayed feed have `availability` and `delay_s`; rows of
+        an answer that cannot be used follow with a `reason`. Raises Unavailable, BrokerRefusal, UnreadableAnswer.
         """
 
     def fetch_quotes(self, instruments: Sequence[Instrument]) -> dict[int, broker.Quote]:
@@ -158,18 +161,21 @@ class BarStore(FeatureStore, Protocol):
         """Keep rows that are no bars: any columns, of them `conid` (which may be missing) and `reason`."""
 
     def load_bars(
-        self,
-        conids: Sequence[int],
-        size: BarSize,
-        start: datetime,
-        end: datetime,
-        *,
-        is_validated: bool = False,
+        self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime, *, is_validated: bool = False
     ) -> pd.DataFrame:
         """Current versions opened in [start, end): BAR_COLUMNS plus `version` (int) and `row_sha` (hex).
 
         With `is_validated` only bars that passed validation and are not in quarantine. Ordered by conid, time.
         """
+
+    def save_delays(self, bars: pd.DataFrame, size: BarSize, *, now: datetime) -> None:
+        """Mark bars that came from a delayed feed (`availability`, `delay_s`), and unmark those that came without."""
+
+    def load_marks(self, bars: pd.DataFrame, size: BarSize) -> pd.DataFrame:
+        """What is known of these versions beside their values, for those of which anything is."""
+
+    def input_faults(self, signals: Sequence[Signal]) -> dict[Signal, str]:
+        """Stored signals that do not rest on proven bars, each with the bar that is not and why."""
 
     def save_verdicts(self, size: BarSize, accepted: pd.DataFrame, quarantined: pd.DataFrame) -> None:
         """Store what validation said of these bar versions. `quarantined` has a column `reason` beside the bar."""

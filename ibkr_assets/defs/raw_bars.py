@@ -50,6 +50,7 @@ def raw_bars(
             "inserted": report.saved.inserted,
             "revised": report.saved.revised,
             "unchanged": report.saved.unchanged,
+            "rejected": len(report.rejected),
             "sessions": show.date_range(days),
             "symbols": ", ".join(symbols),
             "source": SOURCE if own is None else own.name,

@@ -1,8 +1,9 @@
-"""Which signals may become orders: those whose instrument has an accepted bar of the signal's own session.
+"""Which signals may become orders: those that rest on bars which are proven now.
 
 What goes here: that one question, asked of the store when orders are proposed. What does not: judging bars
-(`market.validation`) and the rules of an order (`risk`). Checks stop a run that went wrong; this stops also the run
-that begins later, or again, or alone. Proof that is missing denies.
+(`market.validation`), finding what a signal read (`adapters.postgres.proofs`) and the rules of an order (`risk`).
+Checks stop a run that went wrong; this stops also the run that begins later, or again, or alone, or after a correction.
+Proof that is missing denies.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ if TYPE_CHECKING:
 def split_by_proof(
     signals: Sequence[Signal], store: BarStore, session: TradingSession
 ) -> tuple[list[Signal], list[tuple[Signal, str]]]:
-    """The signals of `session` that rest on an accepted bar, and the others, each with what is wrong.
+    """The signals of `session` that rest on proven bars, and the others, each with what is wrong and with which bar.
 
-    A bar is accepted when validation has judged its current version and let it pass.
+    The session's own bar must be there and accepted, whatever the signal read; then every bar version that it read.
     """
     conids = sorted({signal.conid for signal in signals})
     bars = store.load_bars(conids, BarSize.DAY, session.opens_at, session.closes_at, is_validated=True)
     accepted = set(bars["conid"])
-    proven = [s for s in signals if s.session_date == session.day and s.conid in accepted]
-    refused = [(s, _fault(s, session)) for s in signals if s not in proven]
+    faults = store.input_faults(signals) if signals else {}
+    proven = [s for s in signals if s.session_date == session.day and s.conid in accepted and s not in faults]
+    refused = [(s, faults.get(s) or _fault(s, session)) for s in signals if s not in proven]
     return proven, refused
 
 

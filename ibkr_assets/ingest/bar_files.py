@@ -17,6 +17,7 @@ import pandas as pd
 
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import InputError
+from ibkr_assets.ingest.claims import is_intact, note_claims
 from ibkr_assets.market.calendar import ExchangeCalendar
 from ibkr_assets.market.reasons import Reason
 
@@ -54,8 +55,10 @@ def bar_files(path: Path) -> list[Path]:
 def read_rows(path: Path, size: BarSize, calendar: ExchangeCalendar) -> FileRows:
     """Read a file: opened_at, open, high, low, close, volume, optionally symbol, otherwise the file's name is it.
 
-    Raises InputError for a missing column and a file that is none; see `parse_rows`.
+    A file that is not what the checksum beside it was made of has no bars. Raises InputError for a missing column and
+    a file that is none; see `parse_rows`.
     """
+    is_whole = is_intact(path)
     raw = _read(path)
     raw.columns = [str(column).strip().lower() for column in raw.columns]
     for column in ("opened_at", *VALUES):
@@ -63,11 +66,14 @@ def read_rows(path: Path, size: BarSize, calendar: ExchangeCalendar) -> FileRows
             raise InputError(f"bars: {path} has no column {column}; it has {', '.join(raw.columns)}")
     if "symbol" not in raw.columns:
         raw["symbol"] = path.stem.upper()
+    if not is_whole:
+        return FileRows(parse_rows(raw.head(0), size, calendar).bars, raw.assign(reason=Reason.CHECKSUM.value))
     return parse_rows(raw, size, calendar)
 
 
 def parse_rows(raw: pd.DataFrame, size: BarSize, calendar: ExchangeCalendar, zone: ZoneInfo | None = None) -> FileRows:
-    """Tell bars from rows that are none. `raw` has `symbol`, `opened_at` and the five values, and any other columns.
+    """Tell bars from rows that are none. `raw` has `symbol`, `opened_at` and the five values, and any other columns;
+    `conid` and `currency` are held against the instrument (`ingest.claims`).
 
     `opened_at` is an instant with its zone; for daily bars a date does too, and means the session's opening. Without
     a zone a time is one of `zone`, and with no such zone, or where it is none or two instants there, it is no bar's.
@@ -84,6 +90,7 @@ def parse_rows(raw: pd.DataFrame, size: BarSize, calendar: ExchangeCalendar, zon
             continue
         bars[column], is_wrong = _numbers(values)
         reasons[is_wrong & (reasons == "")] = Reason.UNREADABLE.value
+    bars = note_claims(raw, bars)
     is_bar = reasons == ""
     if is_bar.all():
         return FileRows(bars, raw.head(0).assign(reason=""))

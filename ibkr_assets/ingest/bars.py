@@ -1,13 +1,13 @@
-"""Daily bars from the broker into the store: which are needed, fetch them, store them in one go.
+"""Daily bars from their source into the store: which are needed, fetch them, store them in one go.
 
-What goes here: the order of effects over the ports. What does not: the wire (`adapters.ibkr`), versions
-(`adapters.postgres.bars`) and judging (`ingest.validation`). Everything is fetched before anything is stored, so a
-run that fails leaves nothing behind.
+What goes here: the order of effects over the ports. What does not: the wire (`adapters.ibkr`), which rows are bars of
+the instrument (`ingest.acceptance`), versions (`adapters.postgres.bars`) and judging (`ingest.validation`). Everything
+is fetched before anything is stored, so a run that fails leaves nothing behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +17,7 @@ import pandas as pd
 
 from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
 from ibkr_assets.domain.errors import DataError, InputError
+from ibkr_assets.ingest.acceptance import fetches_to_hold_for, split_fetch
 
 if TYPE_CHECKING:
     from ibkr_assets.domain.instrument import Instrument
@@ -32,11 +33,15 @@ SOURCE = "ibkr"
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What was fetched (`bars`, BAR_COLUMNS, warm-up included) and what storing it did."""
+    """What was fetched (`bars`, BAR_COLUMNS, warm-up included) and what storing it did.
+
+    `rejected` are rows that are no bars of their instrument, each with a `reason`.
+    """
 
     instruments: list[Instrument]
     saved: BarsSaved
     bars: pd.DataFrame
+    rejected: pd.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +67,10 @@ def ingest_sessions(
 
     The wanted sessions are always fetched again, so that a correction is seen. Before them: up to
     `warm_up_sessions`, from the one after the newest bar that is stored, or all of them where there is none. A
-    session without a bar is told to `progress` and left out; nothing is invented. Raises InputError for an unknown
-    symbol and for nothing to do, DataError for a session that is not over or a bar that was not asked for, and what
-    the source raises; in all these cases nothing has been stored.
+    session without a bar is told to `progress` and left out; nothing is invented. A row that is no bar of the
+    instrument goes into quarantine, and the instrument is held where they are more than 2 % of its fetch.
+    Raises InputError for an unknown symbol and for nothing to do, DataError for a session that is not over or a bar of
+    another time, and what the source raises; in all these cases nothing has been stored.
     """
     if not symbols or not sessions:
         raise InputError(f"{'sessions' if symbols else 'symbols'}: none given; there is nothing to fetch")
@@ -77,24 +83,43 @@ def ingest_sessions(
             f"session {first.day}: not over; it closes at {first.closes_at.isoformat()}, now is {now.isoformat()}"
         )
     with ThreadPoolExecutor(FETCHES_AT_ONCE, thread_name_prefix="fetch") as pool:
-        instruments = _resolve(source, store, list(dict.fromkeys(symbols)), pool)
+        instruments, described = _resolve(source, store, list(dict.fromkeys(symbols)), pool)
         fetches = _plan(store, calendar, instruments, wanted, warm_up_sessions)
-        frames = _fetch_all(source, fetches, pool, progress, wanted)
-    bars = pd.concat(frames, ignore_index=True)
-    store.save_instruments(instruments)
-    saved = store.save_bars(bars, BarSize.DAY, source=provenance, known_from=now)
+        frames, rejects = _fetch_all(source, fetches, described, pool, progress, wanted)
+    bars, strange = pd.concat(frames, ignore_index=True), pd.concat(rejects, ignore_index=True)
+    store.save_instruments([i for i in instruments if described.get(i.conid) == (i.symbol, i.currency)])
+    store.save_rejected(strange, BarSize.DAY, source=provenance, known_from=now)
+    saved = store.save_bars(bars[list(BAR_COLUMNS)], BarSize.DAY, source=provenance, known_from=now)
+    _save_delays(store, bars, now)
+    counts = {f.instrument: len(a) + len(b) for f, a, b in zip(fetches, frames, rejects, strict=True)}
+    store.save_holds(fetches_to_hold_for(counts, strange, at=now))
     progress(f"{len(bars)} bars: {saved.inserted} new, {saved.revised} revised, {saved.unchanged} unchanged")
-    return IngestReport(instruments, saved, bars)
+    return IngestReport(instruments, saved, bars[list(BAR_COLUMNS)], strange)
 
 
 def _resolve(
     source: HistorySource, store: BarStore, symbols: Sequence[str], pool: ThreadPoolExecutor
-) -> list[Instrument]:
-    """Instruments in the order of the symbols. Known ones are not asked for again: the conid is the identity."""
+) -> tuple[list[Instrument], dict[int, tuple[str, str]]]:
+    """Instruments in the order of the symbols, and what the source calls them now, with their currency.
+
+    Known ones are not looked up by symbol again: the conid is the identity.
+    """
     known = {instrument.symbol: instrument for instrument in store.instruments()}
+    described = source.describe([known[symbol] for symbol in symbols if symbol in known])
     unknown = [symbol for symbol in symbols if symbol not in known]
-    known |= dict(zip(unknown, pool.map(source.resolve, unknown), strict=True))
-    return [known[symbol] for symbol in symbols]
+    new = dict(zip(unknown, pool.map(source.resolve, unknown), strict=True))
+    described |= {instrument.conid: (instrument.symbol, instrument.currency) for instrument in new.values()}
+    known |= new
+    return [known[symbol] for symbol in symbols], described
+
+
+def _save_delays(store: BarStore, bars: pd.DataFrame, now: datetime) -> None:
+    """Mark what came late. A feed without delay is told too: it confirms what an earlier one gave."""
+    marked = bars[["conid", "opened_at"]].assign(availability="", delay_s=float("nan"))
+    for name in ("availability", "delay_s"):
+        if name in bars.columns:
+            marked[name] = bars[name]
+    store.save_delays(marked.assign(availability=marked["availability"].fillna("")), BarSize.DAY, now=now)
 
 
 def _plan(
@@ -122,33 +147,29 @@ def _plan(
 def _fetch_all(
     source: HistorySource,
     fetches: Sequence[_Fetch],
+    described: Mapping[int, tuple[str, str]],
     pool: ThreadPoolExecutor,
     progress: Callable[[str], None],
     wanted: Sequence[TradingSession],
-) -> list[pd.DataFrame]:
+) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
     futures = [pool.submit(source.fetch_bars, f.instrument, BarSize.DAY, f.start, f.end) for f in fetches]
-    frames = []
+    frames, rejects = [], []
     try:
         for fetch, future in zip(fetches, futures, strict=True):
-            bars = future.result()
-            _check_answer(fetch, bars)
-            frames.append(bars[list(BAR_COLUMNS)])
-            progress(_describe(fetch, bars, wanted))
+            bars, rejected = split_fetch(fetch.instrument, future.result(), described.get(fetch.instrument.conid))
+            _check_range(fetch, bars)
+            frames.append(bars)
+            rejects.append(rejected.assign(asked_conid=fetch.instrument.conid))
+            progress(_describe(fetch, bars, rejected, wanted))
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
-    return frames
+    return frames, rejects
 
 
-def _check_answer(fetch: _Fetch, bars: pd.DataFrame) -> None:
-    """Only bars that were asked for may be stored: of this instrument, and of sessions that are over."""
+def _check_range(fetch: _Fetch, bars: pd.DataFrame) -> None:
+    """Only bars that were asked for may be stored: of sessions that are over."""
     symbol = fetch.instrument.symbol
-    missing = [name for name in BAR_COLUMNS if name not in bars.columns]
-    if missing:
-        raise DataError(f"bars of {symbol}: columns {missing} are missing")
-    strange = bars.loc[bars["conid"] != fetch.instrument.conid, "conid"]
-    if not strange.empty:
-        raise DataError(f"bars of {symbol}: conid {strange.iloc[0]} came, {fetch.instrument.conid} was asked for")
     outside = bars.loc[(bars["opened_at"] < fetch.start) | (bars["opened_at"] >= fetch.end), "opened_at"]
     if not outside.empty:
         raise DataError(
@@ -157,8 +178,10 @@ def _check_answer(fetch: _Fetch, bars: pd.DataFrame) -> None:
         )
 
 
-def _describe(fetch: _Fetch, bars: pd.DataFrame, wanted: Sequence[TradingSession]) -> str:
+def _describe(fetch: _Fetch, bars: pd.DataFrame, rejected: pd.DataFrame, wanted: Sequence[TradingSession]) -> str:
     there = set(bars["opened_at"])
     absent = [session.day.isoformat() for session in wanted if session.opens_at not in there]
     text = f"{fetch.instrument.symbol}: {len(bars)} bars from {fetch.start.date()} to {fetch.end.date()}"
+    if len(rejected):
+        text += f"; {len(rejected)} rows in quarantine: {', '.join(sorted(set(rejected['reason'])))}"
     return f"{text}; none of {', '.join(absent)}" if absent else text

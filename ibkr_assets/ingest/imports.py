@@ -18,7 +18,9 @@ import pandas as pd
 
 from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
 from ibkr_assets.ingest.bar_files import FileRows, bar_files, read_rows
+from ibkr_assets.ingest.claims import split_by_claims
 from ibkr_assets.ingest.decisions import as_decided, bars_to_hold_for
+from ibkr_assets.ingest.evidence import find_evidence
 from ibkr_assets.ingest.validation import CONTEXT_SESSIONS
 from ibkr_assets.market.validation import Verdict, find_missing, find_reasons, split_by_reason
 
@@ -93,15 +95,18 @@ def import_rows(
     """
     report = ImportReport()
     known = {instrument.symbol: instrument for instrument in store.instruments()}
-    for batch, unreadable, done in _batches(rows):
-        symbols = sorted({*batch["symbol"], *unreadable["symbol"].dropna()})
+    for read, no_bars, done in _batches(rows):
+        symbols = sorted({*read["symbol"], *no_bars["symbol"].dropna()})
         new = [resolve(symbol) for symbol in symbols if symbol not in known]
         store.save_instruments(new)
         known |= {instrument.symbol: instrument for instrument in new}
         conids = {symbol: known[symbol].conid for symbol in symbols}
+        batch, strange = split_by_claims(read, known)
         batch.insert(0, "conid", batch["symbol"].map(conids).astype("int64"))
-        nameless = unreadable.assign(conid=unreadable["symbol"].map(conids))
-        _save(store, batch, nameless, size, clock.now(), report, source)
+        kept = [frame for frame in (no_bars, strange) if len(frame)]
+        unreadable = pd.concat(kept, ignore_index=True) if kept else no_bars
+        unreadable = unreadable.assign(conid=unreadable["symbol"].map(conids))
+        _save(store, batch, unreadable, size, clock.now(), report, source)
         if len(batch):
             _judge(store, calendar, batch, [known[symbol] for symbol in symbols], size, clock.now(), report)
         report.files = done
@@ -168,7 +173,9 @@ def _judge(
     is_judged = pd.MultiIndex.from_frame(bars[["conid", "opened_at"]]).isin(
         pd.MultiIndex.from_frame(batch[["conid", "opened_at"]])
     )
-    reasons = find_reasons(bars, is_judged=is_judged, calendar=calendar, size=size, now=now)
+    evidence = np.full(len(bars), "", dtype=object)
+    evidence[is_judged] = find_evidence(store, bars[is_judged], size, calendar)
+    reasons = find_reasons(bars, is_judged=is_judged, calendar=calendar, size=size, now=now, evidence=evidence)
     accepted, quarantined = split_by_reason(bars, reasons, is_judged)
     verdict = as_decided(store, size, Verdict(accepted, quarantined, []))
     store.save_verdicts(size, verdict.accepted, verdict.quarantined)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.ingest.decisions import as_decided, bars_to_hold_for
+from ibkr_assets.ingest.evidence import find_evidence
 from ibkr_assets.market.jumps import USUAL_BARS
 from ibkr_assets.market.validation import judge
 
@@ -61,7 +62,8 @@ def validate_sessions(
         raise InputError(f"{'instruments' if sessions else 'sessions'}: none given; there is nothing to judge")
     wanted = sorted(set(sessions), key=lambda session: session.day)
     bars, good_before, judged = _load(store, calendar, instruments, wanted)
-    found = judge(bars, calendar=calendar, sessions=judged, instruments=instruments)
+    evidence = find_evidence(store, bars, BarSize.DAY, calendar)
+    found = judge(bars, calendar=calendar, sessions=judged, instruments=instruments, evidence=evidence)
     verdict = as_decided(store, BarSize.DAY, found)
     store.save_verdicts(BarSize.DAY, verdict.accepted, verdict.quarantined)
     store.save_gaps(

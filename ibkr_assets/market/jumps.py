@@ -1,4 +1,4 @@
-"""Moves without trades, moves too big for the instrument, and moves that look like a split.
+"""Moves without trades, moves too big for the instrument, moves that look like a split, and bars that do not move.
 
 Candidates are found over whole columns; only they, a handful in a decade, are looked at one by one against the
 bars before them. A verdict never looks ahead: a real crash is held for one session and confirmed by the next one
@@ -23,6 +23,9 @@ Floats = npt.NDArray[np.float64]
 JUMP_FRACTION = 0.25
 JUMP_SIGMAS = 12.0
 
+#: So many equal bars in a row are a feed that repeats itself.
+STUCK_BARS = 20
+
 #: Bars that say what is usual, and how few of them say nothing.
 USUAL_BARS = 60
 FEWEST_BARS = 20
@@ -43,7 +46,7 @@ SPLIT_VOLUME = 4.0
 
 
 def find_jumps(bars: pd.DataFrame, *, is_usable: Flags, is_judged: Flags) -> Iterator[tuple[int, Reason]]:
-    """Rows of `bars` that jump, with the reason.
+    """Rows of `bars` that jump, or do not move at all, with the reason.
 
     `is_usable` marks bars without another fault; the others neither jump nor say what is usual. `is_judged` marks
     the rows of interest; earlier rows are looked at too, because a bar is compared with the last good one.
@@ -56,11 +59,45 @@ def find_jumps(bars: pd.DataFrame, *, is_usable: Flags, is_judged: Flags) -> Ite
         positions = positions[np.lexsort((moments[positions], conids[positions]))]
     conids = conids[positions]
     open_, close, volume = (bars[name].to_numpy(dtype=np.float64)[positions] for name in ("open", "close", "volume"))
+    for row in _stuck(bars, positions, conids, close, volume):
+        if is_judged[positions[row]]:
+            yield int(positions[row]), Reason.STUCK
     for rows in np.split(np.arange(conids.size), np.flatnonzero(np.diff(conids)) + 1):
         for row, reason in _of_instrument(open_[rows], close[rows], volume[rows]):
             position = int(positions[rows[row]])
             if is_judged[position]:
                 yield position, reason
+
+
+def _stuck(
+    bars: pd.DataFrame, positions: npt.NDArray[np.int64], conids: npt.NDArray[np.int64], close: Floats, volume: Floats
+) -> Iterator[int]:
+    """From the twentieth equal bar of an instrument on: equal in price and volume, or in price without any trade.
+
+    Without trades only where most of the bars before the first of them had some: an instrument that nobody trades
+    stands still, and so does a suspended one from day to day.
+    """
+    is_same = (close[1:] == close[:-1]) & (volume[1:] == volume[:-1])
+    breaks = np.concatenate([[-1], np.flatnonzero(~is_same), [close.size - 1]])
+    for end in np.flatnonzero(np.diff(breaks) >= STUCK_BARS).tolist():
+        rows = np.arange(breaks[end] + 1, breaks[end + 1] + 1)
+        own = bars.iloc[positions[rows]]
+        equal = (own[["open", "high", "low"]].diff().iloc[1:] == 0).all(axis=1).to_numpy() & (
+            np.diff(conids[rows]) == 0
+        )
+        run = 1
+        for row, is_equal in zip(rows[1:].tolist(), equal.tolist(), strict=True):
+            run = run + 1 if is_equal else 1
+            if run >= STUCK_BARS and (volume[row] > 0 or _is_active(own, conids, volume, row - run + 1)):
+                yield row
+
+
+def _is_active(own: pd.DataFrame, conids: npt.NDArray[np.int64], volume: Floats, first: int) -> bool:
+    """Whether most of the bars before the row `first`, of its instrument, traded; never so for daily bars."""
+    before = np.arange(max(0, first - USUAL_BARS), first)
+    before = before[conids[before] == conids[first]]
+    is_intraday = bool((own["opened_at"].diff().iloc[1:] < pd.Timedelta(hours=1, minutes=1)).any())
+    return is_intraday and before.size >= FEWEST_BARS and bool((volume[before] > 0).mean() > 0.5)
 
 
 def _of_instrument(open_: Floats, close: Floats, volume: Floats) -> Iterator[tuple[int, Reason]]:

@@ -24,6 +24,7 @@ from ibkr_assets.market.jumps import find_jumps
 from ibkr_assets.market.reasons import Reason
 
 PRICES = ("open", "high", "low", "close")
+Reasons = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,14 @@ def judge(
     instruments: Sequence[Instrument],
     size: BarSize = BarSize.DAY,
     now: datetime | None = None,
+    evidence: Reasons | None = None,
 ) -> Verdict:
     """Judge the bars of `sessions`; bars of other sessions only say what is usual, and are in no frame.
 
     `bars` has BAR_COLUMNS and may have more; prices in the instrument's currency, `opened_at` aware UTC. A bar that
     has no place in any session is judged when it lies within the span of `sessions`. A verdict depends on the
-    bar and on earlier bars only. With `now` (aware) a bar that is not over by then is none yet.
+    bar and on earlier bars only. With `now` (aware) a bar that is not over by then is none yet. `evidence` is as
+    in `find_reasons`.
 
     Raises DataError for a missing, non-numeric or naive column and for a conid that
     is not among `instruments`, InputError for no sessions at all.
@@ -63,15 +66,13 @@ def judge(
     _check_conids(bars, instruments)
     opened_at = _nanoseconds(bars["opened_at"])
     is_wanted = _wanted(opened_at, bars["opened_at"].isna().to_numpy(), calendar, sessions, size)
-    reasons = find_reasons(bars, is_judged=is_wanted, calendar=calendar, size=size, now=now)
+    reasons = find_reasons(bars, is_judged=is_wanted, calendar=calendar, size=size, now=now, evidence=evidence)
 
     missing = find_missing(bars["conid"], opened_at, sessions, instruments, size)
     return Verdict(*split_by_reason(bars, reasons, is_wanted), missing)
 
 
-def split_by_reason(
-    bars: pd.DataFrame, reasons: npt.NDArray[np.object_], is_judged: Flags
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split_by_reason(bars: pd.DataFrame, reasons: Reasons, is_judged: Flags) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The judged bars without a reason, and those with one, which has a column `reason` besides."""
     is_good = reasons == ""
     bad = bars.loc[is_judged & ~is_good].assign(reason=[str(reason) for reason in reasons[is_judged & ~is_good]])
@@ -79,12 +80,21 @@ def split_by_reason(
 
 
 def find_reasons(
-    bars: pd.DataFrame, *, is_judged: Flags, calendar: ExchangeCalendar, size: BarSize, now: datetime | None = None
-) -> npt.NDArray[np.object_]:
-    """For each bar the first reason of `Reason` that applies, or "". Jumps are looked for where `is_judged` only."""
+    bars: pd.DataFrame,
+    *,
+    is_judged: Flags,
+    calendar: ExchangeCalendar,
+    size: BarSize,
+    now: datetime | None = None,
+    evidence: Reasons | None = None,
+) -> Reasons:
+    """For each bar the first reason of `Reason` that applies, or "". Jumps are looked for where `is_judged` only.
+
+    `evidence` is, for each bar, a reason that its values do not show, or "" (`ingest.evidence`): it goes before others.
+    """
     opened_at = _nanoseconds(bars["opened_at"])
-    reasons = np.full(len(bars), "", dtype=object)
-    is_usable = np.ones(len(bars), dtype=bool)
+    reasons = np.full(len(bars), "", dtype=object) if evidence is None else evidence.copy()
+    is_usable: Flags = np.ones(len(bars), dtype=bool) if evidence is None else np.asarray(reasons == "", dtype=bool)
     for reason, is_wrong in _own_faults(bars, opened_at, calendar, size, now):
         reasons[is_wrong & is_usable] = reason
         is_usable &= ~is_wrong
@@ -94,7 +104,11 @@ def find_reasons(
 
 
 def _own_faults(
-    bars: pd.DataFrame, opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize, now: datetime | None
+    bars: pd.DataFrame,
+    opened_at: Nanoseconds,
+    calendar: ExchangeCalendar,
+    size: BarSize,
+    now: datetime | None,
 ) -> Iterable[tuple[Reason, Flags]]:
     """Faults that a bar shows by itself or beside its copies, in the order of `Reason`."""
     open_, high, low, close = (bars[name].to_numpy(dtype=np.float64) for name in PRICES)
@@ -111,9 +125,11 @@ def _own_faults(
     is_placed, is_on_grid, over_at = (np.ones(len(bars), dtype=bool) for _ in range(3))
     is_placed[is_dated], is_on_grid[is_dated], over_at = place(opened_at[is_dated], calendar, size)
     if now is not None:
-        is_future = np.zeros(len(bars), dtype=bool)
-        is_future[is_dated] = over_at > nanoseconds(now)
-        yield Reason.FUTURE, is_future
+        is_unfinished = np.zeros(len(bars), dtype=bool)
+        is_unfinished[is_dated] = over_at > nanoseconds(now)
+        has_begun: Flags = opened_at < nanoseconds(now)
+        yield Reason.FUTURE, is_unfinished & ~has_begun
+        yield Reason.PARTIAL_BAR, is_unfinished & is_placed & has_begun
     yield Reason.OUTSIDE_SESSION, ~is_placed
     yield Reason.OFF_GRID, ~is_on_grid
     if not is_ordered(bars["conid"].to_numpy(), opened_at):

@@ -102,7 +102,8 @@ class GatewayOptions:
     bridge_delay_s: float = field(default=0.0, metadata=about("seconds without a bridge after a good init"))
     stream_ready_s: float = field(default=0.05, metadata=about("seconds until a websocket hears what it is told"))
     market_data: str = field(
-        default="RpB", metadata=about("field 6509 of every quote; D is a quarter of an hour late, N has no prices")
+        default="RpB",
+        metadata=about("field 6509 of every quote; with D quotes and bars are 15 minutes late, with N there are none"),
     )
     history_latency_s: float = field(default=0.0, metadata=about("seconds an answer with bars takes"))
     duplicate_status: int = field(

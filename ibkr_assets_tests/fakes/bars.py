@@ -11,6 +11,7 @@ import pandas as pd
 from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.instrument import Instrument
+from ibkr_assets.domain.signal import Signal
 from ibkr_assets.features.state import FeatureInputs, FeatureStart
 from ibkr_assets.market.adjustment import CorporateAction
 from ibkr_assets.ports import BarsSaved
@@ -43,6 +44,7 @@ class MemoryBars:
     gaps: set[tuple[str, date]] = field(default_factory=set)
     holds: set[tuple[int, date, int]] = field(default_factory=set)
     rejected: list[dict[str, Any]] = field(default_factory=list)
+    delays: list[dict[str, Any]] = field(default_factory=list)
     actions: list[CorporateAction] = field(default_factory=list)
     decisions: dict[tuple[int, BarSize, datetime, int], tuple[str, str]] = field(default_factory=dict)
 
@@ -78,6 +80,18 @@ class MemoryBars:
     def save_rejected(self, rows: pd.DataFrame, size: BarSize, *, source: str, known_from: datetime) -> None:
         """Rows that were no bars."""
         self.rejected += rows.to_dict("records")
+
+    def save_delays(self, bars: pd.DataFrame, size: BarSize, *, now: datetime) -> None:
+        """Kept as they came; nothing here is judged by them."""
+        self.delays += bars.to_dict("records")
+
+    def load_marks(self, bars: pd.DataFrame, size: BarSize) -> pd.DataFrame:
+        """A store in memory knows nothing beside the values."""
+        return pd.DataFrame({"row": []})
+
+    def input_faults(self, signals: Sequence[Signal]) -> dict[Signal, str]:
+        """A store in memory does not keep what signals rest on."""
+        return {}
 
     def load_bars(
         self,

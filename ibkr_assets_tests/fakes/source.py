@@ -27,6 +27,10 @@ class TapeSource:
             raise InputError(f"symbol {symbol!r}: no US stock of this name")
         return Instrument(int(rows.iloc[0]), symbol, "NASDAQ")
 
+    def describe(self, instruments: Sequence[Instrument]) -> dict[int, tuple[str, str]]:
+        """As they are known."""
+        return {i.conid: (i.symbol, i.currency) for i in instruments}
+
     def fetch_bars(self, instrument: Instrument, size: BarSize, start: datetime, end: datetime) -> pd.DataFrame:
         """Bars opened in [start, end), in the order of the tape."""
         with self._lock:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
@@ -172,7 +172,6 @@ def test_a_known_symbol_is_not_resolved_again() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"conid": 1}, "conid 1 came, 8314 was asked for"),
         ({"opened_at": pd.Timestamp("2012-11-21 21:00", tz="UTC")}, r"opened_at 2012-11-21T21:00:00\+00:00 came"),
         ({"opened_at": pd.Timestamp("2030-01-02 14:30", tz="UTC")}, "opened_at 2030-01-02"),
     ],
@@ -187,6 +186,52 @@ def test_a_bar_that_was_not_asked_for_is_refused(change: dict[str, object], word
     with pytest.raises(DataError, match=words):
         ingest(Generous(real_bars()), store)
     assert stored(store).empty
+
+
+@pytest.mark.parametrize(
+    ("change", "described", "reason", "count"),
+    [
+        ({"conid": 1}, {}, "conid_mismatch", 1),
+        ({"symbol": "IBM1"}, {}, "symbol_mismatch", 1),
+        ({"reason": "cut_at_1000", "raw": "as it came"}, {}, "cut_at_1000", 1),
+        ({}, {8314: ("IBM", "EUR")}, "currency_changed", 12),
+        ({}, {8314: ("KD", "USD")}, "symbol_mismatch", 12),
+    ],
+)
+def test_rows_that_are_none_of_the_instrument_s_are_kept_and_hold_it(
+    change: dict[str, object], described: dict[int, tuple[str, str]], reason: str, count: int
+) -> None:
+    class Odd(TapeSource):
+        def fetch_bars(self, instrument: Instrument, size: BarSize, start: datetime, end: datetime) -> pd.DataFrame:
+            bars = super().fetch_bars(instrument, size, start, end)
+            marked = bars.assign(**{name: "" for name in change if name not in bars})
+            return pd.concat([marked, bars.tail(1).assign(**change)], ignore_index=True)
+
+        def describe(self, instruments: Sequence[Instrument]) -> dict[int, tuple[str, str]]:
+            return super().describe(instruments) | described
+
+    store = MemoryBars()
+    store.save_instruments([INSTRUMENTS["IBM"]])
+    report = ingest(Odd(real_bars()), store)
+    assert [row["reason"] for row in store.rejected] == [reason] * count
+    assert {row["asked_conid"] for row in store.rejected} == {8314}
+    assert len(report.rejected) == count
+    assert len(stored(store)) + len(store.rejected) == 12 if change else stored(store).empty
+    assert {conid for conid, _, _ in store.holds} == {8314}
+    assert store.instruments() == [INSTRUMENTS["IBM"]]
+
+
+def test_bars_of_a_delayed_feed_are_marked_and_those_of_another_are_told_of_too() -> None:
+    class Late(TapeSource):
+        def fetch_bars(self, instrument: Instrument, size: BarSize, start: datetime, end: datetime) -> pd.DataFrame:
+            bars = super().fetch_bars(instrument, size, start, end)
+            return bars.assign(availability="D", delay_s=900.0) if instrument.symbol == "IBM" else bars
+
+    store = MemoryBars()
+    ingest(Late(real_bars()), store, "IBM", "MSFT", warm_up=1)
+    assert [(row["conid"], row["availability"]) for row in store.delays] == [(8314, "D")] * 2 + [(272093, "")] * 2
+    assert store.rejected == []
+    assert store.holds == set()
 
 
 def test_five_fetches_run_at_once_and_never_more() -> None:

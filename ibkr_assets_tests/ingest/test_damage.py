@@ -1,4 +1,4 @@
-"""Each of sixty kinds of damage once, through the whole import; `damage` runs them by the thousand."""
+"""Each of sixty kinds of damage once, from file or broker to verdict; `damage` runs them by the thousand."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from ibkr_assets_tests.ingest.damage import KINDS, _bad_rows, run
 HARMLESS = {"the same row twice", "everything twice", "out of order", "newest first"}
 
 
-def test_whatever_happens_to_a_file_no_wrong_bar_is_validated_and_no_row_is_lost(database: Database) -> None:
+def test_whatever_happens_to_a_file_or_an_answer_no_wrong_bar_is_validated_and_no_row_is_lost(
+    database: Database,
+) -> None:
     tally = run(database, 1)
     assert len(KINDS) == 60
     assert tally.breaches == []
     assert tally.rows == tally.validated + tally.quarantined.total() + tally.repeated
     assert tally.kinds_with_quarantine == set(KINDS) - HARMLESS
+    assert set(tally.quarantined) >= {
+        "not_json", "symbol_mismatch", "cut_at_1000", "delayed_feed", "currency_changed", "conid_mismatch", "checksum",
+        "stuck", "partial_bar", "before_listing",
+    }  # fmt: skip
 
 
 def test_a_wrong_bar_would_be_noticed() -> None:

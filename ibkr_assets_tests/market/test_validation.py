@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError, InputError
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.market.reasons import DESCRIPTIONS, Reason
-from ibkr_assets.market.validation import PRICES, Verdict, judge
+from ibkr_assets.market.validation import PRICES, Verdict, find_reasons, judge
 from ibkr_assets_tests.fakes.tape import FIRST_DAY, INSTRUMENTS, LAST_DAY, real_bars
 
 NYSE = exchange_calendar("XNYS")
@@ -187,6 +188,68 @@ def test_on_thirteen_years_of_tape_the_three_splits_are_suspected_and_the_crash_
     assert max(day for symbol, day in got.missing) == date(2012, 5, 17)
 
 
+def minutes(closes: list[float], volumes: list[float]) -> pd.DataFrame:
+    """Bars of one session from its opening on, each of one price."""
+    opens = pd.date_range(SESSIONS[0].opens_at, periods=len(closes), freq="1min", tz="UTC")
+    prices = dict.fromkeys(PRICES, closes)
+    return pd.DataFrame({"conid": 8314, "symbol": "IBM", "opened_at": opens, **prices, "volume": volumes})
+
+
+def stuck_rows(bars: pd.DataFrame, size: BarSize = BarSize.MINUTE) -> list[int]:
+    found = find_reasons(bars, is_judged=np.ones(len(bars), dtype=bool), calendar=NYSE, size=size)
+    return np.flatnonzero(found == "stuck").tolist()
+
+
+MOVING = [200.0 + number % 3 for number in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("repeats", "volume", "rows"),
+    [(19, 100.0, []), (20, 100.0, [49]), (23, 100.0, [49, 50, 51, 52]), (20, 0.0, [49]), (19, 0.0, [])],
+)
+def test_from_the_twentieth_equal_bar_of_an_instrument_that_trades_on_a_feed_is_stuck(
+    repeats: int, volume: float, rows: list[int]
+) -> None:
+    assert stuck_rows(minutes([*MOVING, *[210.0] * repeats], [50.0] * 29 + [51.0] + [volume] * repeats)) == rows
+
+
+def test_bars_that_nobody_trades_may_stand_still_and_so_may_days_of_a_suspension() -> None:
+    assert stuck_rows(minutes([200.0] * 60, [0.0] * 60)) == []
+    days = real_bars("IBM", start=FIRST, end=LAST)
+    days.loc[30:, list(PRICES)] = float(days.loc[29, "close"])
+    days.loc[30:, "volume"] = 0.0
+    assert stuck_rows(days, BarSize.DAY) == []
+    days.loc[30:, "volume"] = 1e6
+    assert stuck_rows(days, BarSize.DAY) == list(range(49, len(days)))
+
+
+def test_equal_bars_of_two_instruments_are_not_one_run_and_another_high_breaks_one() -> None:
+    one, other = minutes([200.0] * 15, [9.0] * 15), minutes([200.0] * 15, [9.0] * 15).assign(conid=9000)
+    assert stuck_rows(pd.concat([one, other], ignore_index=True)) == []
+    run = minutes([200.0] * 30, [9.0] * 30)
+    run.loc[12, "high"] = 200.5
+    assert stuck_rows(run) == []
+
+
+def test_a_bar_that_has_not_begun_is_of_the_future_and_one_that_is_not_over_is_partial() -> None:
+    bars = good_bars()
+    now = SESSIONS[-2].closes_at - pd.Timedelta(seconds=1)
+    got = judge(bars, calendar=NYSE, sessions=SESSIONS, instruments=[INSTRUMENTS["IBM"]], now=now)
+    assert got.quarantined["reason"].tolist() == ["partial_bar", "future"]
+    after = judge(bars, calendar=NYSE, sessions=SESSIONS, instruments=[INSTRUMENTS["IBM"]], now=SESSIONS[-1].closes_at)
+    assert after.quarantined.empty
+
+
+def test_what_is_known_of_a_bar_beside_its_values_goes_before_what_they_show_and_says_nothing_is_usual() -> None:
+    bars = good_bars()
+    bars.loc[30, "close"] = 10_000.0
+    evidence = np.full(len(bars), "", dtype=object)
+    evidence[[30, 31]] = "checksum"
+    got = judge(bars, calendar=NYSE, sessions=SESSIONS, instruments=[INSTRUMENTS["IBM"]], evidence=evidence)
+    assert got.quarantined["reason"].tolist() == ["checksum", "checksum"]
+    assert evidence.tolist().count("checksum") == 2
+
+
 def test_a_session_without_a_bar_is_missing_and_a_quarantined_bar_is_not() -> None:
     bars = good_bars("IBM", "MSFT")
     is_ibm = bars["symbol"] == "IBM"
@@ -245,7 +308,14 @@ def test_nothing_to_judge_is_refused() -> None:
         judge(good_bars(), calendar=NYSE, sessions=[], instruments=[INSTRUMENTS["IBM"]])
 
 
-def test_every_reason_is_described() -> None:
+#: The list as it was agreed on, and the one code for rows of files that it has not.
+AGREED = """not_json missing_field not_finite not_positive ohlc_order negative_volume off_grid future before_listing
+outside_session duplicate_in_fetch out_of_order too_big_jump zero_volume_move stuck split_suspect currency_changed
+conid_mismatch symbol_mismatch partial_bar cut_at_1000 tz_ambiguous delayed_feed checksum unreadable"""
+
+
+def test_the_list_of_reasons_is_closed_and_every_one_is_described() -> None:
+    assert {reason.value for reason in Reason} == set(AGREED.split())
     assert set(DESCRIPTIONS) == set(Reason)
 
 

@@ -5,6 +5,7 @@ What goes here: IBKR's stock directory and contract definitions. Prices of a con
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from ibkr_assets.adapters.ibkr import payloads
@@ -15,6 +16,8 @@ from ibkr_assets.domain.instrument import Instrument
 #: The smallest price step of a US stock at or above one dollar (SEC Rule 612 of Regulation NMS), for a gateway that
 #: gives no increment. Below a dollar finer steps exist; a multiple of this one is valid there too.
 US_STOCK_TICK = Decimal("0.01")
+#: Contracts of one call for definitions; the length of an address is the limit.
+DESCRIBED_AT_ONCE = 100
 
 
 def resolve(session: Session, symbol: str) -> Instrument:
@@ -39,6 +42,17 @@ def resolve(session: Session, symbol: str) -> Instrument:
         tick=_tick(session, definition),
         lot=Decimal(1),  # IBKR trades single shares of US stocks; its sizeIncrement is the round lot
     )
+
+
+def describe(session: Session, conids: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """Symbol and currency of contracts by conid; one that IBKR does not know any more is absent."""
+    found: dict[int, tuple[str, str]] = {}
+    for first in range(0, len(conids), DESCRIBED_AT_ONCE):
+        chunk = conids[first : first + DESCRIBED_AT_ONCE]
+        value = session.read("trsrv/secdef", {"conids": ",".join(map(str, chunk))})
+        rows = payloads.read(payloads.Secdefs, value, f"definitions of {len(chunk)} contracts").secdef
+        found |= {row.conid: (row.ticker, row.currency) for row in rows if row.conid in chunk and row.ticker}
+    return found
 
 
 def search(session: Session, symbol: str) -> list[payloads.SearchRow]:

@@ -1,22 +1,19 @@
 """Bars of a wanted range, paged backwards through IBKR's history.
 
-What goes here: windows, pages, and which bars are over. Whether a bar is believable is `market.validation`'s
-question. A page ends at `startTime`: that is IBKR's word for the end of the window, and its other direction does
-not work.
+What goes here: windows, pages, and which bars are over. What an answer says of itself is judged in
+`adapters.ibkr.history_pages`; whether a bar is believable is `market.validation`'s question. A page
+ends at `startTime`: that is IBKR's word for the end of the window, and its other direction does not work.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal, Protocol
-
-import httpx
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ibkr_assets.adapters.ibkr import payloads
-from ibkr_assets.adapters.ibkr.answers import error_text, is_transient
-from ibkr_assets.adapters.ibkr.forms import utc_text
+from ibkr_assets.adapters.ibkr.history_pages import Page, ask, judge_page, parse_page
 from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
-from ibkr_assets.domain.errors import BrokerRefusal, InputError, UnreadableAnswer
+from ibkr_assets.domain.errors import InputError, UnreadableAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,11 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ibkr_assets.adapters.ibkr.session import Session
-    from ibkr_assets.adapters.ibkr.transport import Answer
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.domain.session import TradingSession
-
-PATH = "iserver/marketdata/history"
 
 #: Periods that IBKR permits for a bar, with the days each surely reaches back, shortest first. The longest of each
 #: stays below 1000 bars, IBKR's limit for one answer: three years are 756 sessions, a session is 390 minutes.
@@ -47,8 +41,9 @@ PERIODS: dict[BarSize, tuple[tuple[str, timedelta], ...]] = {
 }
 _LENGTH_S = {BarSize.DAY: 86_400, BarSize.MINUTE: 60}
 _PRICES: dict[str, Literal["o", "h", "l", "c"]] = {"open": "o", "high": "h", "low": "l", "close": "c"}
-#: The first history call for a contract may fail in these ways and be well the next time.
-_COLD = frozenset({404})
+#: What a frame has beside BAR_COLUMNS where an answer was not of now, or could not be used.
+MARKS = ("availability", "delay_s", "reason", "raw")
+_Row = tuple[payloads.HistoryBar, Page]
 
 
 class Calendar(Protocol):
@@ -63,16 +58,7 @@ class Calendar(Protocol):
 
 def fetch_page(session: Session, conid: int, *, period: str, bar: str, end: datetime | None = None) -> payloads.History:
     """One answer of IBKR: bars of the `period` before `end`, or the newest. No data is an empty page."""
-    params: dict[str, str | int] = {"conid": conid, "period": period, "bar": bar, "outsideRth": "false"}
-    if end is not None:
-        params["startTime"] = utc_text(end)
-    try:
-        value = session.read(PATH, params, is_exact=False, is_again=_is_cold)
-    except BrokerRefusal as refusal:
-        if "no data" not in refusal.text.lower():
-            raise
-        return payloads.History(data=[], volumeFactor=1.0)
-    return payloads.read(payloads.History, value, f"history of {conid}")
+    return parse_page(ask(session, conid, period=period, bar=bar, end=end), str(conid))
 
 
 def fetch_bars(
@@ -85,30 +71,28 @@ def fetch_bars(
     *,
     now: datetime,
 ) -> pd.DataFrame:
-    """Bars opened in [start, end) and over at `now`, columns BAR_COLUMNS, ascending; see `ports.BarSource`."""
+    """Bars opened in [start, end) and over at `now`, columns BAR_COLUMNS, ascending; see `ports.BarSource`.
+
+    Rows of an answer that cannot be used follow them, with a `reason`. Nothing is asked before an answer that is none.
+    """
     for name, moment in (("start", start), ("end", end)):
         if moment.tzinfo is None:
             raise InputError(f"{name} {moment!r}: must carry a time zone")
     if not start < end:
         raise InputError(f"end {end.isoformat()}: must be after start {start.isoformat()}")
-    rows: dict[int, tuple[payloads.HistoryBar, float]] = {}
+    rows: dict[int, _Row] = {}
+    rejected: list[dict[str, Any]] = []
     edge = min(end, now)
     while edge > start:
         period, reach = next(((p, r) for p, r in PERIODS[size] if edge - r <= start), PERIODS[size][-1])
-        page = fetch_page(session, instrument.conid, period=period, bar=size.value, end=edge)
-        if page.barLength not in (None, _LENGTH_S[size]):
-            raise UnreadableAnswer(f"history of {instrument.symbol}: bars of {page.barLength} s, asked for {size}")
-        new = _unique_rows(page, instrument.symbol, before=edge, latest=now + size.length)
-        rows = {**{t: (bar, page.volumeFactor) for t, bar in new.items()}, **rows}
+        answer = ask(session, instrument.conid, period=period, bar=size.value, end=edge)
+        page = judge_page(answer, instrument, _LENGTH_S[size])
+        rejected += page.rejected
+        new = _unique_rows(page.history, instrument.symbol, before=edge, latest=now + size.length)
+        rows = {**{t: (bar, page) for t, bar in new.items()}, **rows}
         # A page without anything new is a hole in the data (or its beginning): step over it, but never past `start`.
         edge = datetime.fromtimestamp(min(new) / 1000, UTC) if new else edge - reach
-    return _frame(rows, calendar, instrument, size, start, end, now)
-
-
-def _is_cold(answer: Answer) -> bool:
-    if answer.status == httpx.codes.OK:
-        return is_transient(answer)
-    return "no data" not in error_text(answer).lower() and (answer.status in _COLD or is_transient(answer))
+    return _with_marks(_frame(rows, calendar, instrument, size, start, end, now), rejected)
 
 
 def _unique_rows(
@@ -126,7 +110,7 @@ def _unique_rows(
 
 
 def _frame(
-    rows: dict[int, tuple[payloads.HistoryBar, float]],
+    rows: dict[int, _Row],
     calendar: Calendar,
     instrument: Instrument,
     size: BarSize,
@@ -137,7 +121,7 @@ def _frame(
     import pandas as pd
 
     stamped = _stamped(rows, calendar, size, now)
-    kept = [(opened_at, bar, factor) for opened_at, (bar, factor) in stamped if start <= opened_at < end]
+    kept = [(opened_at, bar, page) for opened_at, (bar, page) in stamped if start <= opened_at < end]
     if len({opened_at for opened_at, _, _ in kept}) != len(kept):
         raise UnreadableAnswer(f"history of {instrument.symbol}: two bars of one session")
     opened = pd.DatetimeIndex([opened_at for opened_at, _, _ in kept], tz="UTC").as_unit("ns")
@@ -148,17 +132,35 @@ def _frame(
             "symbol": instrument.symbol,
             "opened_at": opened,
             **prices,
-            "volume": [bar["v"] * factor for _, bar, factor in kept],
+            "volume": [bar["v"] * page.history.volumeFactor for _, bar, page in kept],
         },
         columns=list(BAR_COLUMNS),
     )
     numbers = dict.fromkeys(BAR_COLUMNS[3:], "float64")
-    return frame.astype({"conid": "int64", "symbol": "object", **numbers}).sort_values("opened_at", ignore_index=True)
+    frame = frame.astype({"conid": "int64", "symbol": "object", **numbers})
+    if any(page.availability for _, _, page in kept):
+        frame["availability"] = [page.availability for _, _, page in kept]
+        frame["delay_s"] = pd.array([page.delay_s for _, _, page in kept], dtype="Float64").to_numpy(
+            "float64", na_value=float("nan")
+        )
+    return frame.sort_values("opened_at", ignore_index=True)
+
+
+def _with_marks(bars: pd.DataFrame, rejected: list[dict[str, Any]]) -> pd.DataFrame:
+    """The bars, then the rows that are none."""
+    import pandas as pd
+
+    if not rejected:
+        return bars
+    rows = pd.DataFrame(rejected).reindex(columns=[*BAR_COLUMNS, "reason", "raw"])
+    rows["opened_at"] = pd.to_datetime(rows["opened_at"], utc=True).astype("datetime64[ns, UTC]")
+    rows = rows.astype(dict.fromkeys(BAR_COLUMNS[3:], "float64"))
+    return pd.concat([bars.assign(reason="", raw=None), rows], ignore_index=True)
 
 
 def _stamped(
-    rows: dict[int, tuple[payloads.HistoryBar, float]], calendar: Calendar, size: BarSize, now: datetime
-) -> Iterable[tuple[datetime, tuple[payloads.HistoryBar, float]]]:
+    rows: dict[int, _Row], calendar: Calendar, size: BarSize, now: datetime
+) -> Iterable[tuple[datetime, _Row]]:
     """Each bar that is over, with its opening: a daily bar's is its session's, wherever in the day IBKR stamps it."""
     length = size.length
     for stamp, row in rows.items():

@@ -31,6 +31,10 @@ class IbkrMarketData:
         """See `ports.BarSource.resolve`."""
         return contracts.resolve(self.sessions, symbol)
 
+    def describe(self, instruments: Sequence[Instrument]) -> dict[int, tuple[str, str]]:
+        """See `ports.BarSource.describe`."""
+        return contracts.describe(self.sessions, [i.conid for i in instruments])
+
     def fetch_bars(self, instrument: Instrument, size: BarSize, start: datetime, end: datetime) -> pd.DataFrame:
         """See `ports.BarSource.fetch_bars`. Raises InputError for a range that is empty or without zones."""
         return history.fetch_bars(

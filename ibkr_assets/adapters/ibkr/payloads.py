@@ -170,6 +170,7 @@ class History(_Payload):
     barLength: int | None = None  # noqa: N815
     symbol: Text = None
     mdAvailability: Text = None  # noqa: N815
+    mktDataDelay: OptionalNumber = None  # noqa: N815
 
 
 class SnapshotRow(_Payload):

@@ -23,6 +23,8 @@ from ibkr_assets.adapters.postgres import copy_binary
 from ibkr_assets.adapters.postgres.bar_rows import VALUES, BarRows, bar_rows, instants
 from ibkr_assets.adapters.postgres.connection import Connection, Database
 from ibkr_assets.adapters.postgres.features import PostgresFeatures
+from ibkr_assets.adapters.postgres.marks import PostgresMarks
+from ibkr_assets.adapters.postgres.proofs import PostgresProofs
 from ibkr_assets.adapters.postgres.verdicts import PostgresVerdicts
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError, InputError
@@ -84,7 +86,7 @@ CURRENT = sql.SQL("b.known_to is null")
 AS_OF = sql.SQL("b.known_from <= %(as_of)s and (b.known_to is null or %(as_of)s < b.known_to)")
 
 
-class PostgresBars(PostgresVerdicts, PostgresFeatures):
+class PostgresBars(PostgresVerdicts, PostgresMarks, PostgresProofs, PostgresFeatures):
     """Implements `ports.BarStore`. Every method is one transaction; any number of processes may use it at once."""
 
     def __init__(self, database: Database) -> None:

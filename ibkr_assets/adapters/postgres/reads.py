@@ -14,7 +14,8 @@ from ibkr_assets.adapters.postgres.connection import Database
 # Daily bars are stamped at the opening of their session; on the exchanges served this is the session's date in UTC.
 COUNTS = """
 select
-  (select count(*) from md.bar where known_to is null and {bars}),
+  (select count(*) from md.bar where known_to is null and {bars})
+    + (select count(*) from md.rejected_row where {bars}),
   (select count(*) from md.bar b join md.bar_verdict v using (conid, bar_size, opened_at, version)
     where known_to is null and v.verdict = 'accepted' and {bars}),
   (select count(*) from md.quarantine where {bars}) + (select count(*) from md.rejected_row where {bars}),
@@ -25,7 +26,7 @@ select
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Rows in force: current bars, those accepted, those quarantined or rejected, feature rows, newest signals."""
+    """Rows in force: bars with rejected rows, accepted ones, quarantined or rejected ones, features, newest signals."""
 
     bars_raw: int
     bars_validated: int

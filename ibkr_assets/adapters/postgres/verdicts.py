@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -152,11 +153,17 @@ class PostgresVerdicts:
     def save_holds(self, suspects: pd.DataFrame) -> None:
         """Keep the instruments of these bars (conid, symbol, opened_at, version, reason) from trading.
 
-        Until an operator resumes them; the same version of a bar holds its instrument once.
+        Until an operator resumes them; the same version of a bar holds its instrument once. Without a bar to name,
+        `version` is 0.
         """
         if suspects.empty:
             return
         rows = suspects.to_dict("records")
-        reasons = [f"{r['reason']}: {r['symbol']} of {r['opened_at'].date()}, version {r['version']}" for r in rows]
+        reasons = [_hold_text(row) for row in rows]
         with self._database.connect() as connection:
             connection.execute(HOLD, {"conids": [int(row["conid"]) for row in rows], "reasons": reasons})
+
+
+def _hold_text(row: dict[str, Any]) -> str:
+    text = f"{row['reason']}: {row['symbol']} of {row['opened_at'].date()}"
+    return f"{text}, version {row['version']}" if row["version"] else f"{text}, the fetch"

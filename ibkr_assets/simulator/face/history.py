@@ -1,4 +1,4 @@
-"""The handler of past bars, with IBKR's window rules. Bars up to the market clock and no further.
+"""The handler of past bars, with IBKR's window rules. Bars up to the market clock, or to its delay, and no further.
 
 `startTime` is the end of the window. A daily tape has bars of a day, a week and a month; with minute bars there are
 those from a minute to eight hours too. How bars are made, and what the newest one shows, is `charts`' work. Volume is
@@ -20,6 +20,7 @@ from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.simulator.charts import ChartBar, daily_bars, intraday_bars, monthly_bars, weekly_bars
 from ibkr_assets.simulator.face.exchange import Answer, BadRequest, Call, refusal
 from ibkr_assets.simulator.face.formats import dashed_time, millis, money, size_text
+from ibkr_assets.simulator.face.quotes import QUOTE_DELAY
 from ibkr_assets.simulator.hours import extended_open
 from ibkr_assets.simulator.tape import Tape
 
@@ -94,10 +95,13 @@ def history(call: Call) -> Answer:
     contract = call.gateway.tape.contracts.get(conid)
     if contract is None:
         return refusal(500, f"No data. conid {conid}")
-    now = call.gateway.venue.now
+    availability = call.gateway.options.market_data
+    delay = QUOTE_DELAY if availability.startswith("D") else timedelta(0)
+    now = call.gateway.venue.now - delay
     window = _Window(count, unit, min(_read_start_time(call.query.get("startTime")) or now, now))
     is_intraday = _BARS[bar] < _DAY
     is_there = call.gateway.tape.has_minutes(conid) or not is_intraday
+    is_there &= not availability.startswith("N")
     if call.query.get("direction", "-1") != "-1" or not _is_permitted(window.period_s, _BARS[bar]) or not is_there:
         return Answer({"error": _UNAVAILABLE}, 500)
     is_outside = call.flag("outsideRth")
@@ -105,7 +109,8 @@ def history(call: Call) -> Answer:
     if not bars:
         return Answer({"error": "No data."}, 500)
     head = {"symbol": contract.symbol, "text": contract.company, "outsideRth": is_outside}
-    return Answer(head | _chart(period, _BARS[bar], bars))
+    feed = {"mdAvailability": "D" if delay else "S", "mktDataDelay": int(delay.total_seconds())}
+    return Answer(head | _chart(period, _BARS[bar], bars) | feed)
 
 
 def _read_period(text: str) -> tuple[int, str]:
@@ -155,7 +160,7 @@ def _chart(period: str, bar_s: int, bars: list[ChartBar]) -> dict[str, Any]:
     return {
         "serverId": "20962328", "priceFactor": PRICE_FACTOR,
         "startTime": dashed_time(start), "high": extreme(top.high, top), "low": extreme(bottom.low, bottom),
-        "timePeriod": period, "barLength": bar_s, "mdAvailability": "S", "mktDataDelay": 0,
+        "timePeriod": period, "barLength": bar_s,
         "tradingDayDuration": 390, "volumeFactor": VOLUME_FACTOR,
         "priceDisplayRule": 1, "priceDisplayValue": "2", "negativeCapable": False, "messageVersion": 2,
         "data": [

@@ -22,7 +22,8 @@ from ibkr_assets.simulator.tape import LastPrice, Tape
 from ibkr_assets.simulator.ticks import tick_at
 
 _EASTERN = ZoneInfo("America/New_York")
-_DELAY = timedelta(minutes=15)
+#: How late a delayed feed is.
+QUOTE_DELAY = timedelta(minutes=15)
 _YEAR_SESSIONS, _VOLUME_SESSIONS, _VOLATILITY_SESSIONS = 252, 90, 31
 #: Fields that are sums over the past, made only when somebody asks.
 _PAST = frozenset({"7282", "7284", "7293", "7294"})
@@ -36,7 +37,7 @@ def fields_of(gateway: Gateway, conid: int, wanted: Collection[str]) -> dict[str
         "55": contract.symbol, "58": contract.company, "6004": contract.exchange, "6008": str(conid), "6070": "STK",
         "7051": contract.company, "7221": contract.exchange, "6509": availability,
     }  # fmt: skip
-    now = gateway.venue.now - (_DELAY if availability.startswith("D") else timedelta(0))
+    now = gateway.venue.now - (QUOTE_DELAY if availability.startswith("D") else timedelta(0))
     last = gateway.tape.last_price(conid, now)
     if last is None or availability.startswith("N"):
         known["6509"] = "N"

@@ -1,0 +1,145 @@
+"""Whether what a stored signal rests on is still what it was: every bar version that it read, and no other beside them.
+
+What goes here: the question, asked of the store. What does not: what follows from the answer (`execution.proof`), and
+what the rules of an order ask of the newest bars (`adapters.postgres.circumstances`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ibkr_assets.adapters.postgres.bar_rows import VALUES, row_shas
+from ibkr_assets.adapters.postgres.connection import Connection, Database
+from ibkr_assets.domain.bar import BarSize
+from ibkr_assets.market.quarantine import BarId
+
+if TYPE_CHECKING:
+    from ibkr_assets.domain.signal import Signal
+
+NO_BASIS = "it is not known which bars it rests on"
+NO_FEATURES = "it is not known which bars its features rest on"
+
+WANTED = """
+create temporary table wanted on commit drop as
+select w.place, s.conid, n.signal_id, n.bar_size, n.opened_at, n.versions, n.feature_input,
+  n.opened_at[cardinality(n.opened_at)] as last,
+  n.shown <> '{}' as has_features
+from unnest(%(places)s::int[], %(strategies)s::text[], %(conids)s::bigint[], %(days)s::date[])
+  as w (place, strategy_id, conid, session_date)
+left join research.current_signal s using (strategy_id, conid, session_date)
+left join research.signal_basis n using (signal_id)
+"""
+#: A feature row rests on the bars of its lists up to its own; what it was computed from is one name for many rows.
+INPUTS = """
+create temporary table inputs on commit drop as
+select w.place, w.conid, w.bar_size, b.opened_at, b.version
+from wanted w, unnest(w.opened_at, w.versions) as b (opened_at, version)
+union
+select w.place, l.conid, l.bar_size, 'epoch'::timestamptz + b.opened_us * interval '1 microsecond', b.version
+from wanted w
+join research.feature_input f on f.sha256 = w.feature_input
+join research.bar_list l on l.sha256 = any(f.lists), unnest(l.opened_us, l.versions) as b (opened_us, version)
+where w.has_features and 'epoch'::timestamptz + b.opened_us * interval '1 microsecond' <= w.last
+"""
+#: The newest fault of each signal: of the bars it read, and of bars between them that it did not.
+FAULTS = """
+select distinct on (place) place, conid, bar_size, opened_at, version, fault from (
+  select i.*, case
+      when b.conid is null then 'is not stored'
+      when b.known_to is not null then 'was corrected after the signal'
+      when v.verdict is null then 'is not judged'
+      when v.verdict <> 'accepted' then 'is in quarantine: ' || v.reason
+      when d.conid is not null then 'came from a delayed feed ('
+        || d.availability || coalesce(', ' || d.delay_s || ' s', '') || ')'
+    end as fault
+  from inputs i
+  left join md.bar b using (conid, bar_size, opened_at, version)
+  left join md.bar_verdict v using (conid, bar_size, opened_at, version)
+  left join md.bar_delay d on (d.conid, d.bar_size, d.opened_at, d.version)
+    = (i.conid, i.bar_size, i.opened_at, i.version) and d.confirmed_at is null
+  union all
+  select w.place, b.conid, b.bar_size, b.opened_at, b.version, case
+      when v.verdict = 'accepted' then 'was accepted after the signal'
+      when v.verdict is null then 'is not judged'
+      else 'is in quarantine: ' || v.reason
+    end
+  from wanted w
+  join md.bar b on b.conid = w.conid and b.bar_size = w.bar_size and b.known_to is null
+    and b.opened_at between w.opened_at[1] and w.last and b.opened_at <> all (w.opened_at)
+  left join md.bar_verdict v
+    on (v.conid, v.bar_size, v.opened_at, v.version) = (b.conid, b.bar_size, b.opened_at, b.version)
+  left join md.bar_decision d
+    on (d.conid, d.bar_size, d.opened_at, d.version) = (b.conid, b.bar_size, b.opened_at, b.version)
+  where d.decision is distinct from 'reject'
+) as found
+where fault is not null
+order by place, opened_at desc
+"""
+BARS = """
+select i.place, b.conid, b.bar_size, b.opened_at, b.version, (extract(epoch from b.opened_at) * 1000000)::bigint,
+  coalesce(b.open, 'NaN'), coalesce(b.high, 'NaN'), coalesce(b.low, 'NaN'), coalesce(b.close, 'NaN'),
+  coalesce(b.volume, 'NaN'), b.row_sha
+from inputs i join md.bar b using (conid, bar_size, opened_at, version)
+order by i.place, b.opened_at
+"""
+
+
+class PostgresProofs:
+    """Proofs of signals. Every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def input_faults(self, signals: Sequence[Signal]) -> dict[Signal, str]:
+        """Signals that do not rest on proven bars any more, each with its newest fault and the bar's id.
+
+        Proven is the version that the signal read while it is the current one, accepted, not from a delayed feed, and
+        of the values that its hash was made of. A bar between those that it read and that it has not seen is a fault
+        too, unless a person has rejected it. A signal of which it is not known what it read has no proof.
+        """
+        arguments = {
+            "places": list(range(len(signals))), "strategies": [s.strategy_id for s in signals],
+            "conids": [s.conid for s in signals], "days": [s.session_date for s in signals],
+        }  # fmt: skip
+        with self._database.connect() as connection:
+            connection.execute(WANTED, arguments)
+            found = dict(_without_record(connection))
+            connection.execute(INPUTS)
+            connection.execute("analyze inputs")
+            for place, conid, size, opened_at, version, fault in connection.execute(FAULTS).fetchall():
+                found.setdefault(place, _describe(conid, size, opened_at, version, fault))
+            for place, text in _altered(connection.execute(BARS).fetchall()):
+                found.setdefault(place, text)
+            connection.execute("drop table wanted, inputs")
+        return {signals[place]: text for place, text in found.items()}
+
+
+def _without_record(connection: Connection) -> list[tuple[int, str]]:
+    rows = connection.execute(
+        "select place, signal_id is null from wanted where signal_id is null or has_features and feature_input is null"
+    ).fetchall()
+    return [(place, NO_BASIS if is_unknown else NO_FEATURES) for place, is_unknown in rows]
+
+
+def _altered(rows: Sequence[tuple[Any, ...]]) -> list[tuple[int, str]]:
+    """Bars whose values do not give their hash."""
+    found: list[tuple[int, str]] = []
+    for size in {row[2] for row in rows}:
+        own = [row for row in rows if row[2] == size]
+        keys = np.array([(row[1], row[5]) for row in own], dtype=np.int64)
+        values = np.array([row[6 : 6 + len(VALUES)] for row in own], dtype=np.float64)
+        shas = row_shas(keys[:, 0], keys[:, 1], values, BarSize(size))
+        found += [
+            (row[0], _describe(row[1], row[2], row[3], row[4], "was altered: its values do not give its hash"))
+            for row, sha in zip(own, shas, strict=True)
+            if sha.tobytes() != bytes(row[-1])
+        ]
+    return found
+
+
+def _describe(conid: int, size: str, opened_at: datetime, version: int, fault: str) -> str:
+    return f"bar {BarId(conid, BarSize(size), opened_at, version)} of {opened_at.date()} {fault}"
