@@ -19,17 +19,17 @@ from ibkr_assets.features.windows import Windows
 
 
 class Averages:
-    """The averages of one instrument by name, from their beginning or from `before`.
+    """The averages of one instrument by name from their beginning, or of several side by side from `before`.
 
     `before` are the values of all of them at bar `at` of the columns given; what is returned up to that bar is NaN.
     `last` holds the values at the last bar, once they have been asked for.
     """
 
-    def __init__(self, before: Mapping[str, float] | None = None, at: int = -1) -> None:
+    def __init__(self, before: Mapping[str, Floats] | None = None, at: int = -1) -> None:
         self._before = before
         self._at = at
         self._known: dict[str, Floats] = {}
-        self.last: dict[str, float] = {}
+        self.last: dict[str, Floats] = {}
 
     def exponential(self, name: str, values: Floats, period: int, first: int) -> Floats:
         """The exponential average with the factor 2 / (period + 1), one value a bar, NaN before bar `first`.
@@ -37,7 +37,7 @@ class Averages:
         Its first value is the mean of the `period` values up to there.
         """
         if name not in self._known:
-            self._keep(name, values.size, first, self._from_start(values[first - period + 1 :], period), values, period)
+            self._keep(name, first, self._from_start(values[first - period + 1 :], period), values, period)
         return self._known[name]
 
     def wilder(self, name: str, values: Floats, period: int) -> Floats:
@@ -54,7 +54,7 @@ class Averages:
                 padded[long - 1] = Windows(values[1 : period + 1]).sums(period)[0] / period * long
                 padded[long:] = values[period + 1 :]
                 begun = self._from_start(padded, long)
-            self._keep(name, values.size, period, begun, values, long)
+            self._keep(name, period, begun, values, long)
         return self._known[name]
 
     def _from_start(self, values: Floats, period: int) -> Floats:
@@ -63,25 +63,30 @@ class Averages:
         averages: Floats = talib.EMA(values, period)[period - 1 :]
         return averages
 
-    def _keep(self, name: str, size: int, first: int, begun: Floats, values: Floats, period: int) -> None:
-        found = np.full(size, np.nan)
+    def _keep(self, name: str, first: int, begun: Floats, values: Floats, period: int) -> None:
+        found = np.full(values.shape, np.nan)
         if self._before is not None:
             found[self._at + 1 :] = carry_on(self._before[name], values[self._at + 1 :], period)
         elif begun.size:
             found[first:] = begun
         self._known[name] = found
-        self.last[name] = float(found[-1]) if size else np.nan
+        self.last[name] = found[-1] if len(found) else np.array(np.nan)
 
 
-def carry_on(value: float, following: Floats, period: int) -> Floats:
-    """The exponential average of the values that follow one at which it was `value`. Raises DataError: see `_step`."""
+def carry_on(values: Floats, following: Floats, period: int) -> Floats:
+    """The exponential averages of what follows: a row a bar, a column for each of the `values` they had before.
+
+    Raises DataError where the bits could not be those of TA-Lib: see `is_carried_on_exactly`.
+    """
     factor, step = 2.0 / (period + 1), _step()
     if step is None:
         raise DataError("averages: this machine's TA-Lib rounds in neither of the known ways; start from the first bar")
-    averages = np.empty(following.size)
-    for place, new in enumerate(following.tolist()):
-        value = step(new - value, factor, value)
-        averages[place] = value
+    averages = np.empty(following.shape)
+    for column, before in enumerate(values.tolist()):
+        value = before
+        for row, new in enumerate(following[:, column].tolist()):
+            value = step(new - value, factor, value)
+            averages[row, column] = value
     return averages
 
 

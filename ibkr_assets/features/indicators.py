@@ -8,6 +8,7 @@ have TA-Lib's conventions: averages start from a simple mean.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import overload
 
 import numpy as np
@@ -24,21 +25,25 @@ Flags = npt.NDArray[np.bool_]
 TIE = 1e-9
 
 
+@cache
 def sma_of(window: int) -> Feature:
     """Simple moving average of the last `window` closes."""
     return Feature(f"sma_{window}", "SMA", ("close",), (("timeperiod", window),), window - 1)
 
 
+@cache
 def rsi_of(period: int) -> Feature:
     """Wilder's relative strength index of the close; 0 where no close has ever changed."""
     return Feature(f"rsi_{period}", "RSI", ("close",), (("timeperiod", period),), period)
 
 
+@cache
 def highest_of(window: int) -> Feature:
     """The highest high of the last `window` bars, at least 2."""
     return Feature(f"highest_{window}", "MAX", ("high",), (("timeperiod", window),), window - 1)
 
 
+@cache
 def lowest_of(window: int) -> Feature:
     """The lowest low of the last `window` bars, at least 2."""
     return Feature(f"lowest_{window}", "MIN", ("low",), (("timeperiod", window),), window - 1)

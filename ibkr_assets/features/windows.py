@@ -13,7 +13,7 @@ from ibkr_assets.features.frame import Floats
 
 
 class Windows:
-    """Sums and squared deviations over windows of one column of n values, oldest first.
+    """Sums and squared deviations over windows of n values, oldest first, or of several columns side by side.
 
     Windows are put together from blocks of 1, 2, 4, 8, ... values, which all windows of the column share: so one of 50
     costs three additions. Squared deviations of two blocks are combined by the distance of their means, as Chan, Golub
@@ -35,7 +35,7 @@ class Windows:
         return np.sqrt(squares / degrees)
 
     def _combined(self, length: int, *, has_squares: bool) -> tuple[Floats, Floats]:
-        count = max(0, self._sums[0].size - length + 1)
+        count = max(0, len(self._sums[0]) - length + 1)
         if not count:
             return np.empty(0), np.empty(0)
         total, squares, covered = np.empty(0), np.empty(0), 0

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from ibkr_assets.features.state import Actions
 
-_PROOF = ("conid", "opened_at", "version", "row_sha")
-
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
@@ -89,12 +87,13 @@ def decide_signals(
     skipped: list[Skipped] = []
     bases: list[Basis] = []
     shown = _Shown(strategy, bars, features, session, instruments, absent)
-    newest = _newest_features(features, session)
+    newest, proof = _newest_features(features, session), _Proof(bars)
     for instrument in instruments:
         history, reason = shown.of(instrument)
         if history is None:
             skipped.append(Skipped(instrument.symbol, reason))
             continue
+        rows = shown.rows(instrument.conid)
         opinion = strategy.decide(history)
         if opinion is None:
             skipped.append(Skipped(instrument.symbol, _why_none(strategy, len(history))))
@@ -111,7 +110,7 @@ def decide_signals(
                 strength=opinion.strength,
                 reference_price=Decimal(repr(float(history["close"].iloc[-1]))),
                 feature_digest=feature_digest(),
-                input_digest=input_digest(history, actions.get(instrument.conid, ())),
+                input_digest=_digest(proof.lines[rows], proof.moments[rows.start], actions.get(instrument.conid, ())),
                 reason=opinion.reason,
             )
         )
@@ -119,7 +118,7 @@ def decide_signals(
             Basis(
                 words=strategy.words,
                 numbers=dict(zip(opinion.numbers, _finite(opinion.numbers.values()), strict=True)),
-                bars=tuple(zip(_moments(history), history["version"].tolist(), strict=True)),
+                bars=tuple(zip(proof.moments[rows], proof.versions[rows], strict=True)),
                 shown={name: _finite(history[name]) for name in shown.names},
                 features=newest.get(instrument.conid, {}),
                 actions=actions.get(instrument.conid, ()),
@@ -181,13 +180,29 @@ class _Shown:
             return
         self._compared = strategy.compare({conid: own for conid, own in histories.items() if own is not None})
 
+    def rows(self, conid: int) -> slice:
+        """Where its newest bars up to the session's own stand, as many as the strategy remembers."""
+        rows = self._rows.of(conid)
+        return slice(max(rows.start, rows.stop - self._strategy.memory_bars), rows.stop)
+
     def _history(self, instrument: Instrument) -> pd.DataFrame | None:
         """Its newest bars up to the session's own; None where that is not there."""
-        rows = self._rows.of(instrument.conid)
+        rows = self.rows(instrument.conid)
         if rows.start == rows.stop or self._rows.moments[rows.stop - 1] != self._rows.newest:
             return None
-        first = max(rows.start, rows.stop - self._strategy.memory_bars)
-        return self._bars.iloc[first : rows.stop].reset_index(drop=True)
+        return self._bars.iloc[rows].reset_index(drop=True)  # a frame of its own, that a strategy may write to
+
+
+class _Proof:
+    """What names each bar of a frame: made once, because every signal needs some."""
+
+    def __init__(self, bars: pd.DataFrame) -> None:
+        import pandas as pd
+
+        self.moments: list[datetime] = pd.DatetimeIndex(bars["opened_at"]).to_pydatetime().tolist()
+        self.versions: list[int] = bars["version"].tolist()
+        rows = zip(bars["conid"].tolist(), self.moments, self.versions, bars["row_sha"].tolist(), strict=True)
+        self.lines = [f"{conid}|{at.isoformat()}|{version}|{row_sha}" for conid, at, version, row_sha in rows]
 
 
 class _Rows:
@@ -210,11 +225,13 @@ def input_digest(bars: pd.DataFrame, actions: Actions = ()) -> str:
 
     Another line for each action after the first of these bars: before it, nothing here was in other shares.
     """
-    rows = list(zip(*(bars[name].tolist() for name in _PROOF), strict=True))
-    lines = [f"{conid}|{opened_at.isoformat()}|{version}|{row_sha}" for conid, opened_at, version, row_sha in rows]
-    first = rows[0][1].date().isoformat() if rows else ""
-    lines += ["|".join(action) for action in actions if action[0] > first]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    proof = _Proof(bars)
+    return _digest(proof.lines, proof.moments[0], actions)
+
+
+def _digest(lines: Sequence[str], first: datetime, actions: Actions) -> str:
+    turns = ["|".join(action) for action in actions if action[0] > first.date().isoformat()]
+    return hashlib.sha256("\n".join([*lines, *turns]).encode()).hexdigest()
 
 
 def _newest_features(features: pd.DataFrame, session: TradingSession) -> dict[int, dict[str, float | None]]:
@@ -224,13 +241,6 @@ def _newest_features(features: pd.DataFrame, session: TradingSession) -> dict[in
     values = rows[names].to_numpy(dtype="float64").tolist()
     conids = rows["conid"].tolist()
     return {conid: dict(zip(names, _finite(own), strict=True)) for conid, own in zip(conids, values, strict=True)}
-
-
-def _moments(bars: pd.DataFrame) -> list[datetime]:
-    import pandas as pd
-
-    moments: list[datetime] = pd.DatetimeIndex(bars["opened_at"]).to_pydatetime().tolist()
-    return moments
 
 
 def _finite(values: Iterable[Any]) -> list[float | None]:

@@ -38,38 +38,46 @@ insert into research.strategy
 values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 # A signal is compared with its newest revision; numeric compares by value, so 12.50 is 12.5.
-SAVE_SIGNAL = """
-insert into research.signal (strategy_id, strategy_version, conid, symbol, session_date, revision, as_of, direction,
-  strength, reference_price, feature_digest, input_digest, reason, dagster_run_id, mlflow_run_id)
-select n.*, %(dagster_run_id)s, %(mlflow_run_id)s
-from (select %(strategy_id)s::text as strategy_id, %(strategy_version)s::integer as strategy_version,
-    %(conid)s::bigint as conid, %(symbol)s::text as symbol, %(session_date)s::date as session_date,
-    coalesce(c.revision, 0) + 1 as revision, %(as_of)s::timestamptz as as_of, %(direction)s::text as direction,
-    %(strength)s::double precision as strength, %(reference_price)s::numeric as reference_price,
-    %(feature_digest)s::text as feature_digest, %(input_digest)s::text as input_digest, %(reason)s::text as reason
-  from (select) as one
-  left join research.current_signal c
-    on c.strategy_id = %(strategy_id)s and c.session_date = %(session_date)s and c.conid = %(conid)s) as n
-where not exists (
-  select from research.current_signal c
-  where c.strategy_id = n.strategy_id and c.session_date = n.session_date and c.conid = n.conid
-    and (c.strategy_version, c.symbol, c.as_of, c.direction, c.strength, c.reference_price, c.feature_digest,
+SAVE_SIGNALS = """
+with n as (
+  select * from jsonb_to_recordset(%(rows)s) as n (
+    place integer, strategy_id text, strategy_version integer, conid bigint, symbol text, session_date date,
+    as_of timestamptz, direction text, strength double precision, reference_price numeric, feature_digest text,
+    input_digest text, reason text)),
+written as (
+  insert into research.signal (strategy_id, strategy_version, conid, symbol, session_date, revision, as_of, direction,
+    strength, reference_price, feature_digest, input_digest, reason, dagster_run_id, mlflow_run_id)
+  select n.strategy_id, n.strategy_version, n.conid, n.symbol, n.session_date, coalesce(c.revision, 0) + 1, n.as_of,
+    n.direction, n.strength, n.reference_price, n.feature_digest, n.input_digest, n.reason, %(dagster_run_id)s,
+    %(mlflow_run_id)s
+  from n
+  left join lateral (
+    select * from research.signal s
+    where s.strategy_id = n.strategy_id and s.session_date = n.session_date and s.conid = n.conid
+    order by s.revision desc limit 1) as c on true
+  where (c.strategy_version, c.symbol, c.as_of, c.direction, c.strength, c.reference_price, c.feature_digest,
          c.input_digest, c.reason)
-      = (n.strategy_version, n.symbol, n.as_of, n.direction, n.strength, n.reference_price, n.feature_digest,
-         n.input_digest, n.reason))
-returning signal_id
+    is distinct from (n.strategy_version, n.symbol, n.as_of, n.direction, n.strength, n.reference_price,
+         n.feature_digest, n.input_digest, n.reason)
+  order by n.place
+  returning signal_id, strategy_id, session_date, conid)
+select n.place, w.signal_id from written w join n using (strategy_id, session_date, conid)
 """
 # The strategy is copied as it is now, and its features' bars are named only if the row is still the one that was read.
-SAVE_BASIS = """
+SAVE_BASES = """
 insert into research.signal_basis (signal_id, kind, params, words, numbers, bar_size, opened_at, versions, shown,
   features, feature_input, version_sha256, mlflow_page, actions)
-select %(signal_id)s, s.kind, s.params, %(words)s, %(numbers)s, '1d', %(opened_at)s, %(versions)s, %(shown)s,
-  %(features)s,
-  (select f.input_sha256 from research.feature f where f.conid = %(conid)s and f.bar_size = '1d'
-     and f.opened_at = %(newest)s and f.feature_digest = %(feature_digest)s
-     and f."values" is not distinct from %(values)s::double precision[]),
-  %(version_sha256)s, %(mlflow_page)s, %(actions)s
-from research.strategy s where s.id = %(strategy_id)s and s.version = %(strategy_version)s
+select n.signal_id, s.kind, s.params, n.words, n.numbers, '1d', n.opened_at::timestamptz[], n.versions::integer[],
+  n.shown, n.features,
+  (select f.input_sha256 from research.feature f where f.conid = n.conid and f.bar_size = '1d'
+     and f.opened_at = n.newest and f.feature_digest = n.feature_digest
+     and f."values" is not distinct from n."values"::double precision[]),
+  %(version_sha256)s, %(mlflow_page)s, n.actions
+from jsonb_to_recordset(%(rows)s) as n (
+  signal_id bigint, strategy_id text, strategy_version integer, conid bigint, feature_digest text, words text,
+  numbers jsonb, opened_at text, versions text, newest timestamptz, shown jsonb, features jsonb, "values" text,
+  actions jsonb)
+join research.strategy s on s.id = n.strategy_id and s.version = n.strategy_version
 """
 LOAD_SIGNALS = """
 select strategy_id, strategy_version, conid, symbol, session_date, as_of, direction, strength, reference_price,
@@ -159,22 +167,22 @@ class PostgresStrategies:
         Raises InputError naming a strategy version or an instrument that is not stored.
         """
         written = 0
-        rests_on: list[dict[str, Any]] = []
         version = self._version.name() if bases else None
+        of_run = {"dagster_run_id": dagster_run_id, "mlflow_run_id": mlflow_run_id}
+        of_basis = {"mlflow_page": mlflow_page, "version_sha256": version}
         try:
             with self._database.connect() as connection:
                 _lock(connection, "research.signal")
-                of_run = {"dagster_run_id": dagster_run_id, "mlflow_run_id": mlflow_run_id}
-                of_run |= {"mlflow_page": mlflow_page, "version_sha256": version}
-                for signal in signals:
-                    row = {**_signal_row(signal), **of_run}
-                    new = connection.execute(SAVE_SIGNAL, row).fetchone()
-                    if new is None:
-                        continue
-                    written += 1
-                    if signal in bases:
-                        rests_on.append({**row, **_basis_row(bases[signal]), "signal_id": new[0]})
-                connection.cursor().executemany(SAVE_BASIS, rests_on)
+                for part in _apart(signals):
+                    rows = [_signal_row(signal) | {"place": place} for place, signal in enumerate(part)]
+                    new = connection.execute(SAVE_SIGNALS, of_run | {"rows": Jsonb(rows)}).fetchall()
+                    written += len(new)
+                    rests_on = [
+                        rows[place] | _basis_row(bases[part[place]]) | {"signal_id": signal_id}
+                        for place, signal_id in new
+                        if part[place] in bases
+                    ]
+                    connection.execute(SAVE_BASES, of_basis | {"rows": Jsonb(rests_on)})
         except errors.ForeignKeyViolation as error:
             raise InputError(f"signals: {error.diag.message_detail}") from None
         return written
@@ -216,14 +224,30 @@ def _row(record: StrategyRecord) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def _apart(signals: Sequence[Signal]) -> list[list[Signal]]:
+    """The signals in parts that have each decision once: of the same decision, the later one is the next revision."""
+    parts: list[dict[tuple[str, date, int], Signal]] = []
+    for signal in signals:
+        key = (signal.strategy_id, signal.session_date, signal.conid)
+        part = next((part for part in parts if key not in part), None)
+        if part is None:
+            parts.append(part := {})
+        part[key] = signal
+    return [list(part.values()) for part in parts]
+
+
 def _signal_row(signal: Signal) -> dict[str, Any]:
-    return {**asdict(signal), "direction": signal.direction.value}
+    return {
+        **asdict(signal), "direction": signal.direction.value, "session_date": signal.session_date.isoformat(),
+        "as_of": signal.as_of.isoformat(), "reference_price": str(signal.reference_price),
+    }  # fmt: skip
 
 
 def _basis_row(basis: Basis) -> dict[str, Any]:
+    values = ("null" if value is None else repr(value) for value in basis.features.values())
     return {
-        "words": basis.words, "numbers": Jsonb(basis.numbers), "shown": Jsonb(basis.shown),
-        "features": Jsonb(basis.features), "values": list(basis.features.values()),
-        "opened_at": [opened_at for opened_at, _ in basis.bars], "newest": basis.bars[-1][0],
-        "versions": [version for _, version in basis.bars], "actions": Jsonb(basis.actions),
+        "words": basis.words, "numbers": basis.numbers, "shown": basis.shown, "features": basis.features,
+        "values": f"{{{','.join(values)}}}", "newest": basis.bars[-1][0].isoformat(), "actions": basis.actions,
+        "opened_at": f"{{{','.join(opened_at.isoformat() for opened_at, _ in basis.bars)}}}",
+        "versions": f"{{{','.join(str(version) for _, version in basis.bars)}}}",
     }  # fmt: skip
