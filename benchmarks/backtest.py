@@ -14,6 +14,7 @@ from benchmarks.measure import Comparison, compare
 from ibkr_assets.backtest import sweep as work
 from ibkr_assets.backtest.commissions import parse_commission
 from ibkr_assets.backtest.engine import Terms
+from ibkr_assets.backtest.grid import combinations, parse_grid
 from ibkr_assets.backtest.metrics import compute_metrics
 from ibkr_assets.backtest.sizes import parse_size
 from ibkr_assets.backtest.slippage import parse_slippage
@@ -56,7 +57,7 @@ def _many(symbols: int = 500, days: int = 2_520) -> Comparison:
 
 def _sweep(days: int = 2_520) -> Comparison:
     tapes = tapes_of(random_bars(1, days))
-    tried = work.combinations(work.parse_grid(["fast=2:41:1", "slow=50:194:6"]), {})
+    tried = combinations(parse_grid(["fast=2:41:1", "slow=50:194:6"]), {})
     return compare(
         f"sweep of {len(tried)} combinations x {days} bars, with figures",
         len(tried) * days,
