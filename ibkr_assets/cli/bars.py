@@ -17,6 +17,7 @@ import typer
 
 from ibkr_assets import settings as configuration
 from ibkr_assets.cli.output import emit, emit_json, say, table
+from ibkr_assets.cli.stored_features import bars_features
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.ingest.instruments import resolver
@@ -41,6 +42,7 @@ def register(app: typer.Typer) -> None:
     bars = typer.Typer(help="Stored bars: files in, files out, and what is missing.", no_args_is_help=True)
     for name, command in (
         ("import", bars_import), ("extract", bars_extract), ("export", bars_export), ("gaps", bars_gaps),
+        ("features", bars_features),
     ):  # fmt: skip
         bars.command(name)(command)
     app.add_typer(bars, name="bars")

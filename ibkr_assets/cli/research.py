@@ -225,7 +225,10 @@ def _param(text: str) -> tuple[str, Any]:
 def _bars(
     settings: Settings, path: Path | None, symbols: str | None, start: datetime | None, end: datetime | None
 ) -> pd.DataFrame:
-    """The bars of a file or of the database, from `start` to `end`, both included."""
+    """The bars of a file or of the database, from `start` to `end`, both included.
+
+    Those of the database are in the shares of the last of them: no split is a loss.
+    """
     if (path is None) == (symbols is None):
         raise InputError("bars: name either --bars FILE or --symbols S,...")
     first = (start or datetime(1900, 1, 1)).replace(tzinfo=UTC)  # noqa: DTZ001 the zone is set here
@@ -238,11 +241,15 @@ def _bars(
     else:
         from ibkr_assets import bootstrap
         from ibkr_assets.domain.bar import BarSize
+        from ibkr_assets.market.adjustment import adjust
 
         store = bootstrap.bar_store(settings)
         wanted = [symbol.strip().upper() for symbol in (symbols or "").split(",")]
         conids = [instrument.conid for instrument in store.instruments(wanted)]
         frame = store.load_bars(conids, BarSize.DAY, first, past, is_validated=True)
+        actions = store.load_actions(conids)
+        if actions and len(frame):
+            frame = adjust(frame, actions, as_of=frame["opened_at"].max().date()).drop(columns="factor")
     if frame.empty:
         raise InputError(f"bars: none from {first:%Y-%m-%d} to before {past:%Y-%m-%d} in {path or symbols}")
     return frame
