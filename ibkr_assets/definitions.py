@@ -10,6 +10,7 @@ import dagster as dg
 
 from ibkr_assets import settings
 from ibkr_assets.defs.enriched_features import enriched_features
+from ibkr_assets.defs.freshness import bar_freshness, bars_are_fresh
 from ibkr_assets.defs.jobs import market_data, trading_strategy
 from ibkr_assets.defs.orders import orders
 from ibkr_assets.defs.parity import parity, parity_evening, parity_of_session
@@ -33,9 +34,10 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
             _by_session(asset, partitions)
             for asset in (raw_bars, validated_bars, enriched_features, signals, orders, parity)
         ],
+        asset_checks=[bars_are_fresh],
         jobs=[market_data, trading_strategy, parity_of_session],
         schedules=[trading_strategy_evening, trading_strategy_before_open, parity_evening],
-        sensors=[market_open, ibkr_auth, *closers],
+        sensors=[market_open, ibkr_auth, bar_freshness, *closers],
         resources={
             "settings": in_force,
             "ibkr": Ibkr(settings=in_force),

@@ -30,7 +30,7 @@ def test_the_chain_is_as_it_is_drawn() -> None:
         for node in (graph.get(key) for key in graph.toposorted_asset_keys)
     ]
     assert lines == [
-        "raw_bars <- [] ['bars_are_complete']",
+        "raw_bars <- [] ['bars_are_complete', 'bars_are_fresh']",
         "validated_bars <- ['raw_bars'] ['bars_are_sound']",
         "enriched_features <- ['validated_bars'] ['features_are_numbers']",
         "signals <- ['enriched_features'] ['run_is_tracked', 'signals_are_whole']",
@@ -44,6 +44,7 @@ def test_all_that_blocks_blocks_and_tracking_does_not() -> None:
     blocking = {key.name: graph.get_check_spec(key).blocking for key in graph.asset_check_keys}
     assert blocking == {
         "bars_are_complete": True,
+        "bars_are_fresh": False,
         "bars_are_sound": True,
         "features_are_numbers": True,
         "signals_are_whole": True,
@@ -60,6 +61,7 @@ def test_jobs_sensors_and_schedules_have_their_names_and_nothing_that_trades_run
     assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
         "market_open": "STOPPED",
         "ibkr_auth": "STOPPED",
+        "bar_freshness": "RUNNING",
         "mlflow_close_finished": "RUNNING",
         "mlflow_close_failed": "RUNNING",
         "mlflow_close_killed": "RUNNING",
