@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ibkr_assets import settings as configuration
+from ibkr_assets.cli.impact import bars_impact
 from ibkr_assets.cli.output import emit, emit_json, say, table
 from ibkr_assets.cli.stored_features import bars_features
 from ibkr_assets.domain.bar import BarSize
@@ -43,6 +44,7 @@ def register(app: typer.Typer) -> None:
     for name, command in (
         ("import", bars_import), ("extract", bars_extract), ("export", bars_export), ("gaps", bars_gaps),
         ("features", bars_features),
+        ("impact", bars_impact),
     ):  # fmt: skip
         bars.command(name)(command)
     app.add_typer(bars, name="bars")

@@ -31,6 +31,7 @@ from ibkr_assets.cli import (
     research,
     risk,
     strategies,
+    universe,
 )
 from ibkr_assets.cli.output import emit, emit_json, say, table
 from ibkr_assets.domain.errors import PlatformError
@@ -55,6 +56,7 @@ data.register(app)
 research.register(app)
 quarantine.register(app)
 bars.register(app)
+universe.register(app)
 corporate_actions.register(app)
 risk.register(app)
 strategies.register(app)

@@ -4,7 +4,7 @@ import dagster as dg
 
 from ibkr_assets.defs import metadata as show
 from ibkr_assets.defs.checks import features_are_numbers, judge_features
-from ibkr_assets.defs.resources import Calendar, Postgres, SettingsInForce
+from ibkr_assets.defs.resources import Calendar, Postgres
 from ibkr_assets.defs.run_config import ChainConfig, session_days
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.features.definition import FEATURES, WARM_UP_BARS, feature_digest
@@ -22,7 +22,6 @@ def enriched_features(
     config: ChainConfig,
     postgres: Postgres,
     calendar: Calendar,
-    settings: dg.ResourceParam[SettingsInForce],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Compute the features from validated bars only, their warm-up included, and store the sessions' rows."""
     from ibkr_assets.ingest.features import build_features
@@ -30,7 +29,7 @@ def enriched_features(
     days = session_days(context)
     store = postgres.bars()
     sessions = [calendar.load().session(day) for day in days]
-    instruments = store.instruments(config.wanted_symbols(settings.get()))
+    instruments = store.instruments(config.wanted_symbols(postgres, days))
     features = build_features(store, calendar.load(), instruments=instruments, sessions=sessions)
     start = calendar.load().sessions_before(days[0], WARM_UP_BARS)[0].opens_at
     conids = [instrument.conid for instrument in instruments]

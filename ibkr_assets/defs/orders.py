@@ -76,7 +76,7 @@ def _propose(
     proposals = propose_sessions(
         [calendar.load().session(day) for day in days],
         strategies=wanted_strategies(postgres.strategies(), config.strategy_id, mode, in_force.account),
-        symbols=config.wanted_symbols(in_force),
+        symbols=config.wanted_symbols(postgres, days),
         bar_store=postgres.bars(),
         strategy_store=postgres.strategies(),
         book=book,

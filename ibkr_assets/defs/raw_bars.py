@@ -30,7 +30,7 @@ def raw_bars(
 
     in_force = settings.get()
     sessions = [calendar.load().session(day) for day in session_days(context)]
-    symbols = config.wanted_symbols(in_force)
+    symbols = config.wanted_symbols(postgres, [session.day for session in sessions])
     own = own_bars.source()
     report = ingest_sessions(
         own or ibkr.source(),

@@ -5,8 +5,8 @@ connection at set-up (Dagster sets resources up on every tick and, with `job exe
 and anything that could send an order. Settings are read then, too, so that definitions load with nothing running.
 """
 
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -60,6 +60,13 @@ class Postgres(dg.ConfigurableResource[Any]):
     def bars(self) -> "BarStore":
         """Bars, verdicts and features."""
         return bootstrap.bar_store(self.settings.get())
+
+    def universe(self, days: Sequence[date]) -> tuple[str, ...]:
+        """The symbols that are looked at on one of these days, where a run names none."""
+        from ibkr_assets.adapters.postgres.universe import PostgresUniverse
+
+        settings = self.settings.get()
+        return PostgresUniverse(bootstrap.database(settings), settings.market.symbols).members(days)
 
     def strategies(self) -> "StrategyStore":
         """Strategies and their signals."""

@@ -1,11 +1,13 @@
 """The run configuration that all five assets share, and the same for a run that nobody watches."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
+from ibkr_assets.defs.resources import Postgres
 from ibkr_assets.domain.order import Mode
 from ibkr_assets.execution.decisions import extra_symbols
 from ibkr_assets.settings import Settings
@@ -26,14 +28,14 @@ class ChainConfig(dg.Config):
     strategy_id: str | None = Field(
         default=None, description="only this strategy, enabled or not; empty: all enabled ones"
     )
-    symbols: list[str] = Field(default=[], description="only these symbols; empty: those of the settings")
+    symbols: list[str] = Field(default=[], description="only these symbols; empty: those of the universe")
     dry_run: bool = Field(
         default=True, description="true: orders are reviewed and never sent; false: in the platform's mode"
     )
 
-    def wanted_symbols(self, settings: Settings) -> tuple[str, ...]:
-        """The symbols of this run."""
-        return tuple(self.symbols) or settings.market.symbols
+    def wanted_symbols(self, postgres: Postgres, days: Sequence[date]) -> tuple[str, ...]:
+        """The symbols of this run: named ones, or the universe of its sessions."""
+        return tuple(self.symbols) or postgres.universe(days)
 
     def mode(self, settings: Settings) -> Mode:
         """The mode of this run's orders: never further than the platform's own."""

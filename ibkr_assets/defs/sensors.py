@@ -65,13 +65,14 @@ def ibkr_auth(
         due = due_for_data(clock.now(), calendar.load(), first_session=market.first_session)
         if isinstance(due, str):
             return dg.SkipReason(due)
-        missing = _missing(postgres.bars(), due, market.symbols)
+        symbols = postgres.universe([due.day])
+        missing = _missing(postgres.bars(), due, symbols)
     except LoginRequired as error:
         return dg.SkipReason(_log_in(in_force.gateway.url, str(error)))
     except (Unavailable, ConfigurationError) as error:
         return dg.SkipReason(str(error))
     if not missing:
-        return dg.SkipReason(f"ready; the bars of {due.day} are there for all {len(market.symbols)} symbols")
+        return dg.SkipReason(f"ready; the bars of {due.day} are there for all {len(symbols)} symbols")
     asked = asked_before(context.instance, market_data.name, due)
     if asked:
         return dg.SkipReason(f"ready; no bar of {due.day} for {', '.join(missing)}; {asked}")

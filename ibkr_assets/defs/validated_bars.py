@@ -4,7 +4,7 @@ import dagster as dg
 
 from ibkr_assets.defs import metadata as show
 from ibkr_assets.defs.checks import bars_are_sound, judge_soundness
-from ibkr_assets.defs.resources import Calendar, Postgres, SettingsInForce
+from ibkr_assets.defs.resources import Calendar, Postgres
 from ibkr_assets.defs.run_config import ChainConfig, session_days
 from ibkr_assets.domain.bar import BAR_COLUMNS
 
@@ -21,7 +21,6 @@ def validated_bars(
     config: ChainConfig,
     postgres: Postgres,
     calendar: Calendar,
-    settings: dg.ResourceParam[SettingsInForce],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Judge the stored bars against the calendar, themselves and the past."""
     from ibkr_assets.ingest.validation import validate_sessions
@@ -31,7 +30,7 @@ def validated_bars(
     report = validate_sessions(
         store,
         calendar.load(),
-        instruments=store.instruments(config.wanted_symbols(settings.get())),
+        instruments=store.instruments(config.wanted_symbols(postgres, days)),
         sessions=[calendar.load().session(day) for day in days],
     )
     gaps = [{"symbol": symbol, "session": day} for symbol, day in report.missing]
