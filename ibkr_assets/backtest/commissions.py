@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+import numpy as np
+
 from ibkr_assets.domain.errors import InputError
+from ibkr_assets.features.frame import Floats
 
 #: The day the rates were read. Bars of any year are charged these.
 RATES_OF = date(2026, 11, 21)
@@ -58,6 +61,10 @@ class BasisPoints:
         rate = self.basis_points / 10_000
         return lambda shares, price, _month: shares * price * rate
 
+    def charges(self, shares: Floats, prices: Floats) -> Floats:
+        """Value x rate."""
+        return shares * prices * (self.basis_points / 10_000)
+
     def describe(self) -> str:
         """Its rate."""
         return f"{self.basis_points:g} basis points of each order's value" if self.basis_points else "none"
@@ -71,6 +78,12 @@ class IbkrFixed:
     def begin(self) -> Charge:
         """Shares x rate within the limits."""
         return lambda shares, price, _month: _limited(shares * FIXED_PER_SHARE_USD, FIXED_MINIMUM_USD, shares * price)
+
+    def charges(self, shares: Floats, prices: Floats) -> Floats:
+        """Shares x rate within the limits; the maximum of an order of no shares is 0."""
+        least = np.maximum(shares * FIXED_PER_SHARE_USD, FIXED_MINIMUM_USD)
+        charged: Floats = np.minimum(least, shares * prices * VALUE_MAXIMUM)
+        return charged
 
     def describe(self) -> str:
         """Its rates and their day."""

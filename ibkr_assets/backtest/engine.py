@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ibkr_assets.backtest.lines import Fills, clock_of, draw_lines
 from ibkr_assets.backtest.result import NotOpened, OpenPosition, Result, Trade
 from ibkr_assets.backtest.sizes import Opening, Size
 
@@ -62,7 +63,8 @@ class _Run:
         self, tapes: Sequence[Tape], wanted: Sequence[Directions], terms: Terms, bracket: Bracket | None
     ) -> None:
         self.tapes, self.wanted, self.terms, self.bracket = tapes, wanted, terms, bracket
-        self.times, self.ranks = _clock(tapes)
+        self.clock = clock_of(tapes)
+        self.times, self.ranks = self.clock
         self.months = [_months(tape) if terms.commission.counts_months else None for tape in tapes]
         self.changes = [_fill_bars(directions) for directions in wanted]
         self.charge = terms.commission.begin()
@@ -92,7 +94,11 @@ class _Run:
                 self._open(rank, place, bar)
             else:
                 self._leave_inside(rank, place, bar)
-        equity, exposed = self._lines()
+        columns = list(zip(*self.fills, strict=True)) or [()] * 5
+        ranks, places, bars = (np.array(column, dtype=np.int64) for column in columns[:3])
+        changes, paid = (np.array(column, dtype=np.float64) for column in columns[3:])
+        fills = Fills(ranks, places, bars, changes, paid)
+        equity, exposed = draw_lines(self.tapes, self.clock, self.terms.cash, fills)
         return Result(
             starting_cash=self.terms.cash,
             trades=self.trades,
@@ -246,27 +252,6 @@ class _Run:
         bar = int(np.searchsorted(self.ranks[place], rank)) - 1
         return float(self.tapes[place].close[bar]) if bar >= 0 else 0.0
 
-    def _lines(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        """Equity and exposure after the fills of each moment."""
-        columns = list(zip(*self.fills, strict=True)) or [()] * 5
-        ranks, places, bars = (np.array(column, dtype=np.int64) for column in columns[:3])
-        changes, paid = (np.array(column, dtype=np.float64) for column in columns[3:])
-        equity = np.full(self.times.size, self.terms.cash, dtype=np.float64)
-        equity += np.cumsum(np.bincount(ranks, weights=paid, minlength=self.times.size))
-        exposed = np.zeros(self.times.size, dtype=np.bool_)
-        for place, tape in enumerate(self.tapes):
-            own = places == place
-            held = np.cumsum(np.bincount(bars[own], weights=changes[own], minlength=len(tape)))
-            value = held * tape.close
-            if len(tape) == self.times.size:
-                equity += value
-                exposed |= held != 0
-                continue
-            newest = np.searchsorted(self.ranks[place], np.arange(self.times.size), side="right") - 1
-            equity += np.where(newest >= 0, value[newest], 0.0)
-            exposed |= (newest >= 0) & (held[newest] != 0)
-        return equity, exposed
-
 
 def _at_or_above(level: float) -> float:
     """A level that rounding has moved away from the price it stands for is touched by that price all the same."""
@@ -275,14 +260,6 @@ def _at_or_above(level: float) -> float:
 
 def _at_or_below(level: float) -> float:
     return level - _ROUNDING * level
-
-
-def _clock(tapes: Sequence[Tape]) -> tuple[npt.NDArray[np.datetime64], list[npt.NDArray[np.int64]]]:
-    """All moments at which any tape has a bar, and where the bars of each stand among them."""
-    if all(np.array_equal(tape.times, tapes[0].times) for tape in tapes[1:]):
-        return tapes[0].times, [np.arange(len(tape)) for tape in tapes]
-    times = np.unique(np.concatenate([tape.times for tape in tapes]))
-    return times, [np.searchsorted(times, tape.times) for tape in tapes]
 
 
 def _months(tape: Tape) -> npt.NDArray[np.int64]:

@@ -1,25 +1,22 @@
 """The figures of a result, each with the convention it is computed by.
 
-What goes here: arithmetic on the equity line and on closed trades, in floats. What does not: results of real accounts,
-which are exact (`portfolio.performance`). A figure that its convention gives no value is None, never a made-up number.
-The names and formulas are those of the field's common library of statistics, so that its users can compare.
+What goes here: the figures' names and conventions, and the way from a result to them. What does not: the arithmetic
+(`backtest.figures`), and results of real accounts, which are exact (`portfolio.performance`). A figure that its
+convention gives no value is None, never a made-up number. The names and formulas are those of the
+field's common library of statistics, so that its users can compare.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
+from ibkr_assets.backtest.figures import Accounts, compute_figures
 from ibkr_assets.backtest.result import Result
 from ibkr_assets.features.frame import Floats
-
-PERIODS_A_YEAR = 252
-_CONFIDENCE = 0.95
 
 #: What each figure is. r are the returns of consecutive days: equity at the end of a UTC day over that of the day
 #: before, minus one; there is one fewer than days. A year is 252 of them; the risk-free rate is 0.
@@ -43,6 +40,9 @@ CONVENTIONS: dict[str, str] = {
     "not_opened": "openings that were wanted and not made: no cash, a size of zero, or refused by risk",
 }
 
+#: Figures that count.
+COUNTS = {"trades", "not_opened"}
+
 
 @dataclass(frozen=True, slots=True)
 class Returns:
@@ -56,36 +56,43 @@ class Returns:
 def daily_returns(result: Result) -> Returns:
     """The last equity of each UTC day. Returns are empty where equity was ever zero or less."""
     days = result.times.astype("datetime64[D]")
-    is_last = np.append(days[1:] != days[:-1], [True])
+    is_last = last_of_days(days)
     equity = result.equity[is_last]
     values = equity[1:] / equity[:-1] - 1 if (equity > 0).all() else np.empty(0)
     return Returns(days[is_last], equity, values)
 
 
+def last_of_days(days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.bool_]:
+    """Whether each moment, given as its day, is the last of it."""
+    return np.append(days[1:] != days[:-1], [True])
+
+
 def compute_metrics(result: Result) -> dict[str, float | None]:
     """Every figure of CONVENTIONS, in its order."""
-    returns = daily_returns(result)
-    figures: dict[str, Callable[[], float]] = {
-        "final_equity": lambda: float(result.equity[-1]),
-        "total_return": lambda: float(result.equity[-1]) / result.starting_cash - 1,
-        "cagr": lambda: _cagr(returns.values),
-        "volatility": lambda: _deviation(returns.values) * math.sqrt(PERIODS_A_YEAR),
-        "sharpe": lambda: _mean(returns.values) / _deviation(returns.values) * math.sqrt(PERIODS_A_YEAR),
-        "sortino": lambda: _mean(returns.values) / _downside(returns.values) * math.sqrt(PERIODS_A_YEAR),
-        "max_drawdown": lambda: float(drawdowns(result.starting_cash, returns).min()),
-        "calmar": lambda: _cagr(returns.values) / abs(float(drawdowns(result.starting_cash, returns).min())),
-        "value_at_risk_95": lambda: _value_at_risk(returns.values),
-        "positive_days": lambda: float((returns.values > 0).sum()) / float((returns.values != 0).sum()),
-        "hit_rate": lambda: sum(trade.pnl_net > 0 for trade in result.trades) / len(result.trades),
-        "profit_factor": lambda: _profit_factor(result),
-        "exposure": lambda: float(result.exposed.mean()),
-        "turnover": lambda: _turnover(result, returns.values),
-        "trades": lambda: len(result.trades),
-        "commission": lambda: _commissions(result),
-        "not_opened": lambda: len(result.not_opened),
-    }
+    return metrics_of(compute_figures(accounts_of(result)))[0]
+
+
+def accounts_of(result: Result) -> Accounts:
+    """One account, as the figures see it."""
+    return Accounts(
+        starting_cash=result.starting_cash,
+        equity=daily_returns(result).equity[None, :],
+        final_equity=result.equity[-1:],
+        mean_equity=np.array([result.equity.mean()]),
+        exposure=np.array([result.exposed.mean()]),
+        traded_usd=np.array([result.traded_usd]),
+        commission=np.array([_commissions(result)]),
+        not_opened=np.array([len(result.not_opened)]),
+        trade_account=np.zeros(len(result.trades), dtype=np.int64),
+        pnl_net=np.array([trade.pnl_net for trade in result.trades], dtype=np.float64),
+    )
+
+
+def metrics_of(figures: Mapping[str, Floats]) -> list[dict[str, float | None]]:
+    """Figures by account: None for what cannot be computed, no trades, no returns, or a division by zero."""
     assert list(figures) == list(CONVENTIONS)
-    return {name: _value(figure) for name, figure in figures.items()}
+    columns = [_plain(column, is_count=name in COUNTS) for name, column in figures.items()]
+    return [dict(zip(CONVENTIONS, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
 def drawdowns(starting_cash: float, returns: Returns) -> Floats:
@@ -94,49 +101,13 @@ def drawdowns(starting_cash: float, returns: Returns) -> Floats:
     return returns.equity / highest - 1
 
 
-def _value(figure: Callable[[], float]) -> float | None:
-    """None for what cannot be computed: no trades, no returns, or a division by zero."""
-    try:
-        value = figure()
-    except (ZeroDivisionError, ValueError, OverflowError):
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _mean(returns: Floats) -> float:
-    if returns.size < 2:
-        raise ValueError("too few returns")
-    return float(returns.mean())
-
-
-def _deviation(returns: Floats) -> float:
-    if returns.size < 2:
-        raise ValueError("too few returns")
-    return float(returns.std(ddof=1))
-
-
-def _downside(returns: Floats) -> float:
-    return math.sqrt(float((returns[returns < 0] ** 2).sum()) / returns.size)
-
-
-def _cagr(returns: Floats) -> float:
-    return math.pow(float(np.prod(1 + returns)), PERIODS_A_YEAR / returns.size) - 1
-
-
-def _value_at_risk(returns: Floats) -> float:
-    deviation = _deviation(returns)
-    return NormalDist(_mean(returns), deviation).inv_cdf(1 - _CONFIDENCE) if deviation else _mean(returns)
-
-
-def _profit_factor(result: Result) -> float:
-    won = sum(trade.pnl_net for trade in result.trades if trade.pnl_net > 0)
-    lost = -sum(trade.pnl_net for trade in result.trades if trade.pnl_net < 0)
-    return won / lost
+def _plain(values: Floats, *, is_count: bool) -> list[float | None]:
+    found = values.astype(np.int64).tolist() if is_count else values.tolist()
+    is_known = np.isfinite(values)
+    if not is_known.all():
+        return [value if known else None for value, known in zip(found, is_known.tolist(), strict=True)]
+    return found  # type: ignore[no-any-return]
 
 
 def _commissions(result: Result) -> float:
     return sum(trade.commission for trade in result.trades) + sum(one.commission for one in result.open_positions)
-
-
-def _turnover(result: Result, returns: Floats) -> float:
-    return result.traded_usd / float(result.equity.mean()) * PERIODS_A_YEAR / returns.size

@@ -75,7 +75,11 @@ class PercentOfCash:
 
     def shares(self, opening: Opening) -> float:
         """Floor of cash x percent / open."""
-        return max(0.0, float(math.floor(opening.cash * self.percent / 100 / opening.price + _ROUNDING)))
+        return self.of_cash(opening.cash, opening.price)
+
+    def of_cash(self, cash: float, price: float) -> float:
+        """The same where the cash and the price are known, and nothing else is."""
+        return max(0.0, float(math.floor(cash * self.percent / 100 / price + _ROUNDING)))
 
 
 class Sizer:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from ibkr_assets.domain.errors import InputError
+from ibkr_assets.features.frame import Floats
 
 FORMS = "none, bps:N, spread:USD or volume:IMPACT"
 
@@ -19,6 +22,9 @@ class Slippage(Protocol):
 
     def fill_price(self, price: float, side: int, shares: float, volume: float) -> float:
         """The price of a buy (`side` +1) or sale (-1) of `shares` in a bar of `volume` shares."""
+
+    def fill_prices(self, prices: Floats, sides: Floats, shares: Floats, volumes: Floats) -> Floats:
+        """The same of many orders at once."""
 
     def describe(self) -> str:
         """For people who read the result."""
@@ -34,6 +40,10 @@ class BasisPointsWorse:
         """Price x (1 +- rate)."""
         return price * (1 + side * self.basis_points / 10_000) if self.basis_points else price
 
+    def fill_prices(self, prices: Floats, sides: Floats, shares: Floats, volumes: Floats) -> Floats:  # noqa: ARG002
+        """Prices x (1 +- rate)."""
+        return prices * (1 + sides * self.basis_points / 10_000) if self.basis_points else prices
+
     def describe(self) -> str:
         """Its rate."""
         return f"{self.basis_points:g} basis points of the price" if self.basis_points else "none"
@@ -48,6 +58,11 @@ class HalfSpread:
     def fill_price(self, price: float, side: int, shares: float, volume: float) -> float:  # noqa: ARG002
         """Price +- half the spread, at least a hundredth of the price."""
         return max(price + side * self.spread_usd / 2, price / 100)
+
+    def fill_prices(self, prices: Floats, sides: Floats, shares: Floats, volumes: Floats) -> Floats:  # noqa: ARG002
+        """Prices +- half the spread, at least a hundredth of each."""
+        worse: Floats = np.maximum(prices + sides * self.spread_usd / 2, prices / 100)
+        return worse
 
     def describe(self) -> str:
         """Its spread."""
@@ -67,6 +82,12 @@ class VolumeShare:
         """Price x (1 +- impact x share squared)."""
         share = min(1.0, shares / volume) if volume > 0 else 1.0
         return price * (1 + side * self.impact * share * share)
+
+    def fill_prices(self, prices: Floats, sides: Floats, shares: Floats, volumes: Floats) -> Floats:
+        """Prices x (1 +- impact x share squared)."""
+        part = np.minimum(1.0, np.divide(shares, volumes, out=np.ones_like(shares), where=volumes > 0))
+        worse: Floats = prices * (1 + sides * self.impact * part * part)
+        return worse
 
     def describe(self) -> str:
         """Its impact."""

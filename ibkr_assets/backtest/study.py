@@ -7,11 +7,14 @@ What goes here: which directions a strategy gives a tape, and one run of them. W
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, TypeGuard
 
 from ibkr_assets.backtest.engine import Terms, run
 from ibkr_assets.backtest.result import Result
+from ibkr_assets.backtest.straight import trade_straight
 from ibkr_assets.backtest.tape import Tape
+from ibkr_assets.strategies.rule import Rule
 from ibkr_assets.strategies.strategy import Compares
 
 if TYPE_CHECKING:
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
 
 def backtest(strategy: Strategy, tapes: Sequence[Tape], terms: Terms) -> Result:
     """Trade `tapes` as the strategy decides after each bar of each."""
-    return run(tapes, directions_of(strategy, tapes), terms, bracket=strategy.bracket)
+    wanted = directions_of(strategy, tapes)
+    straight = trade_straight(tapes, wanted, terms) if strategy.bracket is None else None
+    return run(tapes, wanted, terms, bracket=strategy.bracket) if straight is None else straight
 
 
 def directions_of(strategy: Strategy, tapes: Sequence[Tape]) -> list[Directions]:
@@ -28,6 +33,8 @@ def directions_of(strategy: Strategy, tapes: Sequence[Tape]) -> list[Directions]
 
     One that compares its universe takes the tapes for it. Raises what it raises for a universe it cannot compare.
     """
+    if reads_columns(strategy):
+        return [strategy.directions_over(tape.columns, {}) for tape in tapes]
     frames = {tape.conid: tape.frame for tape in tapes}
     if strategy.features:
         from ibkr_assets.features.compute import compute_features
@@ -38,3 +45,14 @@ def directions_of(strategy: Strategy, tapes: Sequence[Tape]) -> list[Directions]
         compared = strategy.compare(frames)
         frames = {conid: frame.join(compared[conid]) for conid, frame in frames.items()}
     return [strategy.directions(frames[tape.conid]) for tape in tapes]
+
+
+def reads_columns(strategy: Strategy) -> TypeGuard[Rule]:
+    """Whether the directions follow from the bars' own columns, as `Rule` has it, and from nothing else."""
+    return _is_plain_rule(type(strategy)) and not strategy.features
+
+
+@cache
+def _is_plain_rule(kind: type) -> bool:
+    """A rule that neither compares its universe nor finds its directions in a way of its own."""
+    return issubclass(kind, Rule) and not hasattr(kind, "compare") and kind.directions is Rule.directions

@@ -1,78 +1,72 @@
-"""One strategy over a grid of parameters: every combination backtested, ranked, and judged as one try among many.
+"""One strategy over many parameter sets: every one backtested, with its trades, and ranked.
 
-What goes here: grids, the work on all cores, the order of the results, and how likely the best of so many is luck. What
-does not: pictures (`backtest.heat_map`) and files. The same grid gives the same rows whatever the number of processes.
+What goes here: the work on all cores and the order of the results. What does not: which sets are tried
+(`backtest.grid`), whether the best of them is luck (`backtest.luck`), pictures (`backtest.heat_map`) and files. The
+same sets give the same rows whatever the number of processes.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from ibkr_assets.backtest.batch import Trades, record_trades, trade_batch
 from ibkr_assets.backtest.engine import Terms
-from ibkr_assets.backtest.metrics import compute_metrics, daily_returns
-from ibkr_assets.backtest.result import Result
-from ibkr_assets.backtest.study import backtest
+from ibkr_assets.backtest.figures import Moments, compute_moments, figures_of, returns_of
+from ibkr_assets.backtest.grid import Params
+from ibkr_assets.backtest.luck import Shape
+from ibkr_assets.backtest.metrics import accounts_of, metrics_of
+from ibkr_assets.backtest.study import backtest, reads_columns
 from ibkr_assets.backtest.tape import Tape
 from ibkr_assets.domain.errors import ConfigurationError, InputError
+from ibkr_assets.features.definition import Feature
+from ibkr_assets.features.frame import Floats
 from ibkr_assets.strategies.registry import build_strategy
+from ibkr_assets.strategies.strategy import Strategy
 
 #: Figures where less is better.
 _LESS_IS_BETTER = {"volatility", "turnover", "commission", "not_opened"}
-_CHUNK = 16
-#: Below this many bars in all, starting processes takes longer than the work.
-_WORTH_PROCESSES = 3_000_000
-#: Euler's and Mascheroni's constant.
-_EULER = 0.5772156649015329
-
-Params = dict[str, Any]
+#: So many bars of all sets that are traded at once: matrices of 5 MB, which the system gives out in large pages.
+_BARS_AT_ONCE, _MOST_AT_ONCE = 600_000, 256
+#: Below so many seconds of work, starting processes takes longer.
+_WORTH_PROCESSES_S = 4.0
 
 
 class Row(NamedTuple):
-    """One combination: parameters, figures, and of its daily returns mean/deviation, skewness, kurtosis and number."""
+    """One parameter set: its figures, the shape of its daily returns, and its closed trades (dtype `batch.TRADE`)."""
 
     params: Params
     metrics: dict[str, float | None]
-    moments: tuple[float, float, float, int] | None
+    shape: Shape | None
+    trades: Trades
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Rows in order of rank, best first, and how many combinations the strategy refused."""
+    """Rows in order of rank, best first, and how many sets the strategy refused."""
 
     rows: list[Row]
     refused: int
     ranked_by: str
 
 
-def parse_grid(specs: Sequence[str]) -> dict[str, list[Any]]:
-    """Values by parameter from texts like `fast=5:50:5` (both ends included) or `short=true,false`.
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What all sets of a sweep share. `known` are the indicators that sets before have computed."""
 
-    Steps are exact decimals. Raises InputError naming the text.
-    """
-    grid: dict[str, list[Any]] = {}
-    for spec in specs:
-        name, _, text = spec.partition("=")
-        if not name or not text or name in grid:
-            raise InputError(f"grid {spec!r}: expected k=a:b:step or k=v,v,... once a parameter")
-        grid[name] = _range(spec, text) if ":" in text else [_plain(part) for part in text.split(",")]
-    return grid
-
-
-def combinations(grid: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[Params]:
-    """Every combination, the last parameter of the grid changing fastest."""
-    names = list(grid)
-    return [dict(fixed) | dict(zip(names, values, strict=True)) for values in itertools.product(*grid.values())]
+    kind: str
+    tapes: Sequence[Tape]
+    terms: Terms
+    directory: Path | None
+    known: dict[Feature, Floats]
 
 
 def sweep(
@@ -86,16 +80,17 @@ def sweep(
     directory: Path | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Sweep:
-    """Backtest every combination. Those that the strategy refuses (fast slower than slow) are counted.
+    """Backtest every parameter set. Those that the strategy refuses (fast slower than slow) are counted.
 
     `progress` hears how many of how many are done. Raises InputError where all are refused, with the first reason.
     """
-    build_strategy(kind, {}, directory=directory)  # an unknown kind is no combination refused
-    chunks = [list(tried[start : start + _CHUNK]) for start in range(0, len(tried), _CHUNK)]
+    build_strategy(kind, {}, directory=directory)  # an unknown kind is no set refused
+    size = min(_MOST_AT_ONCE, max(1, _BARS_AT_ONCE // sum(len(tape) for tape in tapes)))
+    chunks = [list(tried[start : start + size]) for start in range(0, len(tried), size)]
     rows: list[Row] = []
     refusals: list[str] = []
     done = 0
-    for chunk, results in zip(chunks, _work(kind, chunks, tapes, terms, processes, directory), strict=True):
+    for chunk, results in zip(chunks, _work(_Task(kind, tapes, terms, directory, {}), chunks, processes), strict=True):
         rows += [row for row in results if isinstance(row, Row)]
         refusals += [text for text in results if isinstance(text, str)]
         done += len(chunk)
@@ -104,106 +99,86 @@ def sweep(
         raise InputError(
             f"grid: every combination is refused; the first: {refusals[0] if refusals else 'there is none'}"
         )
-    sign = -1 if rank_by in _LESS_IS_BETTER else 1
+    return Sweep(rank(rows, rank_by), len(refusals), rank_by)
+
+
+def rank(rows: Sequence[Row], by: str) -> list[Row]:
+    """Best first; what has no value is last."""
+    sign = -1 if by in _LESS_IS_BETTER else 1
 
     def key(row: Row) -> tuple[bool, float]:
-        value = row.metrics[rank_by]
+        value = row.metrics[by]
         return value is None, 0.0 if value is None else -sign * value
 
-    return Sweep(sorted(rows, key=key), len(refusals), rank_by)
+    return sorted(rows, key=key)
 
 
-def deflated_sharpe(rows: Sequence[Row]) -> float | None:
-    """How likely the best Sharpe ratio of `rows` is above what the best of so many tries without skill would show.
-
-    Bailey and Lopez de Prado, The Deflated Sharpe Ratio (2014), equations 1 and 2, per day and with every combination
-    counted as an independent try, which errs towards doubt. None for fewer than two combinations with returns.
-    """
-    known = [row.moments for row in rows if row.moments is not None]
-    if len(known) < 2:
-        return None
-    ratios = np.array([moments[0] for moments in known])
-    normal, tries = NormalDist(), len(known)
-    spread = float(ratios.std(ddof=1))
-    lucky = spread * ((1 - _EULER) * normal.inv_cdf(1 - 1 / tries) + _EULER * normal.inv_cdf(1 - 1 / (tries * math.e)))
-    ratio, skew, kurtosis, count = known[int(ratios.argmax())]
-    variance = 1 - skew * ratio + (kurtosis - 1) / 4 * ratio * ratio
-    if variance <= 0 or count < 2:
-        return None
-    return normal.cdf((ratio - lucky) * math.sqrt(count - 1) / math.sqrt(variance))
+def _work(task: _Task, chunks: list[list[Params]], processes: int) -> Iterator[list[Row | str]]:
+    """Chunk after chunk here; in processes from where the second has shown that the rest takes long."""
+    for place, chunk in enumerate(chunks):
+        began = time.perf_counter()
+        yield _chunk(task, chunk)
+        left = chunks[place + 1 :]
+        if place == 1 and processes > 1 and (time.perf_counter() - began) * len(left) > _WORTH_PROCESSES_S:
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(task,)) as pool:
+                yield from pool.map(_continue, left)
+            return
 
 
-def _work(
-    kind: str, chunks: list[list[Params]], tapes: Sequence[Tape], terms: Terms, processes: int, directory: Path | None
-) -> Iterator[list[Row | str]]:
-    bars = sum(len(tape) for tape in tapes) * sum(len(chunk) for chunk in chunks)
-    if processes < 2 or len(chunks) < 2 or bars < _WORTH_PROCESSES:
-        yield from (_chunk(kind, chunk, tapes, terms, directory) for chunk in chunks)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(kind, tapes, terms, directory)) as pool:
-        yield from pool.map(_continue, chunks)
+_task: _Task
 
 
-_given: tuple[str, Sequence[Tape], Terms, Path | None]
-
-
-def _begin(kind: str, tapes: Sequence[Tape], terms: Terms, directory: Path | None) -> None:
+def _begin(task: _Task) -> None:
     """Give a new process what all its chunks share, once."""
-    global _given  # noqa: PLW0603 a process of the pool has no other memory between two chunks
-    _given = kind, tapes, terms, directory
+    global _task  # noqa: PLW0603 a process of the pool has no other memory between two chunks
+    _task = task
 
 
 def _continue(chunk: list[Params]) -> list[Row | str]:
-    kind, tapes, terms, directory = _given
-    return _chunk(kind, chunk, tapes, terms, directory)
+    return _chunk(_task, chunk)
 
 
-def _chunk(
-    kind: str, chunk: list[Params], tapes: Sequence[Tape], terms: Terms, directory: Path | None
-) -> list[Row | str]:
-    results: list[Row | str] = []
-    for params in chunk:
+def _chunk(task: _Task, chunk: list[Params]) -> list[Row | str]:
+    """A row or a refusal for each set, in their order."""
+    results: list[Row | str | None] = [None] * len(chunk)
+    built: dict[int, Strategy] = {}
+    for place, params in enumerate(chunk):
         try:
-            strategy = build_strategy(kind, params, directory=directory)
+            built[place] = build_strategy(task.kind, params, directory=task.directory)
         except ConfigurationError as error:
-            results.append(str(error))
-            continue
-        result = backtest(strategy, tapes, terms)
-        results.append(Row(params, compute_metrics(result), _moments(result)))
-    return results
+            results[place] = str(error)
+    for place, row in _together(task, chunk, built).items():
+        results[place] = row
+    for place, strategy in built.items():
+        if results[place] is None:
+            result = backtest(strategy, task.tapes, task.terms)
+            accounts = accounts_of(result)
+            returns = returns_of(accounts)
+            moments = compute_moments(returns)
+            metrics = metrics_of(figures_of(accounts, returns, moments))[0]
+            results[place] = Row(chunk[place], metrics, _shapes(moments)[0], record_trades(result.trades))
+    return [found for found in results if found is not None]
 
 
-def _moments(result: Result) -> tuple[float, float, float, int] | None:
-    """Sharpe ratio, skewness and kurtosis (3 for the normal distribution) of daily returns, and their number."""
-    returns = daily_returns(result).values
-    deviation = float(returns.std()) if returns.size > 2 else 0.0
-    if not deviation:
-        return None
-    scaled = (returns - returns.mean()) / deviation
-    cubes = scaled * scaled * scaled
-    ratio = float(returns.mean()) / float(returns.std(ddof=1))
-    return ratio, float(cubes.mean()), float((cubes * scaled).mean()), returns.size
+def _together(task: _Task, chunk: list[Params], built: dict[int, Strategy]) -> dict[int, Row]:
+    """Rows of the sets that can be traded as one batch, by place in the chunk; none where that is not possible."""
+    plain = {place: one for place, one in built.items() if reads_columns(one) and one.bracket is None}
+    if len(task.tapes) != 1 or not plain:
+        return {}
+    (tape,) = task.tapes
+    columns = tape.columns
+    lanes = np.stack([one.directions_over(columns, task.known) for one in plain.values() if reads_columns(one)])
+    batch = trade_batch(tape, lanes, task.terms)
+    if batch is None:
+        return {}
+    returns = returns_of(batch.accounts)
+    moments = compute_moments(returns)
+    figures, shapes = metrics_of(figures_of(batch.accounts, returns, moments)), _shapes(moments)
+    rows = zip(plain, figures, shapes, batch.trades, batch.is_left.tolist(), strict=True)
+    return {place: Row(chunk[place], figure, shape, trades) for place, figure, shape, trades, left in rows if not left}
 
 
-def _range(spec: str, text: str) -> list[Any]:
-    try:
-        first, last, step = (Decimal(part) for part in text.split(":"))
-    except (InvalidOperation, ValueError):
-        raise InputError(f"grid {spec!r}: expected k=a:b:step") from None
-    if not (first.is_finite() and last.is_finite() and step.is_finite()) or step <= 0 or last < first:
-        raise InputError(f"grid {spec!r}: a:b:step with a <= b and a positive step")
-    values = [first + step * count for count in range(int((last - first) / step) + 1)]
-    is_whole = all(value == value.to_integral_value() for value in values)
-    return [int(value) if is_whole else float(value) for value in values]
-
-
-def _plain(text: str) -> Any:
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def _shapes(moments: Moments) -> list[Shape | None]:
+    columns = zip(moments.ratio.tolist(), moments.skewness.tolist(), moments.kurtosis.tolist(), strict=True)
+    return [Shape(*row, moments.returns) if all(map(math.isfinite, row)) else None for row in columns]

@@ -38,6 +38,11 @@ class Tape:
     def __len__(self) -> int:
         return self.times.size
 
+    @property
+    def columns(self) -> dict[str, Floats]:
+        """Prices and volume by name, as a rule reads them."""
+        return {name: getattr(self, name) for name in (*_PRICES, "volume")}
+
 
 def tapes_of(bars: pd.DataFrame) -> list[Tape]:
     """One tape an instrument, in the order of the frame (BAR_COLUMNS, by conid and time).

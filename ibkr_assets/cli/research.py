@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
 import sys
 import uuid
 from collections import Counter
@@ -138,7 +137,9 @@ def sweep(
     """
     from ibkr_assets.backtest import sweep as work
     from ibkr_assets.backtest.files import write_sweep
+    from ibkr_assets.backtest.grid import combinations, parse_grid
     from ibkr_assets.backtest.heat_map import draw_heat_map
+    from ibkr_assets.backtest.luck import deflated_sharpe
     from ibkr_assets.backtest.metrics import CONVENTIONS
     from ibkr_assets.backtest.tape import tapes_of
 
@@ -146,18 +147,15 @@ def sweep(
         raise InputError(f"rank_by {rank_by!r}: no such figure; there are {', '.join(CONVENTIONS)}")
     settings = configuration.load()
     fixed = dict(_param(text) for text in param or [])
-    values = work.parse_grid(grid)
-    tried = work.combinations(values, fixed)
-    if sample and sample < len(tried):
-        chosen = sorted(random.Random(seed).sample(range(len(tried)), sample))  # noqa: S311 a draw, not a secret
-        tried = [tried[place] for place in chosen]
+    values = parse_grid(grid)
+    tried = combinations(values, fixed, sample=sample, seed=seed)
     terms = parse_terms(cash, size, commission, slippage, may_borrow=may_borrow)
     frame = _bars(settings, bars, symbols, start, end)
     done = work.sweep(
         strategy, tried, tapes_of(frame), terms, rank_by=rank_by, processes=processes or os.cpu_count() or 1,
         directory=settings.strategies.directory, progress=_progress(),
     )  # fmt: skip
-    chance = work.deflated_sharpe(done.rows)
+    chance = deflated_sharpe([row.shape for row in done.rows])
     about = _about(strategy, fixed, frame, bars) | {
         "grid": " ".join(grid), "tried": len(done.rows), "refused": done.refused, "ranked_by": rank_by, "cash": cash,
         "size": size, "commission": terms.commission.describe(), "slippage": terms.slippage.describe(),

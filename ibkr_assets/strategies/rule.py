@@ -83,7 +83,7 @@ class Rule(ABC):
         if len(history) < self.warm_up_bars:
             return None
         values = self._values(history.tail(self.memory_bars))
-        bounds = self._bounds(values)
+        bounds = self._warmed(self.bounds(values))
         from_below, from_above = (int(settle(bounds, start)[-1]) for start in (-1, 1))
         if from_below != from_above:
             return None
@@ -92,26 +92,48 @@ class Rule(ABC):
 
     def directions(self, history: pd.DataFrame) -> Directions:
         """Flat through the warm-up, then as the bounds say."""
+        return self.directions_over(self._columns(history), {})
+
+    def directions_over(self, columns: Mapping[str, Floats], known: dict[Feature, Floats]) -> Directions:
+        """As `directions`, over columns of one instrument with all that the rule reads.
+
+        An indicator is taken from `known`, or computed and put there: rules that differ in a parameter share the rest.
+        """
         import numpy as np
 
-        if len(history) < self.warm_up_bars:
-            return np.zeros(len(history), dtype=np.int8)
-        return settle(self._bounds(self._values(history)), 0)
-
-    def _values(self, history: pd.DataFrame) -> dict[str, Floats]:
-        from ibkr_assets.features.frame import float_column
         from ibkr_assets.features.indicators import compute_indicators
 
-        wanted = self.indicators
-        names = {*self.columns, *(name for feature in wanted for name in feature.inputs)}
-        columns = {name: float_column(history, name) for name in sorted(names)}
-        return columns | compute_indicators(wanted, columns)
-
-    def _bounds(self, values: Mapping[str, Floats]) -> Bounds:
+        wanted, bars, warm_up = self.indicators, columns["close"].size, self.warm_up_bars - 1
+        if bars <= warm_up:
+            return np.zeros(bars, dtype=np.int8)
+        for feature in wanted:
+            if feature not in known:
+                known[feature] = compute_indicators((feature,), columns)[feature.name]
+        values = {name: columns[name] for name in self.columns} | {one.name: known[one] for one in wanted}
         bounds = self.bounds(values)
-        bounds.lowest[: self.warm_up_bars - 1] = -1
-        bounds.highest[: self.warm_up_bars - 1] = 1
-        return bounds
+        if bounds.lowest is bounds.highest:  # one position at every bar: nothing is left to settle
+            bounds.lowest[:warm_up] = 0
+            return bounds.lowest
+        return settle(self._warmed(bounds), 0)
+
+    def _values(self, history: pd.DataFrame) -> dict[str, Floats]:
+        from ibkr_assets.features.indicators import compute_indicators
+
+        columns = self._columns(history)
+        return columns | compute_indicators(self.indicators, columns)
+
+    def _columns(self, history: pd.DataFrame) -> dict[str, Floats]:
+        from ibkr_assets.features.frame import float_column
+
+        names = {"close", *self.columns, *(name for feature in self.indicators for name in feature.inputs)}
+        return {name: float_column(history, name) for name in sorted(names)}
+
+    def _warmed(self, bounds: Bounds) -> Bounds:
+        """Through the warm-up anything stands."""
+        lowest, highest = bounds.lowest.copy(), bounds.highest.copy()
+        lowest[: self.warm_up_bars - 1] = -1
+        highest[: self.warm_up_bars - 1] = 1
+        return Bounds(lowest, highest)
 
 
 def settle(bounds: Bounds, start: int) -> Directions:

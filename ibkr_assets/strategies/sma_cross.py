@@ -56,9 +56,10 @@ class SmaCross(Rule):
         from ibkr_assets.features.indicators import is_greater
 
         fast, slow = (values[feature.name] for feature in self.indicators)
-        otherwise = -1 if self.params.short else 0
-        stand = np.where(is_greater(fast, slow), np.int8(1), np.int8(otherwise))
-        return Bounds(stand, stand.copy())
+        stand = is_greater(fast, slow).astype(np.int8)
+        if self.params.short:
+            stand += stand - np.int8(1)
+        return Bounds(stand, stand)
 
     def explain(self, last: Mapping[str, float]) -> str:
         """Both averages and which is above."""
