@@ -10,13 +10,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 STAMP := $(VENV)/.installed
+FRONTEND := $(wildcard ibkr_assets/dashboard/frontend/*.json ibkr_assets/dashboard/frontend/*.mjs ibkr_assets/dashboard/frontend/src/*.ts)
 WORKERS ?= 3
 
 # A Python that does not write bytecode would start three to five times slower; it is compiled at install instead.
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: up test test-fast chaos check format bench setup lock clean
+.PHONY: up test test-fast browser chaos check format bench setup lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -27,7 +28,7 @@ up: setup
 
 setup: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml hatch_build.py $(FRONTEND)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one: make setup PYTHON=python3.11"; exit 1; }
 	@echo "installing into $(VENV) (about a minute the first time)"
@@ -39,11 +40,18 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 # Most tests wait for a server, not for a processor: three at a time on two cores take half as long as one.
-test: setup
+test: setup browser
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: setup
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
+
+# The dashboard's tests drive Debian's Chromium; without one, and without the right to install it, they are skipped.
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing chromium" && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+		echo "no Chromium: the dashboard's browser tests are skipped"
 
 # Real processes, killed over every named point; a failing seed prints the command that replays its choices.
 N ?= 200

@@ -22,6 +22,7 @@ from ibkr_assets.cli import (
     bars,
     broker,
     corporate_actions,
+    dashboard,
     data,
     lineage,
     orders,
@@ -59,6 +60,7 @@ bars.register(app)
 universe.register(app)
 corporate_actions.register(app)
 risk.register(app)
+dashboard.register(app)
 strategies.register(app)
 parity.register(app)
 
@@ -92,6 +94,7 @@ def up(
         strategies=strategies,
         once=once,
         as_json=as_json,
+        entrance=dashboard.entrance,
     )
     raise typer.Exit(run(options))
 

@@ -21,7 +21,6 @@ from ibkr_assets.stack.databases import ensure_sibling_databases
 from ibkr_assets.stack.postgres import EmbeddedPostgres
 
 SIMULATED_ACCOUNT = "DU1000001"
-LOCATION = "ibkr_assets"
 #: The last day of the real bars that our own gateway replays: after it there is no session to ask for.
 LAST_SESSION_OF_TAPE = "2013-03-01"
 #: Dagster's processes open a connection for nearly every question, and most of the time of each went into hashing
@@ -68,6 +67,7 @@ class Layout:
     mlflow_url: str
     is_mlflow_ours: bool
     dagster_url: str
+    dashboard_url: str
     dagster_home: Path
     ports: Mapping[str, int]
 
@@ -79,7 +79,12 @@ class Layout:
     @property
     def urls(self) -> dict[str, str]:
         """Addresses for people."""
-        urls = {"dagster": self.dagster_url, "mlflow": self.mlflow_url, "gateway": self.gateway_url}
+        urls = {
+            "dashboard": self.dashboard_url,
+            "dagster": self.dagster_url,
+            "mlflow": self.mlflow_url,
+            "gateway": self.gateway_url,
+        }
         if self.clock_url is not None:
             urls["market_clock"] = self.clock_url
         return urls
@@ -99,6 +104,7 @@ class Layout:
             "IBKR_ASSETS__MARKET__FIRST_SESSION": self.first_session,
             **{f"IBKR_ASSETS__RISK__{name.upper()}": text for name, text in self.limits.items()},
             "IBKR_ASSETS__RISK__ALLOWED_SYMBOLS": json.dumps(self.allowed_symbols),
+            "IBKR_ASSETS__DASHBOARD__DAGSTER_URL": self.dagster_url,
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "DAGSTER_HOME": str(self.dagster_home),
         }
@@ -157,6 +163,7 @@ def plan_layout(settings: Settings, data_dir: Path, ports: Mapping[str, int], *,
         mlflow_url=settings.mlflow.tracking_uri or f"http://127.0.0.1:{ports['mlflow']}",
         is_mlflow_ours=settings.mlflow.tracking_uri is None,
         dagster_url=f"http://127.0.0.1:{ports['webserver']}",
+        dashboard_url=f"http://127.0.0.1:{ports['dashboard']}",
         dagster_home=data_dir / "dagster",
         ports=ports,
     )

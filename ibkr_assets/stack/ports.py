@@ -19,6 +19,7 @@ PREFERRED_PORTS = {
     "gateway": 5000,
     "gateway_admin": 5010,
     "mlflow": 5001,
+    "dashboard": 8000,
     "webserver": 3000,
     "code": 4000,
     "postgres": 15432,

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import yaml
 
+from ibkr_assets.adapters.dagster_api import LOCATION
 from ibkr_assets.stack.child import Service
 from ibkr_assets.stack.instance import write_instance
-from ibkr_assets.stack.layout import LOCATION, Layout
+from ibkr_assets.stack.layout import Layout
 from ibkr_assets.stack.probes import SaysLine, accepts_tcp, answers_http
 
 _ALLOWED_HOSTS = "localhost,localhost:*,127.0.0.1,127.0.0.1:*,mlflow,mlflow:*"
@@ -51,6 +52,7 @@ def list_services(layout: Layout, logs: Path, *, clock_start: datetime) -> list[
     if layout.postgres is not None:
         services.append(table.postgres())
     services.append(table.databases())
+    services.append(table.dashboard())
     services.append(table.code_server())
     services.append(table.daemon())
     services.append(table.webserver())
@@ -184,6 +186,15 @@ class _Table:
             port=port,
             url=self._layout.dagster_url,
         )  # fmt: skip
+
+    def dashboard(self) -> Service:
+        # Before what takes longer: its pages say what is not there yet.
+        port = self._layout.ports["dashboard"]
+        more = {"IBKR_ASSETS__DASHBOARD__HOST": "127.0.0.1", "IBKR_ASSETS__DASHBOARD__PORT": str(port)}
+        url = self._layout.dashboard_url
+        return self._ours(
+            "dashboard", ("dashboard", "run"), "^ready http", more=more, after=("databases",), port=port, url=url
+        )
 
     def submitter(self) -> Service:
         gateway = ("gateway",) if self._layout.is_gateway_ours else ()

@@ -49,7 +49,10 @@ LIVE_SCHEDULES = ("trading_strategy_evening", "trading_strategy_before_open")
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What `up` was asked for. `sessions` are replayed from `start` on; `ports` are by service name."""
+    """What `up` was asked for. `sessions` are replayed from `start` on; `ports` are by service name.
+
+    `entrance` makes a path of the dashboard, of a data directory, that lets its bearer in once.
+    """
 
     settings: Settings
     start: date | None = None
@@ -58,6 +61,7 @@ class UpOptions:
     strategies: Path | None = None
     once: bool = False
     as_json: bool = False
+    entrance: Callable[[Path], str] | None = None
     ports: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -92,12 +96,21 @@ def up(options: UpOptions) -> int:
                     interruptible.on_repeat = supervisor.hurry
                     set_up_s = time.monotonic() - began
                     say(f"everything is ready after {set_up_s:.1f} s")
+                    if not options.once:
+                        say(f"watch it: {_dashboard(layout, options)}")
                     Session(options, layout, supervisor, strategies, set_up_s).run(sessions[: options.sessions])
                     say("stopping")
         except KeyboardInterrupt:
             say("stopped")
             return _INTERRUPTED if options.once else 0
     return 0
+
+
+def _dashboard(layout: Layout, options: UpOptions) -> str:
+    """The address to open; with a way in, for whoever reads this terminal."""
+    if options.entrance is None:
+        return layout.dashboard_url
+    return f"{layout.dashboard_url}{options.entrance(layout.data_dir)}"
 
 
 def say(line: str) -> None:
@@ -238,7 +251,7 @@ class Session:
             sys.stdout.flush()
         say(session_table(self._record, self._calendar, replayed.sessions))
         if not self._options.once:
-            for name, url in layout.urls.items():
+            for name, url in (layout.urls | {"dashboard": _dashboard(layout, self._options)}).items():
                 say(f"{name:<12} {url}")
             say('for dagster and mlflow in another shell:  eval "$(ibkr-assets env)"')
 

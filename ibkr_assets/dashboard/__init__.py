@@ -1,0 +1,1 @@
+"""The web page: what the platform holds, decides and does, and a few guarded actions."""

@@ -1,0 +1,64 @@
+"""Who may do what: every route of the dashboard with the role that it takes, in one table.
+
+What goes here: roles and the table. What does not: who somebody is (`dashboard.login`), and refusing
+(`dashboard.guard`).
+A route that is not in the table is refused for everybody, so a new one is shut until somebody decides on it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Role(IntEnum):
+    """What somebody may do. Each role may do what those below it may.
+
+    A viewer looks. An operator launches runs, changes strategies and withdraws permission to trade. The last one also
+    gives permission back.
+    """
+
+    NOBODY = 0
+    VIEWER = 1
+    OPERATOR = 2
+    ARM = 3
+
+
+#: (method, path as the route is declared) -> the role it takes. WS is a WebSocket.
+ROUTES: dict[tuple[str, str], Role] = {
+    ("GET", "/health"): Role.NOBODY,
+    ("GET", "/login"): Role.NOBODY,
+    ("POST", "/login"): Role.NOBODY,
+    ("GET", "/login/{token}"): Role.NOBODY,
+    ("POST", "/login/{token}"): Role.NOBODY,
+    ("GET", "/static"): Role.NOBODY,
+    ("POST", "/logout"): Role.VIEWER,
+    ("POST", "/theme"): Role.VIEWER,
+    ("GET", "/"): Role.VIEWER,
+    ("GET", "/api/overview"): Role.VIEWER,
+    ("GET", "/api/chart/{conid}"): Role.VIEWER,
+    ("GET", "/positions"): Role.VIEWER,
+    ("GET", "/signals"): Role.VIEWER,
+    ("GET", "/orders"): Role.VIEWER,
+    ("GET", "/orders.csv"): Role.VIEWER,
+    ("GET", "/orders/{order}"): Role.VIEWER,
+    ("GET", "/runs"): Role.VIEWER,
+    ("GET", "/runs/{run_id}"): Role.VIEWER,
+    ("GET", "/api/runs/{run_id}/log"): Role.VIEWER,
+    ("GET", "/experiments"): Role.VIEWER,
+    ("GET", "/experiments/compare"): Role.VIEWER,
+    ("GET", "/experiments/{run_id}"): Role.VIEWER,
+    ("GET", "/experiments/{run_id}/artifacts/{path:path}"): Role.VIEWER,
+    ("GET", "/strategies"): Role.VIEWER,
+    ("GET", "/strategies/{strategy_id}"): Role.VIEWER,
+    ("GET", "/system"): Role.VIEWER,
+    ("GET", "/stop"): Role.VIEWER,
+    ("WS", "/live"): Role.VIEWER,
+    ("POST", "/stop"): Role.OPERATOR,
+    ("POST", "/runs/launch"): Role.OPERATOR,
+    ("POST", "/runs/{run_id}/terminate"): Role.OPERATOR,
+    ("POST", "/runs/{run_id}/retry"): Role.OPERATOR,
+    ("POST", "/runs/instigators/{kind}/{name}"): Role.OPERATOR,
+    ("POST", "/strategies/{strategy_id}/switch"): Role.OPERATOR,
+    ("POST", "/system/reconcile"): Role.OPERATOR,
+    ("POST", "/resume"): Role.ARM,
+}

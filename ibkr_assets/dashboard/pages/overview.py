@@ -1,0 +1,192 @@
+"""The first page: what the account is worth, how near its limits, how far the pipeline is, what happens now."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ibkr_assets.adapters import dagster_pages
+from ibkr_assets.adapters.postgres.account_history import load_history
+from ibkr_assets.adapters.postgres.views import orders as order_rows
+from ibkr_assets.adapters.postgres.views import research
+from ibkr_assets.adapters.postgres.views.condition import condition, losses
+from ibkr_assets.dashboard.drawing import curve
+from ibkr_assets.dashboard.rendering import render
+from ibkr_assets.dashboard.sources import Sources, card
+from ibkr_assets.domain.errors import InputError
+from ibkr_assets.portfolio.statement import results_by_position
+
+router = APIRouter()
+
+_BARS = 250
+_PRICES = ("open", "high", "low", "close", "volume")
+_NEW_YORK = ZoneInfo("America/New_York")
+
+
+@router.get("/")
+def overview(request: Request, symbol: str = "") -> Response:
+    """Everything at a glance; each card fails alone."""
+    sources: Sources = request.app.state.sources
+    instruments = card(lambda: research.list_instruments(sources.database))
+    chosen = _choose(instruments.value or [], symbol)
+    return render(
+        request,
+        "overview.html",
+        account=card(lambda: account_figures(sources)),
+        used=card(lambda: limits_used(sources)),
+        stages=card(lambda: _stages(sources)),
+        signals=card(lambda: research.list_signals(sources.database, sources.account_ref, limit=8)),
+        open_orders=card(lambda: order_rows.list_orders(sources.database, sources.account_ref, is_open=True, limit=8)),
+        runs=card(lambda: _runs(sources)),
+        instruments=instruments,
+        chosen=chosen,
+        bars=card(lambda: research.list_bars(sources.database, chosen["conid"], _BARS) if chosen else []),
+    )
+
+
+@router.get("/api/chart/{conid}")
+def chart(request: Request, conid: int) -> Response:
+    """Bars with indicators, signals and fills of one instrument, times in seconds of the epoch, for the drawing."""
+    sources: Sources = request.app.state.sources
+    symbols = {row["conid"]: row["symbol"] for row in research.list_instruments(sources.database)}
+    if conid not in symbols:
+        raise InputError(f"conid: no bars of {conid}")
+    rows = research.list_bars(sources.database, conid, _BARS)
+    fills = order_rows.list_fills(sources.database, sources.account_ref, conid=conid, limit=500)
+    first = rows[0]["opened_at"] if rows else None
+    lines: dict[str, list[dict[str, float]]] = {}
+    for row in rows:
+        for name in ("sma_10", "sma_20", "sma_50", "bb_upper", "bb_lower"):
+            value = row["features"].get(name)
+            if value is not None:
+                lines.setdefault(name, []).append({"time": _seconds(row["opened_at"]), "value": value})
+    return JSONResponse(
+        {
+            "symbol": symbols[conid],
+            "bars": [
+                {"time": _seconds(row["opened_at"])} | {name: row[name] for name in _PRICES}
+                for row in rows
+            ],
+            "lines": lines,
+            "fills": [
+                {
+                    "time": _seconds(_bar_of(rows, fill["executed_at"])), "side": fill["side"],
+                    "quantity": str(fill["quantity"]), "price": str(fill["price"]),
+                }
+                for fill in fills
+                if first is not None and fill["executed_at"] >= first
+            ],
+        }
+    )  # fmt: skip
+
+
+@router.get("/api/overview")
+def figures(request: Request) -> Response:
+    """The figures that tick, as text, by the id of their place in the page."""
+    sources: Sources = request.app.state.sources
+    now = condition(sources.database, sources.account_ref)
+    found = account_figures(sources)
+    shown = {name: str(value) for name, value in found.items() if isinstance(value, Decimal)}
+    return JSONResponse({"figures": shown, "blocked": now["blocked"], "in_doubt": now["in_doubt"]})
+
+
+def account_figures(sources: Sources) -> dict[str, Any]:
+    """The account's figures in USD, and its curve. Empty before the first comparison with the broker."""
+    history = load_history(sources.database, sources.account_ref)
+    if not history.valuations:
+        return {}
+    newest = history.valuations[-1]
+    held = [row for row in results_by_position(history) if row.quantity]
+    known = [row.value for row in held if row.value is not None]
+    is_priced = len(known) == len(held)
+    gross, net = sum(map(abs, known), Decimal(0)), sum(known, Decimal(0))
+    midnight = datetime.combine(newest.at.astimezone(_NEW_YORK), time(), _NEW_YORK)
+    lost = losses(sources.database, sources.account_ref, midnight)
+    of_day = None if lost is None else lost.of_day
+    return {
+        "nav": newest.nav,
+        "cash": newest.nav - net if is_priced else None,
+        "day_change": None if of_day is None else of_day.nav - of_day.base,
+        "day_fraction": None if of_day is None or of_day.fraction is None else of_day.nav / of_day.base - 1,
+        "gross": gross if is_priced else None,
+        "net": net if is_priced else None,
+        "gross_fraction": gross / newest.nav if is_priced else None,
+        "drawdown": None if lost is None else lost.from_peak.fraction,
+        "at": newest.at,
+        "curve": curve([(valuation.at, float(valuation.nav)) for valuation in history.valuations]),
+    }
+
+
+def limits_used(sources: Sources) -> list[dict[str, Any]]:
+    """How much of each daily limit is used: the fraction, and both figures."""
+    limits = sources.settings.risk.limits()
+    now = condition(sources.database, sources.account_ref)
+    if now["market_at"] is None:
+        return []
+    today = order_rows.approved_today(sources.database, sources.account_ref, now["market_at"])
+    account = account_figures(sources)
+    nav = account.get("nav")
+    used: list[tuple[str, Any, Any, str]] = [
+        ("Orders today", today["orders"], limits.max_orders_per_day, ""),
+        ("Largest order", today["largest_usd"], limits.max_order_value_usd, "USD"),
+    ]
+    if nav is not None:
+        loss = max(-(account["day_change"] or Decimal(0)), Decimal(0))
+        used += [
+            ("Notional today", today["notional_usd"], limits.max_daily_notional_nav_fraction * nav, "USD"),
+            ("Loss today", loss, limits.day_loss_disarm_fraction * nav, "USD"),
+            ("Gross exposure", account["gross"], limits.max_gross_nav_fraction * nav, "USD"),
+        ]
+    return [
+        {"name": name, "used": value, "limit": limit, "unit": unit, "fraction": _fraction(value, limit)}
+        for name, value, limit, unit in used
+    ]
+
+
+def _fraction(value: Decimal | None, limit: Decimal) -> float | None:
+    """How much of a limit is used, at most all of it; a limit of nothing is used up."""
+    if value is None:
+        return None
+    return min(float(value) / float(limit), 1.0) if limit else 1.0
+
+
+def _stages(sources: Sources) -> list[dict[str, Any]]:
+    """The pipeline from Postgres; Dagster adds its checks where it answers."""
+    states = card(lambda: _asset_states(sources))
+    by_name = {state["asset"]: state for state in states.value or []}
+    unknown: dict[str, Any] = {"checks": [], "run_id": None, "at": None}
+    rows = []
+    for row in research.stages(sources.database):
+        seen = by_name.get(row["stage"], unknown)
+        rows.append(row | {"checks": seen["checks"], "run_id": seen["run_id"], "made_at": seen["at"]})
+    return rows
+
+
+def _asset_states(sources: Sources) -> list[dict[str, Any]]:
+    with sources.dagster() as dagster:
+        return dagster_pages.asset_states(dagster)
+
+
+def _runs(sources: Sources) -> list[dict[str, Any]]:
+    with sources.dagster() as dagster:
+        return dagster_pages.list_runs(dagster, limit=6)
+
+
+def _choose(instruments: list[dict[str, Any]], symbol: str) -> dict[str, Any] | None:
+    return next((row for row in instruments if row["symbol"] == symbol), instruments[0] if instruments else None)
+
+
+def _seconds(at: datetime) -> int:
+    return int(at.timestamp())
+
+
+def _bar_of(rows: list[dict[str, Any]], at: datetime) -> datetime:
+    """The opening of the bar that the moment lies in."""
+    found: datetime = max(row["opened_at"] for row in rows if row["opened_at"] <= at)
+    return found

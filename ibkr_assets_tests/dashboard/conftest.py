@@ -1,0 +1,78 @@
+"""The dashboard over a real, empty database, with nothing else there: Dagster and MLflow are away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from ibkr_assets.adapters.postgres.connection import Database
+from ibkr_assets.dashboard.access import Role
+from ibkr_assets.dashboard.server import build
+from ibkr_assets.dashboard.sources import Sources
+from ibkr_assets.domain.order import account_ref
+from ibkr_assets.settings import load
+from ibkr_assets_tests.databases import fresh_database
+
+HOST = "http://127.0.0.1:8000"
+ACCOUNT = "DU1000001"
+
+
+@contextmanager
+def _application(server, template: str, data_dir: Path) -> Iterator[FastAPI]:
+    """Mode sim, with the database role that pages read by."""
+    with fresh_database(server, template) as name:
+        url = server.url(name, "ibkr_app")
+        settings = load(
+            {
+                "IBKR_ASSETS_MODE": "sim", "IBKR_ASSETS_ACCOUNT": ACCOUNT, "IBKR_ASSETS_DATA_DIR": str(data_dir),
+                "IBKR_ASSETS_DATABASE_URL": url,
+            }
+        )  # fmt: skip
+        database = Database(url)
+        yield build(Sources(settings, database, account_ref(ACCOUNT)))
+        database.close()
+
+
+def _browser(app: FastAPI) -> Callable[..., TestClient]:
+    """A client of a role: with its session's cookie, and with the headers that a browser sends with a form."""
+
+    def open_as(role: Role = Role.NOBODY) -> TestClient:
+        client = TestClient(app, base_url=HOST, follow_redirects=False)
+        client.headers["origin"] = HOST
+        if role is not Role.NOBODY:
+            sessions = app.state.sessions
+            session = sessions.begin(role.name.lower(), role)
+            client.cookies.set("ibkr-assets-8000", sessions.write(session))
+            client.headers["x-csrf-token"] = session.token
+        return client
+
+    return open_as
+
+
+@pytest.fixture
+def app(postgres_server, _template, tmp_path: Path) -> Iterator[FastAPI]:
+    """An application of its own, for tests that change something."""
+    with _application(postgres_server, _template, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def browser(app: FastAPI) -> Callable[..., TestClient]:
+    return _browser(app)
+
+
+@pytest.fixture(scope="module")
+def shared_app(postgres_server, _template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
+    """One application for the tests of a module that only look, or are refused."""
+    with _application(postgres_server, _template, tmp_path_factory.mktemp("dashboard")) as made:
+        yield made
+
+
+@pytest.fixture
+def shared_browser(shared_app: FastAPI) -> Callable[..., TestClient]:
+    return _browser(shared_app)

@@ -1,0 +1,167 @@
+"""The web page in a real browser, over a whole stack: looked at, used, stopped and released, wide and narrow."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+import ibkr_assets
+from ibkr_assets_tests.journeys.test_up import clean_environment
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PAGES = ("/", "/positions", "/signals", "/orders", "/runs", "/experiments", "/strategies", "/system", "/stop")
+AXE = Path(ibkr_assets.__file__).parent / "dashboard" / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: `make browser` installs Debian's"),
+]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A stack that replayed three sessions and stays up; the address that lets in once."""
+    data_dir = tmp_path_factory.mktemp("dashboard-journey")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ibkr_assets.cli", "up", "--sessions", "3"],
+        env=clean_environment(data_dir), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    lines = []
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line)
+            if line.startswith("dashboard  "):
+                yield line.split()[1]
+                break
+        else:
+            pytest.fail("the stack ended by itself:\n" + "".join(lines))
+    finally:
+        process.terminate()
+        assert process.stderr is not None
+        process.stderr.read()
+        process.wait(60)
+        process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def cookies(address: str, chromium: Browser) -> list[dict[str, object]]:
+    """Somebody who came in by the link."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_role("button", name="Enter the dashboard").click()
+    expect(page.get_by_role("heading", name="Last signals")).to_be_visible()
+    found = context.cookies()
+    context.close()
+    return found  # type: ignore[return-value]
+
+
+@pytest.fixture
+def page(address: str, chromium: Browser, cookies: list[dict[str, object]]) -> Iterator[Page]:
+    """A page of somebody logged in. What the browser complains about fails the test."""
+    context = chromium.new_context(base_url=address.partition("/login")[0], viewport={"width": 1360, "height": 900})
+    context.add_cookies(cookies)  # type: ignore[arg-type]
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_a_page_can_be_used_by_everybody(page: Page, path: str, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(path)
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(
+        "async () => (await axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa']})).violations"
+    )
+    assert [(rule["id"], [node["html"][:120] for node in rule["nodes"][:3]]) for rule in found] == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_narrow_page_does_not_scroll_sideways(page: Page, path: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(path)
+    wide, seen = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert wide <= seen
+    expect(page.get_by_role("link", name="Stop trading")).to_be_visible()
+
+
+def test_the_overview_shows_what_the_account_is_worth_and_draws_its_prices(page: Page) -> None:
+    page.goto("/")
+    worth = page.locator("[data-figure=nav]").inner_text()
+    assert re.fullmatch(r"9\d,\d{3}\.\d\d", worth)
+    expect(page.locator("#chart[data-drawn]")).to_be_attached(timeout=10_000)
+    expect(page.locator("#chart canvas").first).to_be_visible()
+    expect(page.locator("#live")).to_have_text("live")
+    assert page.get_by_role("heading", name="Pipeline").is_visible()
+    assert page.locator(".strip li").count() == 5
+    assert page.locator(".strip .badge.good").count() >= 4
+
+
+def test_a_fill_says_why(page: Page) -> None:
+    page.goto("/positions")
+    page.locator("section[data-live=fills] tbody a").first.click()
+    expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+    body = page.locator("main").inner_text()
+    for words in ("SMA(10)", "approved", "order_value", "sma_10", "place ok"):
+        assert words in body
+
+
+def test_a_run_is_launched_and_its_log_followed_to_its_end(page: Page) -> None:
+    page.goto("/runs")
+    page.get_by_label("Job").select_option("market_data")
+    page.get_by_role("button", name="Launch").click()
+    expect(page.get_by_role("heading", name=re.compile("market_data"))).to_be_visible()
+    expect(page.locator("#run-state")).to_contain_text("success", timeout=90_000)
+    assert "RUN_SUCCESS" in page.locator("#log").inner_text() or "success" in page.locator("#log").inner_text().lower()
+
+
+def test_trading_is_stopped_and_released(page: Page) -> None:
+    page.goto("/stop")
+    page.get_by_label("Reason").fill("a test of the button")
+    page.get_by_label("Type STOP").fill("STOP")
+    page.get_by_role("button", name="Stop trading").click()
+    expect(page.get_by_role("link", name="STOPPED")).to_be_visible()
+    page.get_by_label("Why it is safe to trade again").fill("it was a test")
+    page.get_by_role("button", name="Give permission back").click()
+    expect(page.get_by_text("may trade")).to_be_visible()
+
+
+def test_what_changes_is_pushed_to_pages_that_are_open(page: Page, address: str, chromium: Browser, cookies) -> None:
+    page.goto("/")
+    expect(page.locator("#live")).to_have_text("live")
+    other = chromium.new_context(base_url=address.partition("/login")[0], java_script_enabled=False)
+    other.add_cookies(cookies)
+    plain = other.new_page()
+    plain.goto("/stop")
+    plain.get_by_label("Type STOP").fill("STOP")
+    plain.get_by_role("button", name="Stop trading").click()
+    expect(page.get_by_role("link", name="STOPPED")).to_be_visible(timeout=3_000)
+    plain.get_by_label("Why it is safe to trade again").fill("it was a test")
+    plain.get_by_role("button", name="Give permission back").click()
+    expect(page.get_by_text("may trade")).to_be_visible(timeout=3_000)
+    other.close()
