@@ -1,7 +1,6 @@
 """The one place that picks concrete adapters for the settings in force.
 
-Nothing here decides or computes. Every function imports its adapter when it is called, so that a command which
-needs one peer does not pay for the others.
+Nothing here decides or computes. Functions import adapters when called: who needs one peer does not pay for others.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from ibkr_assets.ports import BarSource, Clock, OrderStream
     from ibkr_assets.risk.facts import Versions
     from ibkr_assets.settings import Settings
+    from ibkr_assets.strategies.model_score import Models
 
 
 def clock(settings: Settings) -> Clock:
@@ -71,9 +71,9 @@ def bar_source(settings: Settings) -> BarSource:
 
     gateway = settings.gateway
     return market_data(
-        _gateway_url(settings), ca=gateway.ca, clock=clock(settings), calendar=calendar(settings),
+        _gateway_url(settings), ca=gateway.ca, clock=clock(settings), calendar=calendar(settings), pace=gateway.pace,
         connect_timeout_s=gateway.connect_timeout_s, read_timeout_s=gateway.read_timeout_s,
-        may_compete=gateway.may_compete, pace=gateway.pace,
+        may_compete=gateway.may_compete,
     )  # fmt: skip
 
 
@@ -93,15 +93,10 @@ def broker(settings: Settings) -> IbkrBroker:
 
     gateway = settings.gateway
     return connect(
-        _gateway_url(settings),
-        ca=gateway.ca,
-        account=account(settings),
-        connect_timeout_s=gateway.connect_timeout_s,
-        read_timeout_s=gateway.read_timeout_s,
-        order_timeout_s=gateway.order_timeout_s,
+        _gateway_url(settings), ca=gateway.ca, account=account(settings), connect_timeout_s=gateway.connect_timeout_s,
+        read_timeout_s=gateway.read_timeout_s, order_timeout_s=gateway.order_timeout_s, pace=gateway.pace,
         may_compete=gateway.may_compete,
-        pace=gateway.pace,
-    )
+    )  # fmt: skip
 
 
 def _order_stream(settings: Settings, side: IbkrBroker) -> OrderStream | None:
@@ -151,10 +146,10 @@ def parity(settings: Settings) -> Parity:
     from ibkr_assets.execution.parity import Parity
 
     store, own = strategy_store(settings), settings.strategies.directory
-    past = PostgresParity(database(settings), account_ref(account(settings)), settings.mode)
+    past = PostgresParity(database(settings), account_ref(account(settings)), settings.mode).read
     return Parity(
-        bar_store(settings), store, past.read, store.version, calendar(settings),
-        window_sessions=settings.market.warm_up_sessions, account=settings.account, directory=own,
+        bar_store(settings), store, past, store.version, calendar(settings), account=settings.account, directory=own,
+        window_sessions=settings.market.warm_up_sessions, models=models(settings),
     )  # fmt: skip
 
 
@@ -164,11 +159,9 @@ def intent_book(settings: Settings) -> PostgresIntents:
     from ibkr_assets.adapters.postgres.intents import PostgresIntents
 
     return PostgresIntents(
-        database(settings),
-        settings.submitter.salt,
-        lambda: version(settings),
+        database(settings), settings.submitter.salt, lambda: version(settings),
         lambda: measure(settings.data_dir, versions(settings)),
-    )
+    )  # fmt: skip
 
 
 def lineage(settings: Settings) -> PostgresLineage:
@@ -272,6 +265,13 @@ def tracker(settings: Settings, strategy_id: str | None = None) -> MlflowTracker
         return None
     experiment = experiment_of(settings.mlflow.experiment, strategy_id)
     return MlflowTracker(uri, experiment, *([] if settings.database.url is None else [database(settings).lock]))
+
+
+def models(settings: Settings) -> Models | None:
+    """Approved models of the registry, or None where no server is named."""
+    from ibkr_assets.adapters.mlflow_models import MlflowModels
+
+    return MlflowModels(settings.mlflow.tracking_uri) if settings.mlflow.tracking_uri else None
 
 
 def limits(settings: Settings) -> Limits:

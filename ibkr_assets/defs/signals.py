@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from ibkr_assets import bootstrap
 from ibkr_assets.defs import metadata as show
 from ibkr_assets.defs.checks import judge_signals, judge_tracking, run_is_tracked, signals_are_whole
 from ibkr_assets.defs.resources import Calendar, Postgres, SettingsInForce
@@ -57,6 +58,7 @@ def signals(
         sessions=sessions,
         window_sessions=in_force.market.warm_up_sessions,
         directory=in_force.strategies.directory,
+        models=bootstrap.models(in_force),
     )
     found = decided.signals
     tracked = mlflow.tracked(context.run)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.signal import Signal
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import BarStore, StrategyRecord, StrategyStore
+    from ibkr_assets.strategies.model_score import Models
 
 
 def enabled_strategies(store: StrategyStore, account: str | None) -> list[StrategyRecord]:
@@ -93,12 +94,14 @@ def decide_sessions(
     sessions: Sequence[TradingSession],
     window_sessions: int,
     directory: Path | None = None,
+    models: Models | None = None,
 ) -> SessionDecisions:
     """What each strategy says of its instruments at the end of each session; it can see `window_sessions` before it.
 
     Only validated bars are read, in the shares of each session: splits after it are not known to it. A strategy's own
-    symbols are narrowed to `instruments`. `directory` holds the user's own kinds. Sessions that a schedule leaves out
-    give no signal. Raises ConfigurationError for a kind that is neither shipped nor there.
+    symbols are narrowed to `instruments`. `directory` holds the user's own kinds, `models` leads to registered models.
+    Sessions that a schedule leaves out give no signal. Raises ConfigurationError for a kind that is neither shipped nor
+    there.
     """
     from ibkr_assets.features.definition import feature_digest
     from ibkr_assets.market.adjustment import adjust, effective
@@ -108,7 +111,10 @@ def decide_sessions(
     decided = SessionDecisions([], [], {})
     if not sessions or not strategies:
         return decided
-    built = [(record, build_strategy(record.kind, record.params, directory=directory)) for record in strategies]
+    built = [
+        (record, build_strategy(record.kind, record.params, directory=directory, models=models))
+        for record in strategies
+    ]
     conids = [instrument.conid for instrument in instruments]
     starts = {s.day: calendar.sessions_before(s.day, window_sessions)[0].opens_at for s in sessions}
     memory = max(strategy.memory_bars for _, strategy in built)

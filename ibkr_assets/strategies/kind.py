@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -13,7 +12,8 @@ from ibkr_assets.strategies.strategy import Strategy
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A model of parameters and what is built from them."""
+    """A model of parameters and what is built from them; with `scores` the way to registered models is given too."""
 
     params: type[BaseModel]
-    build: Callable[[Any], Strategy]
+    build: Callable[..., Strategy]
+    scores: bool = False

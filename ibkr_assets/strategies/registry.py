@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.strategies.donchian import Donchian, DonchianParams
 from ibkr_assets.strategies.kind import Kind
+from ibkr_assets.strategies.model_score import Models, ModelScore, ModelScoreParams
 from ibkr_assets.strategies.momentum_rank import MomentumRank, MomentumRankParams
 from ibkr_assets.strategies.own_files import load_kinds
 from ibkr_assets.strategies.rsi_reversion import RsiReversion, RsiReversionParams
@@ -24,6 +25,7 @@ from ibkr_assets.strategies.strategy import Strategy
 
 KINDS: dict[str, Kind] = {
     "donchian": Kind(DonchianParams, Donchian),
+    "model_score": Kind(ModelScoreParams, ModelScore, scores=True),
     "momentum_rank": Kind(MomentumRankParams, MomentumRank),
     "rsi_reversion": Kind(RsiReversionParams, RsiReversion),
     "sma_bracket": Kind(SmaBracketParams, SmaBracket),
@@ -40,14 +42,20 @@ def all_kinds(directory: Path | None = None) -> dict[str, Kind]:
     return KINDS | own
 
 
-def build_strategy(kind: str, params: Mapping[str, Any], *, directory: Path | None = None) -> Strategy:
-    """A strategy of this kind. Raises ConfigurationError naming the kind, or the parameter and its value."""
+def build_strategy(
+    kind: str, params: Mapping[str, Any], *, directory: Path | None = None, models: Models | None = None
+) -> Strategy:
+    """A strategy of this kind; `models` leads one that scores to its model, which it asks for when it first scores.
+
+    Raises ConfigurationError naming the kind, or the parameter and its value.
+    """
     kinds = all_kinds(directory)
     if kind not in kinds:
         raise ConfigurationError(f"kind {kind!r}: no such kind of strategy; there are {sorted(kinds)}")
     known = kinds[kind]
     try:
-        return known.build(known.params.model_validate(dict(params)))
+        checked = known.params.model_validate(dict(params))
+        return known.build(checked, models) if known.scores else known.build(checked)
     except ValidationError as error:
         raise ConfigurationError(f"strategy of kind {kind!r}: {_first_problem(error)}") from None
 

@@ -42,7 +42,7 @@ select currency, extract(epoch from clock_timestamp() - resolved_at) as age_s fr
 """
 
 _SIGNAL = """
-select s.as_of, s.direction, s.strength, t.kind, t.params, b.opened_at as bars, b.versions,
+select s.as_of, s.direction, s.strength, t.kind, t.params, b.numbers, b.opened_at as bars, b.versions,
   (select cardinality(f.values) from research.feature f where f.conid = s.conid and f.bar_size = '1d'
       and f.feature_digest = s.feature_digest and f.opened_at <= s.as_of and f.opened_at > s.as_of - interval '1 day'
     order by f.opened_at desc limit 1) as features,
@@ -151,6 +151,7 @@ def _data(bars: list[DictRow], signal: DictRow | None) -> DataFacts:
         infinite_features=signal["infinite"],
         score=Decimal(repr(signal["strength"])) * sign,
         model=model,
+        is_model_approved=_is_approved(signal["numbers"]) if model else None,
         llm_weight=weight,
     )
 
@@ -192,6 +193,11 @@ def _is_revised(bar: DictRow, signal: DictRow | None) -> bool:
         shown = dict(zip(signal["bars"], signal["versions"], strict=True))
         return bar["opened_at"] in shown and shown[bar["opened_at"]] != bar["version"]
     return bool(bar["version"] > 1 and bar["known_from"] > signal["as_of"])
+
+
+def _is_approved(numbers: dict[str, Any] | None) -> bool:
+    """Whether the signal says which version scored: only an approved one is opened (`adapters.mlflow_models`)."""
+    return numbers is not None and isinstance(numbers.get("model_version"), int | float)
 
 
 def _model(kind: str, params: dict[str, Any]) -> tuple[str, Decimal | None]:
