@@ -16,7 +16,7 @@ Statement = tuple[str, Mapping[str, Any]]
 
 
 def fetch_together(cursor: psycopg.Cursor[DictRow], statements: Sequence[Statement]) -> list[list[DictRow]]:
-    """The rows of each statement, in their order; none for one that gives no rows.
+    """The rows of each statement, in their order; none for one that gives no rows. At least one statement.
 
     They run one after the other in the cursor's transaction, so each sees what was done and committed before it, and a
     lock that one waits for is held when the next one runs. One that fails raises as it would alone, and ends the

@@ -67,13 +67,19 @@ class Database:
     def connect(self) -> Iterator[Connection]:
         """One transaction: committed when the block ends, rolled back when it raises.
 
+        It begins with the first statement, and in one round trip with those of a pipeline.
         Raises Unavailable when the server does not answer or goes away, ConfigurationError when it refuses the role,
         the password or the database. Errors of a statement come as psycopg raises them.
         """
         connection = self._take()
         try:
-            with connection.transaction():
+            try:
                 yield connection
+                connection.commit()
+            except BaseException:
+                if not connection.closed:
+                    connection.rollback()
+                raise
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             if connection.broken or connection.closed:
                 raise Unavailable(f"Postgres at {self._where} went away: {_first_line(error)}") from error

@@ -140,23 +140,19 @@ class PostgresDoubts:
 
     def begin_decline(self, record: IntentRecord, reply_id: str, *, epoch: int, market_at: datetime) -> int:
         """Commit that a question left open by a former process is declined. Returns the call's id."""
+        opening = open_call(
+            record, CallKind.REPLY, send_number=record.send_count, epoch=epoch,
+            request={"reply_id": reply_id, "confirmed": False}, market_at=market_at,
+        )  # fmt: skip
         with transaction(self._database) as cursor:
             cursor.execute(
                 "update oms.question set decision = 'decline', decision_reason = 'left open by a former process', "
                 "decided_at = clock_timestamp() where intent_id = %s and reply_id = %s",
                 (record.intent_id, reply_id),
             )
-            return open_call(
-                cursor,
-                record,
-                CallKind.REPLY,
-                send_number=record.send_count,
-                epoch=epoch,
-                request={"reply_id": reply_id, "confirmed": False},
-                market_at=market_at,
-            )
+            return int(cursor.execute(*opening).fetchall()[0]["call_id"])
 
     def end_decline(self, call_id: int, outcome: CallOutcome, *, http_status: int | None, answer: str) -> None:
         """Commit what declining came to. The order stays in doubt; the answer is evidence."""
         with transaction(self._database) as cursor:
-            close_call(cursor, call_id, outcome, http_status=http_status, answer=answer)
+            cursor.execute(*close_call(call_id, outcome, http_status=http_status, answer=answer))

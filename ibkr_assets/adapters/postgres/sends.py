@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ibkr_assets.adapters.postgres.batch import Statement, fetch_together
 from ibkr_assets.adapters.postgres.limits import save_version
-from ibkr_assets.adapters.postgres.moves import close_call, move, open_call
+from ibkr_assets.adapters.postgres.moves import close_call, move, move_statement, moved, open_call
 from ibkr_assets.adapters.postgres.order_rows import read_record, record_columns
 from ibkr_assets.adapters.postgres.risk_decisions import decision_statement
 from ibkr_assets.adapters.postgres.risk_facts import read_exposure
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
     from ibkr_assets.risk.engine import Refusal
     from ibkr_assets.risk.facts import Exposure, Limits
+
+_DECIDE = """
+update oms.question set decision = %(decision)s, decision_reason = %(reason)s, decided_at = clock_timestamp()
+where intent_id = %(intent)s and reply_id = %(reply)s
+"""
+_ASK = """
+insert into oms.question (intent_id, reply_id, message_ids, texts)
+values (%(intent)s, %(reply)s, %(messages)s, %(texts)s) on conflict do nothing
+"""
 
 
 class PostgresSends:
@@ -137,18 +147,12 @@ class PostgresSends:
         self, record: IntentRecord, *, epoch: int, request: dict[str, Any], market_at: datetime
     ) -> tuple[int, IntentRecord]:
         """Commit the call and SUBMITTING. Only after this may bytes leave. Returns the call's id and the record."""
-        with transaction(self._database) as cursor:
-            call_id = open_call(
-                cursor,
-                record,
-                CallKind.PLACE,
-                send_number=record.send_count + 1,
-                epoch=epoch,
-                request=request,
-                market_at=market_at,
-            )
-            moved = move(cursor, record, OrderState.SUBMITTING, epoch=epoch, cause="send", reason="", sends=1)
-        return call_id, moved
+        opening = open_call(
+            record, CallKind.PLACE, send_number=record.send_count + 1, epoch=epoch, request=request,
+            market_at=market_at,
+        )  # fmt: skip
+        moving = move_statement(record, OrderState.SUBMITTING, epoch=epoch, cause="send", reason="", sends=1)
+        return self._begin(record, [opening, moving])
 
     def begin_reply(
         self,
@@ -161,40 +165,27 @@ class PostgresSends:
         market_at: datetime,
     ) -> tuple[int, IntentRecord]:
         """Commit what a question is answered, and CONFIRMING."""
-        with transaction(self._database) as cursor:
-            cursor.execute(
-                "update oms.question set decision = %s, decision_reason = %s, decided_at = clock_timestamp() "
-                "where intent_id = %s and reply_id = %s",
-                ("confirm" if is_confirmed else "decline", reason, record.intent_id, reply_id),
-            )
-            call_id = open_call(
-                cursor,
-                record,
-                CallKind.REPLY,
-                send_number=record.send_count,
-                epoch=epoch,
-                request={"reply_id": reply_id, "confirmed": is_confirmed},
-                market_at=market_at,
-            )
-            moved = move(cursor, record, OrderState.CONFIRMING, epoch=epoch, cause="reply", reason=reason)
-        return call_id, moved
+        decision = "confirm" if is_confirmed else "decline"
+        deciding = (_DECIDE, {
+            "decision": decision, "reason": reason, "intent": record.intent_id, "reply": reply_id,
+        })  # fmt: skip
+        opening = open_call(
+            record, CallKind.REPLY, send_number=record.send_count, epoch=epoch,
+            request={"reply_id": reply_id, "confirmed": is_confirmed}, market_at=market_at,
+        )  # fmt: skip
+        moving = move_statement(record, OrderState.CONFIRMING, epoch=epoch, cause="reply", reason=reason)
+        return self._begin(record, [deciding, opening, moving])
 
     def begin_cancel(
         self, record: IntentRecord, *, epoch: int, market_at: datetime, reason: str
     ) -> tuple[int, IntentRecord]:
         """Commit a cancel call, and CANCEL_PENDING."""
-        with transaction(self._database) as cursor:
-            call_id = open_call(
-                cursor,
-                record,
-                CallKind.CANCEL,
-                send_number=record.send_count,
-                epoch=epoch,
-                request={"broker_order_id": record.broker_order_id},
-                market_at=market_at,
-            )
-            moved = move(cursor, record, OrderState.CANCEL_PENDING, epoch=epoch, cause="cancel", reason=reason)
-        return call_id, moved
+        opening = open_call(
+            record, CallKind.CANCEL, send_number=record.send_count, epoch=epoch,
+            request={"broker_order_id": record.broker_order_id}, market_at=market_at,
+        )  # fmt: skip
+        moving = move_statement(record, OrderState.CANCEL_PENDING, epoch=epoch, cause="cancel", reason=reason)
+        return self._begin(record, [opening, moving])
 
     def record_answer(
         self,
@@ -212,25 +203,20 @@ class PostgresSends:
     ) -> IntentRecord:
         """Commit what a call came to and where that leaves the order. A call not sent is not counted as one."""
         is_place = record.state is OrderState.SUBMITTING
+        statements = [close_call(call_id, outcome, http_status=http_status, answer=answer)]
+        if question is not None:
+            asked = {
+                "intent": record.intent_id, "reply": question.reply_id, "messages": list(question.message_ids),
+                "texts": list(question.texts),
+            }  # fmt: skip
+            statements.append((_ASK, asked))
+        moving = move_statement(
+            record, state, epoch=epoch, cause=f"{outcome} answer", reason=reason,
+            detail={"call_id": call_id, "http_status": http_status}, broker_order_id=broker_order_id,
+            sends=-1 if is_place and outcome is CallOutcome.NOT_SENT else 0,
+        )  # fmt: skip
         with transaction(self._database) as cursor:
-            close_call(cursor, call_id, outcome, http_status=http_status, answer=answer)
-            if question is not None:
-                cursor.execute(
-                    "insert into oms.question (intent_id, reply_id, message_ids, texts) values (%s, %s, %s, %s) "
-                    "on conflict do nothing",
-                    (record.intent_id, question.reply_id, list(question.message_ids), list(question.texts)),
-                )
-            return move(
-                cursor,
-                record,
-                state,
-                epoch=epoch,
-                cause=f"{outcome} answer",
-                reason=reason,
-                detail={"call_id": call_id, "http_status": http_status},
-                broker_order_id=broker_order_id,
-                sends=-1 if is_place and outcome is CallOutcome.NOT_SENT else 0,
-            )
+            return moved(record, fetch_together(cursor, [*statements, moving])[-1])
 
     def move(
         self,
@@ -255,3 +241,9 @@ class PostgresSends:
                 detail=detail,
                 broker_order_id=broker_order_id,
             )
+
+    def _begin(self, record: IntentRecord, statements: Sequence[Statement]) -> tuple[int, IntentRecord]:
+        """Commit a call and the move that goes with it, the last two of the statements."""
+        with transaction(self._database) as cursor:
+            *_, called, rows = fetch_together(cursor, statements)
+            return int(called[0]["call_id"]), moved(record, rows)
