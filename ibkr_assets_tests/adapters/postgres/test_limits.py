@@ -11,7 +11,7 @@ import pytest
 
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.intents import PostgresIntents
-from ibkr_assets.adapters.postgres.limits import PostgresLimits
+from ibkr_assets.adapters.postgres.limits import KeptLimits, PostgresLimits
 from ibkr_assets.adapters.postgres.past_decisions import load_decisions
 from ibkr_assets.domain.order import Mode, OrderState
 from ibkr_assets.risk.changes import limits_in_force
@@ -100,6 +100,18 @@ def test_a_decision_from_before_facts_were_stored_cannot_be_told(database) -> No
     book.propose(an_intent(1), approve, now=EVENING, dagster_run_id=None, created_by="test")
     (past,) = load_decisions(database)
     assert review_again(past, parse_changes(["max_order_value_usd=1"])).answer is Answer.UNKNOWN
+
+
+def test_limits_are_kept_at_their_first_use_and_again_when_they_change(database) -> None:
+    def stored() -> set[str]:
+        with database.connect() as connection:
+            return {row[0] for row in connection.execute("select sha256 from oms.limits_version")}
+
+    kept, wider = KeptLimits(database), limits(max_orders_per_day=60)
+    assert (kept.name(LIMITS), stored()) == (digest(LIMITS), {digest(LIMITS)})
+    assert kept.name(limits()) == digest(LIMITS)
+    assert (kept.name(wider), stored()) == (digest(wider), {digest(LIMITS), digest(wider)})
+    assert kept.name(LIMITS) == digest(LIMITS)
 
 
 def test_decisions_are_found_by_session(database) -> None:

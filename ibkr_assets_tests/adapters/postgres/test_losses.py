@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.ledger import PostgresLedger
-from ibkr_assets.domain.ledger import AccountSnapshot, Losses
+from ibkr_assets.domain.ledger import AccountSnapshot, Loss, Losses
 from ibkr_assets.domain.order import Mode, account_ref
 from ibkr_assets_tests.risk.orders import CLOSE
 
@@ -102,6 +102,12 @@ def test_a_value_that_is_none_or_a_base_of_nothing_cannot_be_judged(books: Books
     found = books.losses([(0, 0), (0, 0)], CLOSE)
     assert found is not None
     assert (found.of_day.fraction, found.from_peak.fraction) == (None, None)
+
+
+def test_what_is_no_number_cannot_be_judged_either() -> None:
+    for nav, base in (("NaN", "100"), ("90", "NaN"), ("90", "-1")):
+        assert Loss(Decimal(nav), Decimal(base), CLOSE).fraction is None
+    assert Loss(Decimal(-10), Decimal(100), CLOSE).fraction == Decimal("1.1")
 
 
 def test_of_several_values_at_one_market_time_the_newest_counts(books: Books) -> None:
