@@ -10,7 +10,7 @@ from ibkr_assets.defs import metadata as show
 from ibkr_assets.defs.checks import judge_signals, judge_tracking, run_is_tracked, signals_are_whole
 from ibkr_assets.defs.resources import Calendar, Postgres, SettingsInForce
 from ibkr_assets.defs.run_config import ChainConfig, session_days
-from ibkr_assets.defs.tracking import Mlflow
+from ibkr_assets.defs.tracking import Mlflow, rests_on
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.execution.decisions import decide_sessions, wanted_strategies
 
@@ -74,7 +74,7 @@ def signals(
     mlflow.log(
         context.run,
         metrics={"signals": len(found), **{f"signals_{name}": count for name, count in counts.items()}},
-        params=_params(strategies, instruments, sessions),
+        params=_params(strategies, instruments, sessions) | rests_on(bootstrap.version(in_force), found),
         files={"chart.png": chart},
     )
     return dg.MaterializeResult(
@@ -121,7 +121,9 @@ def _params(
     for record in strategies:
         params[f"{record.id}.kind"] = record.kind
         params[f"{record.id}.version"] = str(record.version)
+        params[f"{record.id}.sizing"] = record.sizing
         params |= {f"{record.id}.{name}": str(value) for name, value in record.params.items()}
+        params |= {f"{record.id}.risk.{name}": str(value) for name, value in record.risk.items()}
     return params
 
 

@@ -5,7 +5,8 @@ winds up, which needs no daemon, and by a sensor for each way a run can end, whi
 What does not: how MLflow is spoken to (`adapters.mlflow`). An MLflow that is away never stops a run.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from ibkr_assets.domain.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.mlflow import MlflowTracker
+    from ibkr_assets.domain.lineage import Version
+    from ibkr_assets.domain.signal import Signal
 
 ENDS = {
     dg.DagsterRunStatus.SUCCESS: "FINISHED",
@@ -39,6 +42,19 @@ class Tracked:
     def page(self) -> str | None:
         """The run's page without its server, whose address may be another one tomorrow."""
         return self.word.partition("#")[2] or None if self.word.startswith("http") else None
+
+
+def rests_on(version: "Version", signals: "Sequence[Signal]") -> dict[str, str]:
+    """What a run's decisions rest on, as parameters: code, settings, features, and the exact bar versions together."""
+    lines = sorted(f"{s.strategy_id}|{s.conid}|{s.session_date}|{s.input_digest}" for s in signals)
+    return {
+        "code_sha256": version.code_sha256,
+        "config_sha256": version.config_sha256,
+        "package_version": version.package_version,
+        "git_commit": version.git_commit or "none",
+        "feature_digest": ",".join(sorted({s.feature_digest for s in signals})) or "none",
+        "data_sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
+    }
 
 
 class Mlflow(dg.ConfigurableResource[Any]):

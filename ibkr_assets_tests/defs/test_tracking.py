@@ -18,6 +18,7 @@ from ibkr_assets.definitions import defs
 from ibkr_assets.defs.resources import SettingsInForce
 from ibkr_assets.defs.tracking import ENDS, Mlflow, Tracked, closers
 from ibkr_assets.domain.errors import Unavailable
+from ibkr_assets.features.definition import feature_digest
 from ibkr_assets.settings import Settings
 from ibkr_assets_tests.defs.chain import FIVE, Chain, checks_of, metadata_of
 
@@ -60,12 +61,30 @@ def test_a_run_is_tracked_with_what_decided_and_what_came_of_it(
     assert run.info.status == "FINISHED"
     assert run.data.params["cross.fast"] == "10"
     assert run.data.params["symbols"] == "AAPL,FB,GOOG,IBM,MSFT"
+    assert run.data.params["cross.sizing"] == "percent:8"
+    assert {len(run.data.params[name]) for name in ("code_sha256", "config_sha256", "data_sha256")} == {64}
+    assert run.data.params["feature_digest"] == feature_digest()
     assert run.data.metrics["signals"] == 5
     assert run.data.metrics["orders_approved"] == metadata_of(result, "orders")["approved"]
     assert checks_of(result)["run_is_tracked"]
     with chain.database.connect() as connection:
         stored = connection.execute("select distinct mlflow_run_id from research.signal").fetchall()
     assert [row[0] for row in stored] == [run.info.run_id]
+
+
+def test_a_run_for_one_strategy_is_in_its_own_experiment_and_closed_there(
+    make_chain: Callable[..., Chain], mlflow_uri: str
+) -> None:
+    from mlflow import MlflowClient
+
+    chain = make_chain(mlflow_uri=mlflow_uri)
+    result = chain.run(DAY, strategy_id="cross")
+    client = MlflowClient(mlflow_uri)
+    own, shared = (client.get_experiment_by_name(name) for name in ("tests/cross", "tests"))
+    wanted = f"tags.dagster_run_id = '{result.run_id}'"
+    (run,) = client.search_runs([own.experiment_id], wanted)
+    assert run.info.status == "FINISHED"
+    assert shared is None or not client.search_runs([shared.experiment_id], wanted)
 
 
 def test_a_run_whose_orders_fail_is_tracked_as_failed(make_chain: Callable[..., Chain], mlflow_uri: str) -> None:
