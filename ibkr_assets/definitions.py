@@ -20,6 +20,7 @@ from ibkr_assets.defs.resources import Calendar, Clock, Ibkr, OwnBars, Postgres,
 from ibkr_assets.defs.schedules import trading_strategy_before_open, trading_strategy_evening
 from ibkr_assets.defs.sensors import ibkr_auth, market_open
 from ibkr_assets.defs.signals import signals
+from ibkr_assets.defs.sweep import bar_sweep, daily_sweep, sweep_in_the_morning
 from ibkr_assets.defs.tracking import Mlflow, closers
 from ibkr_assets.defs.validated_bars import validated_bars
 
@@ -33,10 +34,11 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
         assets=[
             _by_session(asset, partitions)
             for asset in (raw_bars, validated_bars, enriched_features, signals, orders, parity)
-        ],
+        ]
+        + [bar_sweep],
         asset_checks=[bars_are_fresh],
-        jobs=[market_data, trading_strategy, parity_of_session],
-        schedules=[trading_strategy_evening, trading_strategy_before_open, parity_evening],
+        jobs=[market_data, trading_strategy, parity_of_session, daily_sweep],
+        schedules=[trading_strategy_evening, trading_strategy_before_open, parity_evening, sweep_in_the_morning],
         sensors=[market_open, ibkr_auth, bar_freshness, *closers],
         resources={
             "settings": in_force,

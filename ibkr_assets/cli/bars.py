@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ibkr_assets import settings as configuration
+from ibkr_assets.cli import sweeping
 from ibkr_assets.cli.impact import bars_impact
 from ibkr_assets.cli.output import emit, emit_json, say, table
 from ibkr_assets.cli.stored_features import bars_features
@@ -47,6 +48,7 @@ def register(app: typer.Typer) -> None:
         ("impact", bars_impact),
     ):  # fmt: skip
         bars.command(name)(command)
+    sweeping.add_to(bars)
     app.add_typer(bars, name="bars")
 
 
@@ -187,7 +189,7 @@ def bars_gaps(
     if as_json:
         emit_json(gaps)
     else:
-        emit(table(gaps, ["symbol", "session", "cause", "first_seen", "closed_at"]))
+        emit(table(gaps, ["symbol", "session", "cause", "tries", "next_try_at", "first_seen", "closed_at"]))
 
 
 def _instant(text: str) -> datetime:

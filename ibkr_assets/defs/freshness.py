@@ -25,11 +25,9 @@ ASSET = "raw_bars"
     name=NAME,
     description="An hour after a close every instrument has the session's bar, by the market's time.",
 )
-def bars_are_fresh(
-    postgres: Postgres, clock: Clock, calendar: Calendar, settings: dg.ResourceParam[SettingsInForce]
-) -> dg.AssetCheckResult:
+def bars_are_fresh(postgres: Postgres, clock: Clock, calendar: Calendar) -> dg.AssetCheckResult:
     """Which instruments lack the newest bar that must be there."""
-    found = _look(postgres, clock, calendar, settings)
+    found = _look(postgres, clock, calendar)
     return dg.AssetCheckResult(passed=found.is_fresh, severity=dg.AssetCheckSeverity.ERROR, metadata=_show(found))
 
 
@@ -48,7 +46,7 @@ def bar_freshness(
 ) -> dg.SensorResult:
     """Writes a verdict when it is another one than before, or of another session."""
     try:
-        found = _look(postgres, clock, calendar, settings)
+        found = _look(postgres, clock, calendar)
     except (Unavailable, ConfigurationError) as error:
         return dg.SensorResult(skip_reason=dg.SkipReason(str(error)))
     if found.due.day.isoformat() < settings.get().market.first_session:
@@ -66,16 +64,15 @@ def bar_freshness(
     return dg.SensorResult(asset_events=[verdict], cursor=cursor, skip_reason=dg.SkipReason(_words(found)))
 
 
-def _look(postgres: Postgres, clock: Clock, calendar: Calendar, settings: SettingsInForce) -> "Freshness":
+def _look(postgres: Postgres, clock: Clock, calendar: Calendar) -> "Freshness":
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.ingest.freshness import look_for_newest
 
-    store = postgres.bars()
-    wanted = settings.get().market.symbols
+    store, now, days = postgres.bars(), clock.now(), calendar.load()
     known = {instrument.symbol: instrument for instrument in store.instruments()}
     # A symbol that was never resolved has no bar either; no contract has the id zero.
-    instruments = [known.get(symbol) or Instrument(0, symbol, "") for symbol in wanted]
-    return look_for_newest(store, calendar.load(), instruments, now=clock.now())
+    wanted = postgres.universe([days.last_closed(now).day])
+    return look_for_newest(store, days, [known.get(one) or Instrument(0, one, "") for one in wanted], now=now)
 
 
 def _words(found: "Freshness") -> str:

@@ -17,6 +17,7 @@ from ibkr_assets.settings import Settings
 
 if TYPE_CHECKING:
     from ibkr_assets.ingest.sources import OwnSource
+    from ibkr_assets.ingest.sweep import GapRegister
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import BarSource, BarStore, IntentBook, StrategyStore
 
@@ -67,6 +68,10 @@ class Postgres(dg.ConfigurableResource[Any]):
 
         settings = self.settings.get()
         return PostgresUniverse(bootstrap.database(settings), settings.market.symbols).members(days)
+
+    def gaps(self) -> "GapRegister":
+        """The register of sessions that lack bars."""
+        return bootstrap.bar_store(self.settings.get())
 
     def strategies(self) -> "StrategyStore":
         """Strategies and their signals."""

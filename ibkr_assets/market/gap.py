@@ -8,7 +8,8 @@ from datetime import date, datetime
 class Gap:
     """An instrument has fewer bars of a session than the exchange's calendar says; closed when they came.
 
-    `first_seen` and `closed_at` are aware UTC.
+    `first_seen` and `closed_at` are aware UTC. `tries` says how often it was asked for in vain, `next_try_at` from
+    which market time on it may be asked for again; with the cause `vendor_none` it is not.
     """
 
     symbol: str
@@ -16,3 +17,5 @@ class Gap:
     cause: str
     first_seen: datetime
     closed_at: datetime | None
+    tries: int = 0
+    next_try_at: datetime | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -93,6 +93,9 @@ class TickIbkr(Ibkr):
 class TickPostgres(Postgres):
     def bars(self) -> BarStore:
         return self.settings.bars
+
+    def universe(self, days: Sequence[date]) -> tuple[str, ...]:
+        return self.settings.get().market.symbols
 
     def strategies(self) -> StrategyStore:
         return Strategies(self.settings.strategies)

@@ -1,8 +1,8 @@
 """Instruments and versioned bars in Postgres: with verdicts and features, the `BarStore` of the system of record.
 
-What goes here: set-based SQL over batches that arrive by COPY. What does not: when to fetch which bars (`ingest`),
-what a row must have to be a bar (`adapters.postgres.bar_rows`), verdicts and gaps (`adapters.postgres.verdicts`), and
-features (`adapters.postgres.features`).
+What goes here: set-based SQL over batches that arrive by COPY. What does not: when to fetch which bars (`ingest`), what
+a row must have to be a bar (`adapters.postgres.bar_rows`), and what is inherited: verdicts, gaps, marks, proofs and
+features, each in a module of its name.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ibkr_assets.adapters.postgres import copy_binary
 from ibkr_assets.adapters.postgres.bar_rows import VALUES, BarRows, bar_rows, instants
 from ibkr_assets.adapters.postgres.connection import Connection, Database
 from ibkr_assets.adapters.postgres.features import PostgresFeatures
+from ibkr_assets.adapters.postgres.gaps import PostgresGaps
 from ibkr_assets.adapters.postgres.marks import PostgresMarks
 from ibkr_assets.adapters.postgres.proofs import PostgresProofs
 from ibkr_assets.adapters.postgres.verdicts import PostgresVerdicts
@@ -86,7 +87,7 @@ CURRENT = sql.SQL("b.known_to is null")
 AS_OF = sql.SQL("b.known_from <= %(as_of)s and (b.known_to is null or %(as_of)s < b.known_to)")
 
 
-class PostgresBars(PostgresVerdicts, PostgresMarks, PostgresProofs, PostgresFeatures):
+class PostgresBars(PostgresVerdicts, PostgresGaps, PostgresMarks, PostgresProofs, PostgresFeatures):
     """Implements `ports.BarStore`. Every method is one transaction; any number of processes may use it at once."""
 
     def __init__(self, database: Database) -> None:

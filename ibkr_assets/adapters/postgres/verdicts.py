@@ -1,13 +1,13 @@
-"""What validation said of bars, and which bars are missing, in Postgres.
+"""What validation said of bars, in Postgres.
 
-What goes here: storing verdicts and gaps, and holding an instrument back. What does not: judging, which is
-`market`'s work.
+What goes here: storing verdicts, and holding an instrument back. What does not: judging, which is `market`'s work, and
+bars that are missing (`adapters.postgres.gaps`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from ibkr_assets.adapters.postgres.bar_rows import instants, microseconds
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError
-from ibkr_assets.market.gap import Gap
 
 JUDGED = """
 create temporary table judged (conid bigint, opened_at timestamptz, version bigint, reason text) on commit drop
@@ -50,31 +49,6 @@ from md.bar_decision
 where conid = any(%s) and bar_size = %s and opened_at >= %s and opened_at < %s
 order by conid, opened_at, version
 """
-REGISTER_GAPS = """
-insert into md.gap as old (conid, bar_size, session_date, cause)
-select i.conid, %(size)s, m.day, 'not_delivered'
-from unnest(%(symbols)s::text[], %(days)s::date[]) as m (symbol, day)
-join md.instrument i using (symbol)
-order by 1, 3
-on conflict (conid, bar_size, session_date) do update set closed_at = null
-  where old.closed_at is not null
-"""
-CLOSE_GAPS = """
-update md.gap g set closed_at = clock_timestamp()
-where g.closed_at is null and g.bar_size = %(size)s
-  and g.conid = any(%(conids)s) and g.session_date = any(%(sessions)s)
-  and not exists (
-    select from unnest(%(symbols)s::text[], %(days)s::date[]) as m (symbol, day)
-    join md.instrument i using (symbol)
-    where i.conid = g.conid and m.day = g.session_date)
-"""
-LOAD_GAPS = """
-select i.symbol, g.session_date, g.cause, g.first_seen, g.closed_at
-from md.gap g
-join md.instrument i using (conid)
-where g.bar_size = %s and g.conid = any(%s) and (%s or g.closed_at is null)
-order by i.symbol, g.session_date
-"""
 #: Once for each version of a bar: an operator who lifted a hold is not overruled by the same bar judged again.
 HOLD = """
 insert into oms.control (scope, action, actor, reason)
@@ -86,7 +60,7 @@ where not exists (
 
 
 class PostgresVerdicts:
-    """Verdicts, gaps and holds. Every method is one transaction."""
+    """Verdicts and holds. Every method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -131,24 +105,6 @@ class PostgresVerdicts:
         frame = pd.DataFrame(rows, columns=["conid", "opened_at", "version", "decision", "found"])
         frame["opened_at"] = instants(frame["opened_at"].to_numpy(dtype=np.int64))
         return frame.astype({"conid": "int64", "version": "int64"})
-
-    def save_gaps(
-        self, size: BarSize, missing: Iterable[tuple[str, date]], *, conids: Sequence[int], sessions: Sequence[date]
-    ) -> None:
-        """Register the missing bars (symbol, session) among these instruments and sessions, and close the others."""
-        symbols, days = zip(*missing, strict=True) if (missing := list(missing)) else ((), ())
-        arguments = {
-            "size": size.value, "symbols": list(symbols), "days": list(days),
-            "conids": list(conids), "sessions": list(sessions),
-        }  # fmt: skip
-        with self._database.connect() as connection:
-            connection.execute(REGISTER_GAPS, arguments)
-            connection.execute(CLOSE_GAPS, arguments)
-
-    def load_gaps(self, size: BarSize, conids: Sequence[int], *, is_closed: bool = False) -> list[Gap]:
-        """Registered gaps of these instruments by symbol and session; with `is_closed` also those that were filled."""
-        with self._database.connect() as connection:
-            return [Gap(*row) for row in connection.execute(LOAD_GAPS, (size.value, list(conids), is_closed))]
 
     def save_holds(self, suspects: pd.DataFrame) -> None:
         """Keep the instruments of these bars (conid, symbol, opened_at, version, reason) from trading.
