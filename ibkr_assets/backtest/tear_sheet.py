@@ -1,108 +1,76 @@
-"""A page about one backtest that stands alone: figures, equity and drawdown, returns by month, and the conventions.
+"""A page about one backtest that stands alone: figures, equity, drawdown, months, rolling Sharpe ratio, trades, rules.
 
-What goes here: the page and its picture. What does not: the figures (`backtest.metrics`). The page has no script and
-needs nothing from elsewhere; the same result gives the same bytes.
+What goes here: what the page says. What does not: its form (`templates/tear_sheet.html`), the drawings
+(`backtest.drawing`) and the figures (`backtest.metrics`). The page has no script, needs nothing from elsewhere and is
+light or dark as its reader's system is; the same result gives the same bytes.
 """
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Mapping
-from html import escape
+import math
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
-from ibkr_assets.backtest.metrics import CONVENTIONS, Returns, daily_returns, drawdowns
-from ibkr_assets.backtest.result import Result
+from ibkr_assets.backtest.drawing import draw_histogram, draw_line
+from ibkr_assets.backtest.figures import PERIODS_A_YEAR
+from ibkr_assets.backtest.metrics import CONVENTIONS, COUNTS, Returns, daily_returns, drawdowns
+from ibkr_assets.backtest.result import Result, Trade
+from ibkr_assets.features.frame import Floats
 
-_BACKGROUND, _PANEL, _GRID, _INK, _QUIET = "#14171f", "#1b1f2a", "#2b3140", "#e8eaf0", "#a3abbd"
-_GOOD, _BAD, _LINE = "#3ecf8e", "#f26d6d", "#4ea8f5"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 #: Said by the title, or too long to read; `metrics.json` has them.
 _IN_TITLE = {"strategy", "params", "source_sha256"}
-#: A month that gained or lost this much has the full colour.
-_FULL_COLOUR = 0.10
+_TILES = ("total_return", "cagr", "sharpe", "max_drawdown", "volatility", "sortino", "hit_rate", "profit_factor")
+_SIGNED = {"total_return", "cagr", "sharpe", "sortino", "max_drawdown"}
 _PERCENT = {
     "total_return", "cagr", "volatility", "max_drawdown", "value_at_risk_95", "positive_days", "hit_rate", "exposure",
 }  # fmt: skip
-_COUNTS = {"trades", "not_opened"}
-
-_STYLE = f"""
-body {{ background: {_BACKGROUND}; color: {_INK}; font: 15px/1.45 system-ui, sans-serif; margin: 0 auto; padding: 2rem;
-  max-width: 1100px; }}
-h1 {{ font-size: 1.6rem; margin: 0; }} h2 {{ font-size: 1.1rem; margin: 2rem 0 .6rem; }}
-p, dd {{ color: {_QUIET}; margin: .2rem 0 0; }}
-.tiles {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: .6rem; margin: 1.4rem 0; }}
-.tile {{ background: {_PANEL}; border-radius: 8px; padding: .7rem .9rem; }}
-.tile b {{ display: block; font-size: 1.25rem; font-weight: 600; }} .tile span {{ color: {_QUIET}; font-size: .85rem; }}
-img {{ width: 100%; border-radius: 8px; }}
-table {{ border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9rem; }}
-th, td {{ padding: .35rem .5rem; text-align: right; }} th {{ color: {_QUIET}; font-weight: 500; }}
-th:first-child {{ text-align: left; }} dt {{ margin-top: .5rem; }}
-"""
+#: A month that gained or lost this much has the full colour.
+_FULL_COLOUR = 0.10
+#: Half a year of days.
+WINDOW = 126
+#: So many of the largest gains and as many of the largest losses are listed.
+_LISTED = 6
+RULES = (
+    ("decision", "after the close of a bar, from this bar and those before it"),
+    ("fill", "at the open of the next bar; a decision on the last bar never fills"),
+    ("reversal", "closes, then opens, as two orders at the same open"),
+    ("stop and target", "the stop first where one bar touches both; at the open where a gap has passed them"),
+    ("equity", "cash + position x close after the fills of the bar; what is open at the end stays open"),
+)
 
 
 def draw_tear_sheet(
     result: Result, metrics: Mapping[str, float | None], *, title: str, about: Mapping[str, Any]
 ) -> str:
     """The page as HTML. `about` is shown as written: what was run, on what."""
-    returns = daily_returns(result)
-    picture = base64.b64encode(draw_equity(result)).decode()
-    tiles = "".join(
-        f'<div class="tile" title="{escape(CONVENTIONS[name])}"><b>{show(name, value)}</b>'
-        f"<span>{escape(_words(name))}</span></div>"
-        for name, value in metrics.items()
-    )
-    facts = " · ".join(
-        f"{escape(str(key).replace('_', ' '))} {escape(str(value))}"
-        for key, value in about.items()
-        if value != "" and key not in _IN_TITLE
-    )
-    conventions = "".join(f"<dt>{escape(_words(n))}</dt><dd>{escape(text)}</dd>" for n, text in CONVENTIONS.items())
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f"<style>{_STYLE}</style></head><body>\n<h1>{escape(title)}</h1><p>{facts}</p>\n"
-        f'<div class="tiles">{tiles}</div>\n'
-        f'<img alt="Equity and drawdown by day" src="data:image/png;base64,{picture}">\n'
-        f"<h2>Returns by month</h2>{_months(result, returns)}\n"
-        f"<h2>How the figures are computed</h2><dl>{conventions}</dl>\n</body></html>\n"
-    )
-
-
-def draw_equity(result: Result) -> bytes:
-    """A PNG of equity over drawdown, by day."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter, StrMethodFormatter
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     returns = daily_returns(result)
-    below = drawdowns(result.starting_cash, returns)
-    figure = Figure(figsize=(11, 5.6), dpi=110, facecolor=_BACKGROUND)
-    figure.subplots_adjust(left=0.085, right=0.985, top=0.95, bottom=0.08, hspace=0.12)
-    upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]})
-    upper.plot(returns.days, returns.equity, color=_LINE, linewidth=1.4)
-    upper.axhline(result.starting_cash, color=_QUIET, linewidth=0.8, linestyle=":")
-    upper.set_ylabel("equity, USD", color=_QUIET)
-    upper.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    lower.fill_between(returns.days, below, 0, color=_BAD, alpha=0.55, linewidth=0)
-    lower.set_ylabel("drawdown", color=_QUIET)
-    lower.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    locator = AutoDateLocator(minticks=4, maxticks=12)
-    lower.xaxis.set_major_locator(locator)
-    lower.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    lower.xaxis.get_offset_text().set_color(_QUIET)
-    for panel in (upper, lower):
-        panel.set_facecolor(_PANEL)
-        panel.grid(color=_GRID, linewidth=0.6)
-        panel.tick_params(colors=_QUIET, labelsize=9)
-        panel.margins(x=0.01)
-        for spine in panel.spines.values():
-            spine.set_visible(False)
-    target = io.BytesIO()
-    figure.savefig(target, format="png", metadata={"Software": None})
-    return target.getvalue()
+    template = files("ibkr_assets.backtest").joinpath("templates", "tear_sheet.html").read_text(encoding="utf-8")
+    drawings = {name: Markup(text) for name, text in _drawings(result, returns, metrics["sharpe"]).items()}  # noqa: S704 our own
+    page = Environment(autoescape=True, undefined=StrictUndefined).from_string(template)
+    return page.render(
+        title=title,
+        facts=[
+            (key.replace("_", " "), f"{value:,}" if isinstance(value, int | float) else value)
+            for key, value in about.items()
+            if value != "" and key not in _IN_TITLE
+        ],
+        tiles=[_figure(name, metrics[name]) for name in _TILES],
+        figures=[_figure(name, metrics[name]) for name in CONVENTIONS],
+        month_names=_MONTHS,
+        months=_months(result, returns),
+        window=WINDOW,
+        trade_words=_trade_words(result),
+        best=[_trade(trade) for trade in _listed(result.trades)],
+        rules=RULES,
+        **drawings,
+    )
 
 
 def show(name: str, value: float | None) -> str:
@@ -111,9 +79,7 @@ def show(name: str, value: float | None) -> str:
         return "–"
     if name in _PERCENT:
         return f"{value:.2%}"
-    if name in _COUNTS:
-        return f"{value:,.0f}"
-    return f"{value:,.2f}"
+    return f"{value:,.0f}" if name in COUNTS else f"{value:,.2f}"
 
 
 def monthly_returns(result: Result, returns: Returns) -> dict[tuple[int, int], float]:
@@ -126,25 +92,111 @@ def monthly_returns(result: Result, returns: Returns) -> dict[tuple[int, int], f
     return dict(zip(keys, changes.tolist(), strict=True))
 
 
-def _months(result: Result, returns: Returns) -> str:
+def rolling_sharpe(values: Floats, window: int = WINDOW) -> Floats:
+    """Mean over sample deviation of the last `window` returns, annualised; NaN before there are so many."""
+    found = np.full(values.size, np.nan)
+    if values.size >= window:
+        windows = np.lib.stride_tricks.sliding_window_view(values, window)
+        with np.errstate(all="ignore"):
+            found[window - 1 :] = windows.mean(axis=1) / windows.std(axis=1, ddof=1) * math.sqrt(PERIODS_A_YEAR)
+    found[~np.isfinite(found)] = np.nan
+    return found
+
+
+def _drawings(result: Result, returns: Returns, sharpe: float | None) -> dict[str, str]:
+    days, below = returns.days, drawdowns(result.starting_cash, returns)
+    rolling, changes = rolling_sharpe(returns.values), returns.values[returns.values != 0]
+    return {
+        "equity": draw_line(
+            days, returns.equity, label="Equity by day", show=_money, height=300, level=result.starting_cash,
+        ),
+        "drawdown": draw_line(
+            days, below, label="Drawdown by day", show=lambda v: f"{v:.0%}" if below.min() < -0.05 else f"{v:.1%}",
+            height=150, kind="under", is_filled=True,
+        ),
+        "rolling": draw_line(
+            days[1:], rolling, label=f"Sharpe ratio of the last {WINDOW} days", show=lambda v: f"{v:.1f}", height=170,
+            level=sharpe,
+        ),
+        "returns": draw_histogram(changes, label="Daily returns", show=lambda v: f"{v:.1%}"),
+        "trades": draw_histogram([t.pnl_net for t in result.trades], label="Results of trades", show=_money),
+    }  # fmt: skip
+
+
+def _money(value: float) -> str:
+    for size, letter in ((1e9, "bn"), (1e6, "m"), (1e4, "k")):
+        if abs(value) >= size:
+            return f"{value / (1e3 if letter == 'k' else size):,.4g}{letter}"
+    return f"{value:,.4g}"
+
+
+def _figure(name: str, value: float | None) -> dict[str, str]:
+    side = "" if value is None or name not in _SIGNED or not value else "up" if value > 0 else "down"
+    words = {"cagr": "CAGR", "value_at_risk_95": "value at risk, 95 %"}
+    said = words.get(name, name.title() if name in {"sharpe", "sortino", "calmar"} else name.replace("_", " "))
+    return {"name": said, "value": show(name, value), "convention": CONVENTIONS[name], "side": side}
+
+
+def _months(result: Result, returns: Returns) -> list[tuple[int, list[dict[str, str] | None]]]:
     by_month = monthly_returns(result, returns)
-    head = "".join(f"<th>{month}</th>" for month in (*_MONTHS, "Year"))
     rows = []
     for year in sorted({year for year, _ in by_month}, reverse=True):
         of_year = [by_month.get((year, month)) for month in range(1, 13)]
         whole = float(np.prod([1 + value for value in of_year if value is not None])) - 1
-        rows.append(f"<tr><th>{year}</th>{''.join(_cell(value) for value in (*of_year, whole))}</tr>")
-    return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
+        rows.append((year, [_cell(value) for value in (*of_year, whole)]))
+    return rows
 
 
-def _cell(value: float | None) -> str:
+def _cell(value: float | None) -> dict[str, str] | None:
     if value is None:
-        return "<td></td>"
-    depth = min(1.0, abs(value) / _FULL_COLOUR) * 0.75
-    colour = _GOOD if value >= 0 else _BAD
-    return f'<td style="background:{colour}{round(depth * 255):02x}">{value:+.1%}</td>'.replace("-0.0%", "+0.0%")
+        return None
+    depth = round(min(1.0, abs(value) / _FULL_COLOUR) * 70)
+    text = f"{value * 100:+.1f}"
+    return {
+        "side": "g" if value >= 0 else "l",
+        "depth": str(depth),
+        "text": "0.0" if text in ("+0.0", "-0.0") else text,
+    }
 
 
-def _words(name: str) -> str:
-    named = {"cagr": "CAGR", "value_at_risk_95": "value at risk, 95 %"}
-    return named.get(name, name.title() if name in {"sharpe", "sortino", "calmar"} else name.replace("_", " "))
+def _listed(trades: Sequence[Trade]) -> list[Trade]:
+    """The largest gains, then the largest losses; all where there are few."""
+    ordered = sorted(trades, key=lambda trade: (-trade.pnl_net, trade.entry_bar))
+    return ordered if len(ordered) <= 2 * _LISTED else [*ordered[:_LISTED], *ordered[-_LISTED:]]
+
+
+def _trade(trade: Trade) -> dict[str, str]:
+    return {
+        "symbol": trade.symbol,
+        "side": "long" if trade.direction > 0 else "short",
+        "size": f"{trade.size:,.0f}",
+        "opened": _moment(trade.entry_time),
+        "closed": _moment(trade.exit_time),
+        "bars": f"{trade.exit_bar - trade.entry_bar:,}",
+        "entry": f"{trade.entry_price:,.6g}",
+        "exit": f"{trade.exit_price:,.6g}",
+        "commission": f"{trade.commission:,.2f}",
+        "pnl": f"{trade.pnl_net:+,.2f}",
+        "direction": "up" if trade.pnl_net > 0 else "down",
+    }
+
+
+def _trade_words(result: Result) -> str:
+    count = len(result.trades)
+    if not count:
+        return "none was closed"
+    gains = [trade.pnl_net for trade in result.trades if trade.pnl_net > 0]
+    losses = [trade.pnl_net for trade in result.trades if trade.pnl_net <= 0]
+    bars = sum(trade.exit_bar - trade.entry_bar for trade in result.trades) / count
+    words = [f"{count:,} closed" + (f", {len(result.open_positions)} still open" if result.open_positions else "")]
+    words += [f"average gain {sum(gains) / len(gains):,.2f}"] if gains else []
+    words += [f"average loss {sum(losses) / len(losses):,.2f}"] if losses else []
+    words.append(f"held {bars:,.1f} bars on average")
+    if count > 2 * _LISTED:
+        words.append(f"listed: the {_LISTED} largest gains and losses")
+    return " · ".join(words)
+
+
+def _moment(time: np.datetime64) -> str:
+    text = str(np.datetime_as_string(time, unit="m")).replace("T", " ")
+    return text.removesuffix(" 00:00")

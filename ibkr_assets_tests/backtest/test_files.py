@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
+import math
+import statistics
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from ibkr_assets.backtest.sizes import parse_size
 from ibkr_assets.backtest.slippage import parse_slippage
 from ibkr_assets.backtest.study import backtest
 from ibkr_assets.backtest.tape import Tape, tapes_of
-from ibkr_assets.backtest.tear_sheet import draw_equity, draw_tear_sheet, monthly_returns
+from ibkr_assets.backtest.tear_sheet import draw_tear_sheet, monthly_returns, rolling_sharpe
 from ibkr_assets.strategies.registry import build_strategy
 from ibkr_assets_tests.fakes.tape import real_bars
 
@@ -100,12 +103,36 @@ def test_the_page_needs_nothing_from_elsewhere_and_is_the_same_each_time() -> No
     assert pages[0] == pages[1]
     parser = _Addresses()
     parser.feed(pages[0])
-    assert all(address.startswith("data:image/png;base64,") for address in parser.found)
-    assert "script" not in parser.tags
-    assert "b" in parser.tags, "the tiles' own"
-    assert "&lt;b&gt;" in pages[0]
-    assert "size a &amp; b" in pages[0]
-    assert len(pages[0]) < 300_000
+    assert parser.found == []
+    assert {"script", "link", "img"} & parser.tags == set()
+    assert "url(" not in pages[0]
+    assert "<title>&lt;b&gt;</title>" in pages[0]
+    assert "size <b>a &amp; b</b>" in pages[0]
+    assert len(pages[0].encode()) < 300_000
+    assert "prefers-color-scheme: dark" in pages[0]
+    assert all(text in html.unescape(pages[0]) for text in CONVENTIONS.values())
+
+
+def test_a_page_of_many_bars_and_trades_stays_small_and_says_them_all() -> None:
+    tapes = tapes_of(real_bars())
+    terms = Terms(CASH, parse_size("fixed:20"), parse_commission("none"), parse_slippage("none"))
+    result = backtest(build_strategy("sma_cross", {"fast": 2, "slow": 3, "short": True}), tapes, terms)
+    assert len(result.trades) > 4_000
+    page = draw_tear_sheet(result, compute_metrics(result), title="many", about={})
+    assert len(page.encode()) < 300_000
+    assert f"{len(result.trades):,} closed" in page
+    ordered = sorted(trade.pnl_net for trade in result.trades)
+    assert f"{ordered[-1]:+,.2f}" in page
+    assert f"{ordered[0]:+,.2f}" in page
+
+
+def test_the_rolling_ratio_is_that_of_each_window() -> None:
+    returns = np.random.default_rng(5).normal(0.001, 0.01, 40)
+    got = rolling_sharpe(returns, 10)
+    assert np.isnan(got[:9]).all()
+    for end in range(10, 41):
+        window = returns[end - 10 : end].tolist()
+        assert got[end - 1] == pytest.approx(statistics.mean(window) / statistics.stdev(window) * math.sqrt(252))
 
 
 def test_months_multiply_to_the_whole_and_a_result_without_trades_can_be_drawn() -> None:
@@ -118,4 +145,4 @@ def test_months_multiply_to_the_whole_and_a_result_without_trades_can_be_drawn()
         Terms(CASH, parse_size("fixed:1"), parse_commission("none"), parse_slippage("none")),
     )  # fmt: skip
     assert still.trades == []
-    assert draw_equity(still).startswith(b"\x89PNG")
+    assert "none was closed" in draw_tear_sheet(still, compute_metrics(still), title="still", about={})
