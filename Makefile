@@ -69,12 +69,22 @@ format: setup
 	@$(BIN)/ruff format ibkr_assets ibkr_assets_tests benchmarks examples
 	@$(BIN)/ruff check --fix ibkr_assets ibkr_assets_tests benchmarks examples
 
-bench: setup
+# Libraries that ours is measured against want another pandas, so they have an environment of their own.
+PEERS := .venv-peers
+$(PEERS)/.installed: benchmarks/requirements-peers.lock | setup
+	@echo "installing the libraries to compare with into $(PEERS)"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(BIN)/uv pip sync --quiet --python $(PEERS)/bin/python --require-hashes --compile-bytecode $<
+	@touch $@
+
+bench: setup $(PEERS)/.installed
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: setup
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --quiet -o requirements.lock
+	@$(BIN)/uv pip compile benchmarks/peers.in --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --quiet -o benchmarks/requirements-peers.lock
 
 clean:
-	rm -rf $(VENV) .ibkr_assets .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) .ibkr_assets .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
