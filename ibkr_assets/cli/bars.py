@@ -140,12 +140,15 @@ def bars_export(
         bool, typer.Option("--adjusted", help="in terms of the shares of the last day, by what `actions list` shows")
     ] = False,
 ) -> None:
-    """Write stored bars to a file that `bars import` reads.
+    """Write stored bars to a file that `bars import` reads; the hash that is told names exactly these versions.
+
+    The same --as-of gives the same file and the same hash for ever, whatever was corrected since.
 
     Example: ibkr-assets bars export --symbols IBM,MSFT --from 2012-01-01 --to 2012-12-31 --out bars.parquet
     """
     from ibkr_assets import bootstrap
     from ibkr_assets.ingest.bar_files import write_rows
+    from ibkr_assets.strategies.decide import input_digest
 
     settings = configuration.load()
     store = bootstrap.bar_store(settings)
@@ -167,7 +170,7 @@ def bars_export(
         actions = PostgresCorporateActions(bootstrap.database(settings)).load(conids, as_of=instant)
         frame = adjust(frame, actions, as_of=frame["opened_at"].max().date() if end is None else end.date())
     write_rows(frame, out)
-    say(f"{len(frame)} bars of {frame['conid'].nunique()} instruments written to {out}")
+    say(f"{len(frame)} bars of {frame['conid'].nunique()} instruments written to {out}; versions {input_digest(frame)}")
 
 
 def bars_gaps(

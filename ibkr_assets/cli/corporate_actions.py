@@ -32,7 +32,9 @@ Source = Annotated[str, typer.Option(help="who says so; it is kept")]
 def register(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
     actions = typer.Typer(help="Splits and special dividends.", no_args_is_help=True)
-    for name, command in (("list", actions_list), ("add", actions_add), ("withdraw", actions_withdraw)):
+    for name, command in (
+        ("list", actions_list), ("add", actions_add), ("withdraw", actions_withdraw), ("detect", actions_detect),
+    ):  # fmt: skip
         actions.command(name)(command)
     app.add_typer(actions, name="actions")
 
@@ -62,6 +64,41 @@ def actions_withdraw(symbol: Symbol, day: Day, kind: Kind, value: Value, source:
     """
     _store().withdraw(_action(symbol, day, kind, value), source=source, actor=getpass.getuser(), known_from=_now())
     say(f"{symbol} {day.date()}: {kind} {value} taken back")
+
+
+def actions_detect(
+    symbols: Annotated[str | None, typer.Option(help="symbols, separated by commas; the universe without it")] = None,
+    sessions: Annotated[int, typer.Option(min=10, max=1000, help="sessions fetched again")] = 60,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the last sessions again and hold every instrument whose older bars came back in another scale; exit 1 then.
+
+    One ratio on everything before a day is a split or a special dividend that the source has adjusted for. Nothing is
+    booked: `actions add` does that, `quarantine lift` lets the instrument trade again.
+
+    Example: ibkr-assets actions detect --symbols AAPL,MSFT
+    """
+    from ibkr_assets import bootstrap
+    from ibkr_assets.adapters.postgres.universe import PostgresUniverse
+    from ibkr_assets.ingest.overlap import check_overlap
+
+    settings = configuration.load()
+    universe = PostgresUniverse(bootstrap.database(settings), settings.market.symbols)
+    named = [one.strip() for one in symbols.split(",")] if symbols else universe.members([_now().date()])
+    store = bootstrap.bar_store(settings)
+    found = check_overlap(
+        bootstrap.feeds(settings).own() or bootstrap.bar_source(settings), store, bootstrap.calendar(settings),
+        instruments=store.instruments(named), clock=bootstrap.clock(settings), sessions=sessions,
+    )  # fmt: skip
+    rows = [
+        {"symbol": one.instrument.symbol, **dataclasses.asdict(one.found), "is_known": one.is_known} for one in found
+    ]
+    if as_json:
+        emit_json(rows)
+    else:
+        emit(table(rows, ["symbol", "day", "kind", "value", "ratio", "bars", "is_known"]))
+    if not all(one.is_known for one in found):
+        raise typer.Exit(1)
 
 
 def _action(symbol: str, day: datetime, kind: str, value: str) -> CorporateAction:

@@ -77,6 +77,7 @@ class Chain:
     first_session: str = "2012-05-18"
     strategies: tuple[StrategyRecord, ...] = (STRATEGY,)
     own_kinds: Path | None = None
+    sources: Mapping[str, Any] = field(default_factory=dict)
     gateway: RunningGateway | None = None
     is_reconciled: bool = True
     clock: FixedClock = field(default_factory=lambda: FixedClock(datetime(2012, 11, 21, 21, 30, tzinfo=UTC)))
@@ -95,6 +96,7 @@ class Chain:
                     else {}
                 ),
                 "strategies": {"directory": self.own_kinds},
+                "sources": self.sources,
                 "mlflow": {"tracking_uri": self.mlflow_uri, "experiment": "tests"},
             }
         )
