@@ -27,6 +27,9 @@ DAGSTER_RUN_TAG = "dagster_run_id"
 #: The tag that says which metrics could not be logged.
 LEFT_OUT_TAG = "metrics_left_out"
 
+#: The tag by which a run says which process works on it, as host:pid.
+PROCESS_TAG = "process"
+
 #: Set unless somebody has: MLflow's own retries keep a caller for minutes, it reports its use to its makers, and it
 #: prints an address whenever a run ends.
 SWITCHES = {
@@ -129,20 +132,18 @@ class MlflowTracker:
                 client.set_terminated(run.info.run_id, status=str(end))
         return bool(runs)
 
-    @contextmanager
-    def run(self, name: str, *, dagster_run_id: str, tags: dict[str, str], params: dict[str, str]) -> Iterator[str]:
-        """A run that ends with the true status. Yields its id, a plain string that stays valid afterwards."""
-        run_id = self.open_run(name, dagster_run_id=dagster_run_id, tags=tags)
-        end = RunEnd.KILLED  # what is neither an end nor an error is an interrupt
-        try:
-            self.log(run_id, params=params)
-            yield run_id
-            end = RunEnd.FINISHED
-        except Exception:
-            end = RunEnd.FAILED
-            raise
-        finally:
-            self.close_run(dagster_run_id, end)
+    def close_lost(self, is_alive: Callable[[str], bool]) -> int:
+        """End as KILLED the runs of this experiment whose process is not there any more. Returns how many.
+
+        A run says in its tag `process` which it is; one without the tag is somebody else's to end.
+        """
+        with self._answering() as client:
+            running = f"attributes.status = 'RUNNING' and tags.{PROCESS_TAG} LIKE '%'"
+            found = client.search_runs([self._find_experiment(client)], running)
+            lost = [run for run in found if not is_alive(run.data.tags[PROCESS_TAG])]
+            for run in lost:
+                client.set_terminated(run.info.run_id, status=str(RunEnd.KILLED))
+        return len(lost)
 
     def url_of(self, run_id: str) -> str | None:
         """The page of a run, or None where the tracking URI is no web server."""

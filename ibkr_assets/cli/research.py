@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import sys
-import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,8 @@ import typer
 from ibkr_assets import settings as configuration
 from ibkr_assets.cli.output import emit, emit_json, say, table
 from ibkr_assets.cli.run_terms import parse_risk, parse_terms
-from ibkr_assets.domain.errors import InputError, Unavailable
+from ibkr_assets.cli.tracked import tracked
+from ibkr_assets.domain.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +72,7 @@ def backtest(
 
     Example: ibkr-assets backtest sma_cross --bars AAPL.csv --param fast=10 --param slow=30 --out result
     """
+    from ibkr_assets import bootstrap
     from ibkr_assets.backtest import study
     from ibkr_assets.backtest.files import write_files
     from ibkr_assets.backtest.metrics import compute_metrics
@@ -81,25 +82,26 @@ def backtest(
 
     settings = configuration.load()
     params = dict(_param(text) for text in param or [])
-    built = build_strategy(strategy, params, directory=settings.strategies.directory)
+    built = build_strategy(strategy, params, directory=settings.strategies.directory, models=bootstrap.models(settings))
     terms = parse_terms(cash, size, commission, slippage, may_borrow=may_borrow, oversight=parse_risk(settings, risk))
     frame = _bars(settings, bars, symbols, start, end)
-    result = study.backtest(built, tapes_of(frame), terms)
-    metrics = compute_metrics(result)
-    about = _about(strategy, params, frame, bars) | {
-        "cash": cash, "size": size, "commission": terms.commission.describe(), "slippage": terms.slippage.describe(),
-        "risk": "none" if terms.oversight is None else terms.oversight.describe(),
-    }  # fmt: skip
-    written = write_files(out, result, metrics, about)
-    sheet = out / "tear_sheet.html"
     title = f"{strategy} {' '.join(f'{key}={value}' for key, value in params.items())}".strip()
-    sheet.write_text(draw_tear_sheet(result, metrics, title=title, about=about), encoding="utf-8")
-    for missed in result.not_opened[:3]:
-        say(f"not opened: {missed.symbol} at bar {missed.bar}: {missed.reason}")
-    for code, count in Counter(denied.code for denied in result.denied or ()).items():
-        say(f"denied by {code}: {count} openings")
-    if not no_track:
-        _track(settings, f"backtest {title}", metrics, about, [*written, sheet])
+    with tracked(settings, f"backtest {title}", is_wanted=not no_track) as record:
+        result = study.backtest(built, tapes_of(frame), terms)
+        metrics = compute_metrics(result)
+        about = _about(strategy, params, frame, bars) | {
+            "cash": cash, "size": size, "commission": terms.commission.describe(),
+            "slippage": terms.slippage.describe(),
+            "risk": "none" if terms.oversight is None else terms.oversight.describe(),
+        }  # fmt: skip
+        written = write_files(out, result, metrics, about)
+        sheet = out / "tear_sheet.html"
+        sheet.write_text(draw_tear_sheet(result, metrics, title=title, about=about), encoding="utf-8")
+        for missed in result.not_opened[:3]:
+            say(f"not opened: {missed.symbol} at bar {missed.bar}: {missed.reason}")
+        for code, count in Counter(denied.code for denied in result.denied or ()).items():
+            say(f"denied by {code}: {count} openings")
+        record.note(metrics, about, [*written, sheet])
     if as_json:
         emit_json(metrics)
     else:
@@ -151,25 +153,26 @@ def sweep(
     tried = combinations(values, fixed, sample=sample, seed=seed)
     terms = parse_terms(cash, size, commission, slippage, may_borrow=may_borrow)
     frame = _bars(settings, bars, symbols, start, end)
-    done = work.sweep(
-        strategy, tried, tapes_of(frame), terms, rank_by=rank_by, processes=processes or os.cpu_count() or 1,
-        directory=settings.strategies.directory, progress=_progress(),
-    )  # fmt: skip
-    chance = deflated_sharpe([row.shape for row in done.rows])
-    about = _about(strategy, fixed, frame, bars) | {
-        "grid": " ".join(grid), "tried": len(done.rows), "refused": done.refused, "ranked_by": rank_by, "cash": cash,
-        "size": size, "commission": terms.commission.describe(), "slippage": terms.slippage.describe(),
-    }  # fmt: skip
-    rows, picture, summary = out / "sweep.csv", out / "heat_map.png", out / "sweep.json"
-    write_sweep(rows, done)
-    picture.write_bytes(draw_heat_map(done, values, title=f"{strategy} on {about['symbols']}"))
-    best = done.rows[0]
-    document = {"best": {"params": best.params, **best.metrics}, "deflated_sharpe": chance, "about": about}
-    summary.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    say(_doubt(len(done.rows), chance))
-    if not no_track:
+    with tracked(settings, f"sweep {strategy}", is_wanted=not no_track) as record:
+        done = work.sweep(
+            strategy, tried, tapes_of(frame), terms, rank_by=rank_by, processes=processes or os.cpu_count() or 1,
+            directory=settings.strategies.directory, progress=_progress(),
+        )  # fmt: skip
+        chance = deflated_sharpe([row.shape for row in done.rows])
+        about = _about(strategy, fixed, frame, bars) | {
+            "grid": " ".join(grid), "tried": len(done.rows), "refused": done.refused, "ranked_by": rank_by,
+            "cash": cash,
+            "size": size, "commission": terms.commission.describe(), "slippage": terms.slippage.describe(),
+        }  # fmt: skip
+        rows, picture, summary = out / "sweep.csv", out / "heat_map.png", out / "sweep.json"
+        write_sweep(rows, done)
+        picture.write_bytes(draw_heat_map(done, values, title=f"{strategy} on {about['symbols']}"))
+        best = done.rows[0]
+        document = {"best": {"params": best.params, **best.metrics}, "deflated_sharpe": chance, "about": about}
+        summary.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        say(_doubt(len(done.rows), chance))
         figures = best.metrics | {"deflated_sharpe": chance}
-        _track(settings, f"sweep {strategy}", figures, about | {"best": str(best.params)}, [rows, picture, summary])
+        record.note(figures, about | {"best": str(best.params)}, [rows, picture, summary])
     if as_json:
         emit_json(document)
     else:
@@ -264,28 +267,12 @@ def _about(kind: str, params: Mapping[str, Any], frame: pd.DataFrame, path: Path
         "to": f"{frame['opened_at'].max():%Y-%m-%d}",
         "bars": len(frame),
         "source": "database" if path is None else path.name,
-        "source_sha256": "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest(),
+        "source_sha256": _digest(frame) if path is None else hashlib.sha256(path.read_bytes()).hexdigest(),
     }
 
 
-def _track(
-    settings: Settings, name: str, metrics: Mapping[str, float | None], about: Mapping[str, Any], files: list[Path]
-) -> None:
-    """Log a finished run. Nothing depends on it, so a server that is away is only told about."""
-    from ibkr_assets import bootstrap
+def _digest(frame: pd.DataFrame) -> str:
+    """The exact versions of bars of the database; empty where they are not named."""
+    from ibkr_assets.strategies.decide import input_digest
 
-    tracker = bootstrap.tracker(settings)
-    if tracker is None:
-        say("not tracked: no MLflow server is named (mlflow.tracking_uri); --no-track leaves this line out")
-        return
-    params = {key: str(value) for key, value in about.items() if value != ""}
-    try:
-        with tracker.run(
-            name, dagster_run_id=f"cli-{uuid.uuid4()}", tags={"run_kind": name.split(maxsplit=1)[0]}, params=params
-        ) as run_id:
-            tracker.log(run_id, metrics={key: value for key, value in metrics.items() if value is not None})
-            for path in files:
-                tracker.log_file(run_id, path.name, path.read_bytes())
-        say(f"tracked: {tracker.url_of(run_id) or run_id}")
-    except Unavailable as error:
-        say(f"not tracked: {error}")
+    return input_digest(frame) if {"version", "row_sha"} <= set(frame.columns) else ""

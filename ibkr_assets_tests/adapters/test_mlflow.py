@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ibkr_assets.adapters.mlflow import DAGSTER_RUN_TAG, LEFT_OUT_TAG, MlflowTracker, RunEnd
+from ibkr_assets.adapters.mlflow import DAGSTER_RUN_TAG, LEFT_OUT_TAG, PROCESS_TAG, MlflowTracker, RunEnd
 from ibkr_assets.domain.errors import ConfigurationError, Unavailable
 
 #: Warnings of MLflow's own database code, which a tracking server keeps to itself.
@@ -154,26 +154,17 @@ def test_closing_a_run_that_was_never_tracked_does_nothing(tracker: MlflowTracke
     assert not tracker.close_run("unknown", RunEnd.FINISHED)
 
 
-@pytest.mark.parametrize(
-    ("error", "status"), [(None, "FINISHED"), (ValueError("no"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
-)
-def test_a_context_ends_as_its_body_did(tracker: MlflowTracker, error: BaseException | None, status: str) -> None:
-    seen = ""
-
-    def body() -> None:
-        nonlocal seen
-        with tracker.run("a run", dagster_run_id="d1", tags={}, params={}) as run_id:
-            seen = run_id
-            if error is not None:
-                raise error
-
-    if error is None:
-        body()
-    else:
-        with pytest.raises(type(error)):
-            body()
-    (run,) = _runs(tracker)
-    assert (run.info.run_id, run.info.status) == (seen, status)  # the id stays valid after the context
+def test_runs_whose_process_is_gone_are_ended_and_others_are_let_be(tracker: MlflowTracker) -> None:
+    opened = {
+        name: tracker.open_run(name, dagster_run_id=name, tags={} if name == "of dagster" else {PROCESS_TAG: name})
+        for name in ("gone", "alive", "of dagster", "over")
+    }
+    tracker.close_run("over", RunEnd.FINISHED)
+    assert tracker.close_lost(lambda process: process == "alive") == 1
+    ends = {run.info.run_id: run.info.status for run in _runs(tracker)}
+    assert {name: ends[run_id] for name, run_id in opened.items()} == {
+        "gone": "KILLED", "alive": "RUNNING", "of dagster": "RUNNING", "over": "FINISHED",
+    }  # fmt: skip
 
 
 def test_a_deleted_experiment_is_named(tracker: MlflowTracker) -> None:
