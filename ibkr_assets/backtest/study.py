@@ -18,14 +18,20 @@ from ibkr_assets.strategies.rule import Rule
 from ibkr_assets.strategies.strategy import Compares
 
 if TYPE_CHECKING:
-    from ibkr_assets.strategies.strategy import Directions, Strategy
+    from ibkr_assets.strategies.strategy import Bracket, Directions, Strategy
 
 
 def backtest(strategy: Strategy, tapes: Sequence[Tape], terms: Terms) -> Result:
     """Trade `tapes` as the strategy decides after each bar of each."""
-    wanted = directions_of(strategy, tapes)
-    straight = trade_straight(tapes, wanted, terms) if strategy.bracket is None else None
-    return run(tapes, wanted, terms, bracket=strategy.bracket) if straight is None else straight
+    return trade(tapes, directions_of(strategy, tapes), terms, bracket=strategy.bracket)
+
+
+def trade(
+    tapes: Sequence[Tape], wanted: Sequence[Directions], terms: Terms, *, bracket: Bracket | None = None
+) -> Result:
+    """Trade each tape in the directions wanted after its bars: as columns where that is possible."""
+    straight = trade_straight(tapes, wanted, terms) if bracket is None else None
+    return run(tapes, wanted, terms, bracket=bracket) if straight is None else straight
 
 
 def directions_of(strategy: Strategy, tapes: Sequence[Tape]) -> list[Directions]:

@@ -38,6 +38,13 @@ class Tape:
     def __len__(self) -> int:
         return self.times.size
 
+    def cut(self, first: int, past: int) -> Tape:
+        """The bars from `first` to before `past`."""
+        part = slice(first, past)
+        columns = {name: values[part] for name, values in self.columns.items()}
+        frame = self.frame.iloc[part].reset_index(drop=True)
+        return Tape(conid=self.conid, symbol=self.symbol, frame=frame, times=self.times[part], **columns)
+
     @property
     def columns(self) -> dict[str, Floats]:
         """Prices and volume by name, as a rule reads them."""
