@@ -4,7 +4,7 @@ RUN pip install --no-cache-dir uv==0.13.8 && python -m venv /opt/ibkr_assets
 WORKDIR /src
 COPY requirements.lock ./
 RUN uv pip sync --python /opt/ibkr_assets/bin/python --require-hashes requirements.lock
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md hatch_build.py ./
 COPY ibkr_assets ./ibkr_assets
 RUN uv pip install --python /opt/ibkr_assets/bin/python --no-deps --no-build-isolation .
 

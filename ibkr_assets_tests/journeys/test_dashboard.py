@@ -39,7 +39,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert process.stderr is not None
         for line in process.stderr:
             lines.append(line)
-            if line.startswith("dashboard  "):
+            if line.startswith("dashboard ") and "/login/" in line:
                 yield line.split()[1]
                 break
         else:
