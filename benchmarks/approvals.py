@@ -7,12 +7,22 @@ rules. Whatever passes beyond what fits, or is missing, is counted as wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from statistics import median
 
 from benchmarks.broker import Figures
 from benchmarks.server import new_database, start_server
+from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.stack.postgres import EmbeddedPostgres
-from ibkr_assets_tests.execution.contest import AT_ONCE, CONTESTS, Contest, Outcome, run_contest
+from ibkr_assets_tests.execution.contest import (
+    AT_ONCE,
+    CONTESTS,
+    Contest,
+    Outcome,
+    look_again,
+    prepare,
+    run_contest,
+)
 
 ROUNDS = 20
 _TEMPLATE, _LEDGER = "contest_template", "contest"
@@ -22,7 +32,8 @@ _HEAD = f"{'round':>5}{'shares':>8}{'fit':>5}{'approved':>10}{'at once':>9}  den
 def run() -> Iterator[Figures]:
     """One table a limit."""
     with start_server() as server:
-        new_database(server, _TEMPLATE)
+        with closing(Database(new_database(server, _TEMPLATE))) as database:
+            prepare(database)
         for kind, contest_of in CONTESTS.items():
             rounds = [_round(server, contest_of(5 + number)) for number in range(ROUNDS)]
             wrong = sum(outcome.approved != contest.fits for contest, outcome in rounds)
@@ -39,7 +50,8 @@ def _round(server: EmbeddedPostgres, contest: Contest) -> tuple[Contest, Outcome
     with server.connect() as connection:
         connection.execute(f"create database {_LEDGER} template {_TEMPLATE} owner ibkr_platform")
     try:
-        return contest, run_contest(server.url(_LEDGER, "ibkr_platform"), contest)
+        url = server.url(_LEDGER, "ibkr_platform")
+        return contest, run_contest(url, contest, preparing=look_again)
     finally:
         with server.connect() as connection:
             connection.execute(f"drop database {_LEDGER} with (force)")

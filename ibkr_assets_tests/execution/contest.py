@@ -17,13 +17,15 @@ from typing import Any
 
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.intents import PostgresIntents
+from ibkr_assets.adapters.postgres.ledger import PostgresLedger
 from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
 from ibkr_assets.execution.propose import review_with
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.ports import IntentRecord
 from ibkr_assets.risk.facts import Limits
 from ibkr_assets_tests.execution.desk import ACCOUNT, EVENING, REF, an_intent
-from ibkr_assets_tests.execution.furnished import furnish, furnished_book
+from ibkr_assets_tests.execution.furnished import furnish, furnished_book, store_nav
+from ibkr_assets_tests.risk.orders import CLOSE
 
 AT_ONCE = 64
 NAV_USD = 100_000
@@ -99,6 +101,11 @@ def prepare(database: Database) -> None:
     furnish(database, account=ACCOUNT, nav=Decimal(NAV_USD), symbols=SYMBOLS)
 
 
+def look_again(database: Database) -> None:
+    """The same account, prepared a while ago, was just compared again: bars are most of what preparing costs."""
+    store_nav(PostgresLedger(database), REF, Decimal(NAV_USD), CLOSE)
+
+
 def propose(book: PostgresIntents, intent: OrderIntent, in_force: Limits, now: datetime = EVENING) -> IntentRecord:
     """As the asset `orders` does it: the facts read, then reviewed and stored under the account's lock."""
     review = review_with(
@@ -107,7 +114,13 @@ def propose(book: PostgresIntents, intent: OrderIntent, in_force: Limits, now: d
     return book.propose(intent, review, now=now, dagster_run_id=None, created_by="contest", limits=in_force)
 
 
-def run_contest(url: str, contest: Contest, proposing: Proposing = propose) -> Outcome:
+def run_contest(
+    url: str,
+    contest: Contest,
+    proposing: Proposing = propose,
+    *,
+    preparing: Callable[[Database], None] = prepare,
+) -> Outcome:
     """Let all decisions go at once, on a fresh ledger, and count."""
     start, inside, most, counting = threading.Barrier(AT_ONCE), 0, 0, threading.Lock()
 
@@ -129,7 +142,7 @@ def run_contest(url: str, contest: Contest, proposing: Proposing = propose) -> O
 
     with ExitStack() as stack, ThreadPoolExecutor(AT_ONCE) as pool:
         databases = [stack.enter_context(closing(Database(url, lock_timeout_s=60))) for _ in range(AT_ONCE)]
-        prepare(databases[0])
+        preparing(databases[0])
         records = list(pool.map(decide, range(AT_ONCE), databases))
     denied_by: dict[str, int] = {}
     for record in records:
