@@ -1,4 +1,4 @@
-"""Which code runs: a hash over the package's own files, and the commit of the checkout they lie in.
+"""Which code runs: a hash over the package's own files and the user's strategies, and the checkout's commit.
 
 What goes here: looking at our own files. What does not: which settings decide (`adapters.version`) and where both are
 kept (`adapters.postgres.versions`). The hash is the proof, since files may be edited after a commit; the commit is for
@@ -13,16 +13,26 @@ from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 
+from ibkr_assets.domain.errors import ConfigurationError
+
 PACKAGE = Path(__file__).parents[1]
 
 
-def code_sha256(package: Path = PACKAGE) -> str:
+def code_sha256(package: Path = PACKAGE, own: Path | None = None) -> str:
     """SHA-256 (hex) over every Python file of the package: relative path, length and bytes, in order of path.
 
-    Files that look as they did when they were read, by size and instant of change, are not read again: reading costs
-    twelve milliseconds, looking one or two.
+    `own` is the directory of the user's strategies: one with files in it makes another hash, by their names below it
+    and their bytes. Raises ConfigurationError where it cannot be read. Files that look as they did when they were
+    read, by size and instant of change, are not read again: reading costs twelve milliseconds, looking one or two.
     """
-    return _hash_files(str(package), tuple(sorted(_look(str(package)))))
+    sha256 = _hash_files(str(package), tuple(sorted(_look(str(package)))))
+    if own is None:
+        return sha256
+    try:
+        looks = tuple(sorted(_look(str(own))))
+    except OSError as error:
+        raise ConfigurationError(f"strategies.directory: cannot read {own}: {error.strerror}") from None
+    return hashlib.sha256(f"{sha256}|{_hash_files(str(own), looks)}".encode()).hexdigest() if looks else sha256
 
 
 def _look(directory: str) -> Iterator[tuple[str, int, int]]:

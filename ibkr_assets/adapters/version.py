@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ibkr_assets.adapters.code import code_sha256, git_commit
@@ -19,7 +20,8 @@ from ibkr_assets.domain.order import account_ref
 from ibkr_assets.risk.facts import Versions
 
 #: Settings that say where things are, what is secret, how long a call may take or what a person may ask for. A process
-#: may have others than its peers and still decide the same. A setting that is not named here counts.
+#: may have others than its peers and still decide the same. A setting that is not named here counts. Of the directory
+#: of own strategies the path decides nothing; its files are part of the code.
 UNDECIDING: Mapping[str, frozenset[str] | None] = {
     "data_dir": None, "clock_url": None, "crash": None, "database": None, "live_arm": None, "paper_database_url": None,
     "may_flatten": None, "mlflow": None, "sources": None, "dashboard": None,
@@ -32,7 +34,10 @@ UNDECIDING: Mapping[str, frozenset[str] | None] = {
 
 
 def describe_version(settings: Mapping[str, Any]) -> Version:
-    """This code with these settings, which are given whole, as JSON can carry them; the account goes by its name."""
+    """This code with these settings, which are given whole, as JSON can carry them; the account goes by its name.
+
+    Raises ConfigurationError when the directory of own strategies cannot be read.
+    """
     config: dict[str, Any] = {}
     for name, value in settings.items():
         left_out = UNDECIDING.get(name, frozenset())
@@ -42,7 +47,9 @@ def describe_version(settings: Mapping[str, Any]) -> Version:
     config["account"] = account_ref(config["account"]) if config["account"] else None
     text = json.dumps(config, sort_keys=True)
     config_sha256 = hashlib.sha256(text.encode()).hexdigest()
-    return Version(code_sha256(), version("ibkr-assets"), git_commit(), config_sha256, config)
+    directory = settings["strategies"]["directory"]
+    code = code_sha256(own=Path(directory) if directory else None)
+    return Version(code, version("ibkr-assets"), git_commit(), config_sha256, config)
 
 
 def versions_of(running: Version) -> Versions:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ibkr_assets.domain.errors import ConfigurationError
-from ibkr_assets.execution.permission import Keys, decide, require
+from ibkr_assets.execution.permission import WRONG_ROLE, Keys, decide, require
 
 if TYPE_CHECKING:
     from ibkr_assets.domain.order import Mode
@@ -48,6 +48,11 @@ class Gatekeeper:
     records: Records
     now: Callable[[], datetime]
     _was_admitted: bool = False
+
+    def require_role(self) -> None:
+        """Raises ConfigurationError when the database lets this role send nothing: before it refuses all else too."""
+        if not self.records.may_drive():
+            raise ConfigurationError(f"mode {self.mode} is refused: {WRONG_ROLE.key}: {WRONG_ROLE.text}")
 
     def admit(self, gateway: GatewayIdentity) -> None:
         """Return when all keys agree. Raises ConfigurationError naming those that differ, Unavailable."""

@@ -51,6 +51,9 @@ class Disagreement:
     text: str
 
 
+WRONG_ROLE = Disagreement("role", "the database's role is not the submitter's; check IBKR_ASSETS_DATABASE_URL")
+
+
 def decide(keys: Keys, *, is_restart: bool = False) -> tuple[Disagreement, ...]:
     """What speaks against starting; empty when all keys agree.
 
@@ -92,9 +95,7 @@ def faults_of_record(sessions: tuple[PaperSession, ...], *, today: date) -> str 
 
 
 def _role(keys: Keys) -> Disagreement | None:
-    if keys.may_drive:
-        return None
-    return Disagreement("role", "the database's role is not the submitter's; check IBKR_ASSETS_DATABASE_URL")
+    return None if keys.may_drive else WRONG_ROLE
 
 
 def _database(keys: Keys) -> Disagreement | None:

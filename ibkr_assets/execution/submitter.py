@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.domain.errors import (
@@ -34,17 +35,20 @@ from ibkr_assets.execution.reconcile import reconcile
 from ibkr_assets.execution.seat import Seat, SubmitterOptions, log
 from ibkr_assets.execution.unrecorded_cancel import cancel_without_ledger
 from ibkr_assets.execution.watch import Watch
+from ibkr_assets.risk.changes import changed, tighter
 
 if TYPE_CHECKING:
     from ibkr_assets.domain.broker import OrderTicket
     from ibkr_assets.execution.gatekeeper import Gatekeeper
     from ibkr_assets.execution.ledger import AccountLedger
     from ibkr_assets.ports import Broker, Clock, OrderStream
+    from ibkr_assets.risk.limits import Limits
 
 FIRST_WAIT_S = 0.5
 _BEAT_EVERY_S = 1.0
 #: Between two rounds of cancels that nothing records, while the ledger is away.
 _CANCEL_EVERY_S = 15.0
+_NOT_LOOKED = object()
 
 
 class StopRequested(Exception):
@@ -54,7 +58,8 @@ class StopRequested(Exception):
 class Submitter:
     """The submitter of one account. `describe` gives the exact request of a ticket, without the account's id.
 
-    With a `stream`, what it tells is read at once instead of at the next usual time.
+    With a `stream`, what it tells is read at once instead of at the next usual time. `newest_limits` gives the limits
+    that any process was last seen to use: tighter ones bind this one at once, looser ones from its next start.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Submitter:
         monotonic: Callable[[], float] = time.monotonic,
         say: Callable[[str], None] | None = None,
         gatekeeper: Gatekeeper | None = None,
+        newest_limits: Callable[[], Limits | None] | None = None,
     ) -> None:
         self._account = account
         self._account_ref = account_ref(account)
@@ -85,6 +91,8 @@ class Submitter:
         self._monotonic = monotonic
         self._say = say or _say
         self._gatekeeper = gatekeeper
+        self._newest_limits = newest_limits or (lambda: None)
+        self._noted: object = _NOT_LOOKED
         self._heart = Heartbeat(ledger.lease)
         self._cancelled_at = float("-inf")
         self._epoch: int | None = None
@@ -145,6 +153,7 @@ class Submitter:
             if now >= due_renew:
                 self._ledger.lease.renew(seat.epoch)
                 due_renew = now + self._options.lease_s / 4
+                self._heed_limits()
             require_session(self._keeper.supervise(), seat.gateway_session)
             seat.require_session()
             self._hear(watch)
@@ -160,6 +169,8 @@ class Submitter:
 
         Nothing of the mode is written before it is permitted: a refused start must not make a database live for life.
         """
+        if self._gatekeeper is not None:
+            self._gatekeeper.require_role()
         epoch = self._ledger.lease.acquire(f"{socket.gethostname()}:{os.getpid()}", self._options.lease_s)
         if epoch is None:
             raise Unavailable(f"another submitter holds the lease of {self._account_ref}")
@@ -194,6 +205,25 @@ class Submitter:
             monotonic=self._monotonic,
             openings=self._broker.openings(),
         )
+
+    def _heed_limits(self) -> None:
+        """Limits that another process began to use bind here too where they are tighter; then all begins anew.
+
+        Raises Unavailable when they do. What was in use before this process began was replaced by its own start.
+        """
+        noted, newest = self._noted, self._newest_limits()
+        self._noted = newest
+        if noted is _NOT_LOOKED or newest is None or newest == noted:
+            return
+        bound = tighter(newest, self._options.limits)
+        if names := changed(self._options.limits, bound):
+            self._options = replace(
+                self._options,
+                limits=bound,
+                max_order_value_usd=bound.max_order_value_usd,
+                price_collar_fraction=bound.price_collar_fraction,
+            )
+            raise Unavailable(f"limits were tightened: {', '.join(names)}; everything begins anew under them")
 
     def _hear(self, watch: Watch) -> None:
         if self._stream is None:

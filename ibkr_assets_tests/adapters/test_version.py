@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ibkr_assets import bootstrap
 from ibkr_assets.adapters.version import UNDECIDING
+from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.domain.lineage import Version
 from ibkr_assets.domain.order import Mode, account_ref
 from ibkr_assets.settings import Settings
 
@@ -30,7 +33,7 @@ UNDECIDED = [
     {"database": {"url": "postgresql://h/other"}}, {"gateway": {"url": "https://h/v1/api", "order_timeout_s": 3}},
     {"gateway": {"pace": 50}}, {"mlflow": {"tracking_uri": "http://h", "experiment": "other"}},
     {"submitter": {"settle_s": 0, "lease_s": 5, "poll_interval_s": 1}}, {"may_flatten": True},
-    {"strategies": {"directory": "/my/strategies"}}, {"risk": {"max_order_value_usd": "10000.00"}},
+    {"risk": {"max_order_value_usd": "10000.00"}},
 ]  # fmt: skip
 
 
@@ -42,6 +45,26 @@ def test_a_setting_that_decides_is_another_version(changes: dict[str, Any]) -> N
 @pytest.mark.parametrize("changes", UNDECIDED)
 def test_where_things_are_and_how_long_they_may_take_decides_nothing(changes: dict[str, Any]) -> None:
     assert bootstrap.version(settings(**changes)) == bootstrap.version(settings())
+
+
+def test_a_users_own_strategy_is_code_wherever_its_directory_is(tmp_path: Path) -> None:
+    def with_own(name: str, **files: str) -> Version:
+        directory = tmp_path / name
+        directory.mkdir(exist_ok=True)
+        for stem, text in files.items():
+            (directory / f"{stem}.py").write_text(text)
+        return bootstrap.version(settings(strategies={"directory": str(directory)}))
+
+    bare = bootstrap.version(settings())
+    assert with_own("empty") == bare
+    first = with_own("one", mine="KIND = 1\n")
+    assert first.code_sha256 != bare.code_sha256
+    assert with_own("two", mine="KIND = 1\n") == first, "the path decides nothing"
+    edited = with_own("one", mine="KIND = 2\n")
+    assert edited.code_sha256 not in (first.code_sha256, bare.code_sha256)
+    assert edited.config_sha256 == bare.config_sha256
+    with pytest.raises(ConfigurationError, match=r"strategies.directory: cannot read /nowhere: No such file"):
+        bootstrap.version(settings(strategies={"directory": "/nowhere"}))
 
 
 def test_what_processes_compare_is_the_hash_of_the_document_that_is_stored() -> None:

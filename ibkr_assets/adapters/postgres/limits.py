@@ -75,6 +75,16 @@ class PostgresLimits:
         )
         return limits_in_force(noted.history, configured, mode, noted.at)
 
+    def newest(self, mode: Mode) -> Limits | None:
+        """The limits that any process of the mode was last seen to use; None before the first."""
+        with transaction(self._database) as cursor:
+            row = cursor.execute(
+                "select v.limits from oms.limits_change c join oms.limits_version v using (sha256) "
+                "where c.mode = %s order by c.change_id desc limit 1",
+                (mode,),
+            ).fetchone()
+        return None if row is None else read_limits(row["limits"])
+
     def read(self, mode: Mode | None) -> Noted:
         """Every change of one mode, or of all."""
         with transaction(self._database) as cursor:
