@@ -44,9 +44,9 @@ RULES = (
 
 
 def draw_tear_sheet(
-    result: Result, metrics: Mapping[str, float | None], *, title: str, about: Mapping[str, Any]
+    result: Result, metrics: Mapping[str, float | None], *, title: str, about: Mapping[str, Any], doubt: str = ""
 ) -> str:
-    """The page as HTML. `about` is shown as written: what was run, on what."""
+    """The page as HTML. `about` is shown as written: what was run, on what; `doubt` stands out at the top."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -56,6 +56,7 @@ def draw_tear_sheet(
     page = Environment(autoescape=True, undefined=StrictUndefined).from_string(template)
     return page.render(
         title=title,
+        doubt=doubt,
         facts=[
             (key.replace("_", " "), f"{value:,}" if isinstance(value, int | float) else value)
             for key, value in about.items()

@@ -1,0 +1,103 @@
+"""What commands about the past share: their options, the bars they read, and what was run on what.
+
+What goes here: the way from options to bars and to words. What does not: costs and limits (`cli.run_terms`), and the
+commands (`cli.research`, `cli.parameter_sweep`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ibkr_assets.domain.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ibkr_assets.settings import Settings
+
+Kind = Annotated[str, typer.Argument(metavar="STRATEGY", help="the kind of strategy, for example sma_cross")]
+Bars = Annotated[Path | None, typer.Option(help="CSV or Parquet bar file")]
+Symbols = Annotated[str | None, typer.Option(help="symbols of the database's validated daily bars, by comma")]
+From = Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="first day (UTC) of the bars used")]
+To = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="last day (UTC)")]
+Params = Annotated[list[str] | None, typer.Option("--param", help="a parameter of the strategy, k=v")]
+Cash = Annotated[float, typer.Option(min=1, help="USD to start with")]
+SizeOf = Annotated[str, typer.Option(help="fixed:SHARES, percent:OF_CASH, or a sizing of a strategies file")]
+CommissionOf = Annotated[str, typer.Option(help="none, bps:N, ibkr-fixed or ibkr-tiered")]
+SlippageOf = Annotated[str, typer.Option(help="none, bps:N, spread:USD or volume:IMPACT")]
+RiskOf = Annotated[str, typer.Option(help="none, or settings: openings keep the limits of the configuration")]
+MayBorrow = Annotated[bool, typer.Option("--may-borrow", help="open positions worth more than the cash there is")]
+Out = Annotated[Path, typer.Option(help="directory to write into")]
+NoTrack = Annotated[bool, typer.Option("--no-track", help="log nothing to MLflow")]
+AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]
+
+
+def parse_param(text: str) -> tuple[str, Any]:
+    """`k=v`, the value as YAML reads it: a number, true or false, otherwise text."""
+    import yaml
+
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise InputError(f"param {text!r}: expected k=v")
+    return name.strip(), yaml.safe_load(value)
+
+
+def load_bars(
+    settings: Settings, path: Path | None, symbols: str | None, start: datetime | None, end: datetime | None
+) -> pd.DataFrame:
+    """The bars of a file or of the database, from `start` to `end`, both included.
+
+    Those of the database are in the shares of the last of them: no split is a loss.
+    """
+    if (path is None) == (symbols is None):
+        raise InputError("bars: name either --bars FILE or --symbols S,...")
+    first = (start or datetime(1900, 1, 1)).replace(tzinfo=UTC)  # noqa: DTZ001 the zone is set here
+    past = (end or datetime(2200, 1, 1)).replace(tzinfo=UTC) + timedelta(days=1)  # noqa: DTZ001
+    if path is not None:
+        from ibkr_assets.ingest.files import read_bars
+
+        frame = read_bars(path)
+        frame = frame.loc[(frame["opened_at"] >= first) & (frame["opened_at"] < past)].reset_index(drop=True)
+    else:
+        from ibkr_assets import bootstrap
+        from ibkr_assets.domain.bar import BarSize
+        from ibkr_assets.market.adjustment import adjust
+
+        store = bootstrap.bar_store(settings)
+        wanted = [symbol.strip().upper() for symbol in (symbols or "").split(",")]
+        conids = [instrument.conid for instrument in store.instruments(wanted)]
+        frame = store.load_bars(conids, BarSize.DAY, first, past, is_validated=True)
+        actions = store.load_actions(conids)
+        if actions and len(frame):
+            frame = adjust(frame, actions, as_of=frame["opened_at"].max().date()).drop(columns="factor")
+    if frame.empty:
+        raise InputError(f"bars: none from {first:%Y-%m-%d} to before {past:%Y-%m-%d} in {path or symbols}")
+    return frame
+
+
+def describe(kind: str, params: Mapping[str, Any], frame: pd.DataFrame, path: Path | None) -> dict[str, Any]:
+    """What was run on what, for people and for comparing runs."""
+    names = sorted(set(frame["symbol"]))
+    return {
+        "strategy": kind,
+        "params": ", ".join(f"{key}={value}" for key, value in params.items()),
+        "symbols": ", ".join(names[:20]) + ("" if len(names) <= 20 else f" and {len(names) - 20} more"),
+        "from": f"{frame['opened_at'].min():%Y-%m-%d}",
+        "to": f"{frame['opened_at'].max():%Y-%m-%d}",
+        "bars": len(frame),
+        "source": "database" if path is None else path.name,
+        "source_sha256": _digest(frame) if path is None else hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+
+
+def _digest(frame: pd.DataFrame) -> str:
+    """The exact versions of bars of the database; empty where they are not named."""
+    from ibkr_assets.strategies.decide import input_digest
+
+    return input_digest(frame) if {"version", "row_sha"} <= set(frame.columns) else ""
