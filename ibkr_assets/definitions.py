@@ -9,6 +9,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from ibkr_assets import settings
+from ibkr_assets.defs.bar_scale import bar_scale, nightly_scale, scale_at_night
 from ibkr_assets.defs.enriched_features import enriched_features
 from ibkr_assets.defs.freshness import bar_freshness, bars_are_fresh
 from ibkr_assets.defs.jobs import market_data, trading_strategy
@@ -35,10 +36,16 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
             _by_session(asset, partitions)
             for asset in (raw_bars, validated_bars, enriched_features, signals, orders, parity)
         ]
-        + [bar_sweep],
+        + [bar_scale, bar_sweep],
         asset_checks=[bars_are_fresh],
-        jobs=[market_data, trading_strategy, parity_of_session, daily_sweep],
-        schedules=[trading_strategy_evening, trading_strategy_before_open, parity_evening, sweep_in_the_morning],
+        jobs=[market_data, trading_strategy, parity_of_session, daily_sweep, nightly_scale],
+        schedules=[
+            trading_strategy_evening,
+            trading_strategy_before_open,
+            parity_evening,
+            sweep_in_the_morning,
+            scale_at_night,
+        ],
         sensors=[market_open, ibkr_auth, bar_freshness, *closers],
         resources={
             "settings": in_force,

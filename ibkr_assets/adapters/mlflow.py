@@ -151,6 +151,24 @@ class MlflowTracker:
             return None
         return f"{self.tracking_uri.rstrip('/')}/#/experiments/{self._experiment_id}/runs/{run_id}"
 
+    def runs_where(self, condition: str) -> list[dict[str, Any]]:
+        """Runs of every experiment that meet MLflow's own `condition`: run_id, name, url and params, newest first."""
+        found: list[dict[str, Any]] = []
+        with self._answering() as client:
+            experiments = [one.experiment_id for one in client.search_experiments()]
+            token: str | None = None
+            while experiments:
+                page = client.search_runs(experiments, filter_string=condition, max_results=1000, page_token=token)
+                for run in page:
+                    where = f"{self.tracking_uri.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs"
+                    is_served = self.tracking_uri.startswith(("http://", "https://"))
+                    found.append({"run_id": run.info.run_id, "name": run.info.run_name, "params": dict(run.data.params),
+                                  "url": f"{where}/{run.info.run_id}" if is_served else None})  # fmt: skip
+                token = page.token
+                if not token:
+                    break
+        return found
+
     def _find_experiment(self, client: Any) -> str:
         if self._experiment_id is None:
             from mlflow.exceptions import MlflowException

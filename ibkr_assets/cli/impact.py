@@ -18,7 +18,7 @@ import typer
 from ibkr_assets import settings as configuration
 from ibkr_assets.cli.output import emit, emit_json, say, table
 from ibkr_assets.domain.bar import BarSize
-from ibkr_assets.domain.errors import InputError
+from ibkr_assets.domain.errors import InputError, Unavailable
 
 if TYPE_CHECKING:
     from ibkr_assets.domain.instrument import Instrument
@@ -41,6 +41,7 @@ class Impact:
     partitions: dict[str, list[date]]
     signals: list[SignalImpact]
     orders: list[OrderImpact]
+    backtests: list[dict[str, Any]]
     recompute: list[str]
 
 
@@ -94,7 +95,7 @@ def examine(settings: Settings, symbol: str, at: str, size: BarSize, values: Map
     partitions["signals"] = sorted({one.session_date for one in signals})
     partitions = {asset: days for asset, days in partitions.items() if days}
     return Impact(
-        symbol, opened_at, bar.old, bar.new, partitions, signals, orders,
+        symbol, opened_at, bar.old, bar.new, partitions, signals, orders, _backtests(settings, bar),
         recompute=_commands(partitions, sorted({symbol, *(one.symbol for one in signals)}), calendar),
     )  # fmt: skip
 
@@ -159,6 +160,22 @@ def _frames(settings: Settings, bar: BarChange, others: Sequence[Instrument]) ->
         )
         found.append(Frames(own_bars, own_features, actions))
     return found
+
+
+def _backtests(settings: Settings, bar: BarChange) -> list[dict[str, Any]]:
+    """Tracked backtests that traded over the bar as it was before; `is_proven` by the hash of the bars they read."""
+    from ibkr_assets import bootstrap
+    from ibkr_assets.ingest.backtests import find_backtests
+
+    tracker = bootstrap.tracker(settings)
+    if tracker is None or bar.size is not BarSize.DAY or not len(bar.changed_bars):
+        return []
+    try:
+        runs = tracker.runs_where("params.source = 'database'")
+    except Unavailable as error:
+        say(f"backtests were not looked at: {error}")
+        return []
+    return find_backtests(bootstrap.bar_store(settings), bar, runs)
 
 
 def _commands(
@@ -231,6 +248,8 @@ def _show(found: Impact) -> str:
     ]  # fmt: skip
     columns = ["session", "strategy", "symbol", "decision", "is", "field", "stored", "computed"]
     parts.append(table(decisions, columns))
+    if found.backtests:
+        parts.append(table(found.backtests, ["name", "run_id", "is_proven", "url"]))
     differ = [sum(one.difference is not None for one in rows) for rows in (found.signals, found.orders)]
     say(
         f"{differ[0]} of {len(found.signals)} signals and {differ[1]} of {len(found.orders)} orders would differ; "

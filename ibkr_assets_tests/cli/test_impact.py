@@ -23,11 +23,14 @@ from ibkr_assets.cli.main import app
 from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.execution.decisions import decide_sessions
+from ibkr_assets.ingest.backtests import find_backtests
 from ibkr_assets.ingest.features import build_features
+from ibkr_assets.ingest.impact import change_bar
 from ibkr_assets.ingest.validation import validate_sessions
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.ports import StrategyRecord
 from ibkr_assets.settings import Settings
+from ibkr_assets.strategies.decide import input_digest
 from ibkr_assets_tests.databases import fresh_database
 from ibkr_assets_tests.execution.decided import DAY as DECIDED_DAY
 from ibkr_assets_tests.execution.decided import decide
@@ -196,6 +199,33 @@ def test_a_change_of_nothing_touches_nothing_and_what_was_never_corrected_is_sai
         examine(world.settings, "IBM", "2012-01-03", BarSize.DAY, {"close": 1.0})
     with pytest.raises(InputError, match="no value 'clse'"):
         examine(world.settings, "IBM", str(day), BarSize.DAY, {"clse": 1.0})
+
+
+def test_the_backtests_that_read_the_bar_as_it_was_are_named_and_no_other(world: World) -> None:
+    day, first, last = SESSIONS[-10].day, SESSIONS[-30].day, SESSIONS[-2].day
+    end = NYSE.session(last).closes_at
+
+    def run(name: str, of: list[str], since: date = first, **params: str) -> dict[str, Any]:
+        conids = [CONIDS[symbol] for symbol in of]
+        start = NYSE.session(since).opens_at
+        sha = input_digest(world.store.load_bars(conids, BarSize.DAY, start, end, is_validated=True))
+        params = {"symbols": ", ".join(of), "from": str(since), "to": str(last), "source_sha256": sha} | params
+        return {"run_id": name, "name": name, "url": None, "params": params}
+
+    runs = [
+        run("own", ["IBM"]), run("both", ["IBM", "MSFT"]), run("other", ["MSFT"]),
+        run("stale", ["IBM"], source_sha256="x"),
+        run("after", ["IBM"], SESSIONS[-9].day), run("many", ["IBM", "MSFT"], symbols="A, B and 500 more"),
+        run("unnamed", ["IBM"], source_sha256=""),
+    ]  # fmt: skip
+    close = world.value("IBM", day, "close") * 1.001
+    bar = change_bar(
+        world.store, NYSE, INSTRUMENTS["IBM"], BarSize.DAY, NYSE.session(day).opens_at, values={"close": close}
+    )
+    found = find_backtests(world.store, bar, runs)
+    assert [(one["name"], one["is_proven"]) for one in found] == [
+        ("own", True), ("both", True), ("many", False), ("unnamed", False)
+    ]  # fmt: skip
 
 
 def test_the_commands_name_exactly_the_partitions_and_symbols(world: World) -> None:

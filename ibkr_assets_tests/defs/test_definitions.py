@@ -30,6 +30,7 @@ def test_the_chain_is_as_it_is_drawn() -> None:
         for node in (graph.get(key) for key in graph.toposorted_asset_keys)
     ]
     assert sorted(lines) == sorted([
+        "bar_scale <- [] ['no_scale_has_changed']",
         "bar_sweep <- [] ['no_gap_is_given_up']",
         "raw_bars <- [] ['bars_are_complete', 'bars_are_fresh']",
         "validated_bars <- ['raw_bars'] ['bars_are_sound']",
@@ -47,6 +48,7 @@ def test_all_that_blocks_blocks_and_tracking_does_not() -> None:
         "bars_are_complete": True,
         "bars_are_fresh": False,
         "no_gap_is_given_up": False,
+        "no_scale_has_changed": False,
         "bars_are_sound": True,
         "features_are_numbers": True,
         "signals_are_whole": True,
@@ -73,6 +75,7 @@ def test_jobs_sensors_and_schedules_have_their_names_and_nothing_that_trades_run
         "trading_strategy_before_open": "STOPPED",
         "parity_evening": "STOPPED",
         "sweep_in_the_morning": "STOPPED",
+        "scale_at_night": "STOPPED",
     }
 
 
