@@ -14,6 +14,7 @@ from ibkr_assets.risk.engine import Limits
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.ibkr.client import IbkrBroker
+    from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
     from ibkr_assets.adapters.mlflow import MlflowTracker
     from ibkr_assets.adapters.postgres.bars import PostgresBars
     from ibkr_assets.adapters.postgres.connection import Database
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ibkr_assets.execution.submitter import Submitter
     from ibkr_assets.ingest.feeds import Feeds
     from ibkr_assets.market.calendar import ExchangeCalendar
-    from ibkr_assets.ports import BarSource, Clock, OrderStream
+    from ibkr_assets.ports import Clock, OrderStream
     from ibkr_assets.risk.facts import Versions
     from ibkr_assets.settings import Settings
     from ibkr_assets.strategies.model_score import Models
@@ -65,7 +66,7 @@ def database_url(settings: Settings) -> str:
     return settings.database.url.get_secret_value()
 
 
-def bar_source(settings: Settings) -> BarSource:
+def bar_source(settings: Settings) -> IbkrMarketData:
     """Market data of the gateway; no order can be reached from it."""
     from ibkr_assets.adapters.ibkr.client import market_data
 
@@ -260,8 +261,7 @@ def tracker(settings: Settings, strategy_id: str | None = None) -> MlflowTracker
     """Experiment tracking, each strategy's its own; None where no server is named. Locks are the database's, if any."""
     from ibkr_assets.adapters.mlflow import MlflowTracker, experiment_of
 
-    uri = settings.mlflow.tracking_uri
-    if not uri:
+    if not (uri := settings.mlflow.tracking_uri):
         return None
     experiment = experiment_of(settings.mlflow.experiment, strategy_id)
     return MlflowTracker(uri, experiment, *([] if settings.database.url is None else [database(settings).lock]))

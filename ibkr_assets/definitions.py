@@ -10,6 +10,7 @@ import dagster as dg
 
 from ibkr_assets import settings
 from ibkr_assets.defs.bar_scale import bar_scale, nightly_scale, scale_at_night
+from ibkr_assets.defs.broker_hours import broker_hours
 from ibkr_assets.defs.enriched_features import enriched_features
 from ibkr_assets.defs.freshness import bar_freshness, bars_are_fresh
 from ibkr_assets.defs.jobs import market_data, trading_strategy
@@ -36,7 +37,7 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
             _by_session(asset, partitions)
             for asset in (raw_bars, validated_bars, enriched_features, signals, orders, parity)
         ]
-        + [bar_scale, bar_sweep],
+        + [bar_scale, bar_sweep, broker_hours],
         asset_checks=[bars_are_fresh],
         jobs=[market_data, trading_strategy, parity_of_session, daily_sweep, nightly_scale],
         schedules=[

@@ -174,8 +174,8 @@ class BarStore(FeatureStore, Protocol):
     def load_marks(self, bars: pd.DataFrame, size: BarSize) -> pd.DataFrame:
         """What is known of these versions beside their values, for those of which anything is."""
 
-    def input_faults(self, signals: Sequence[Signal]) -> dict[Signal, str]:
-        """Stored signals that do not rest on proven bars, each with the bar that is not and why."""
+    def input_faults(self, signals: Sequence[Signal], order_day: date | None = None) -> dict[Signal, str]:
+        """Stored signals that do not rest on proven bars, or whose contract's hours of `order_day` are not certain."""
 
     def save_verdicts(self, size: BarSize, accepted: pd.DataFrame, quarantined: pd.DataFrame) -> None:
         """Store what validation said of these bar versions. `quarantined` has a column `reason` beside the bar."""

@@ -1,7 +1,7 @@
-"""Commands about bars that never came: the sweep, and since when an instrument is traded.
+"""Commands about bars that never came, and about when contracts trade.
 
-What goes here: reading options and showing. What does not: the sweep (`ingest.sweep`), and the register as it stands
-(`cli.bars`, `bars gaps`).
+What goes here: reading options and showing. What does not: the sweep (`ingest.sweep`), the comparison of hours
+(`ingest.hours`), and the register of gaps as it stands (`cli.bars`, `bars gaps`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ def add_to(bars: typer.Typer) -> None:
     """Add the commands of this module to the family `bars`."""
     bars.command("sweep")(bars_sweep)
     bars.command("listed")(bars_listed)
+    bars.command("hours")(bars_hours)
 
 
 def bars_sweep(
@@ -79,3 +80,41 @@ def bars_listed(
     known = store.instruments([symbol])
     store.save_listings({known[0].conid: day.date()})
     say(f"{symbol} is listed since {day.date()}")
+
+
+def bars_hours(
+    symbols: Symbols = None,
+    ask: Annotated[bool, typer.Option("--ask/--stored", help="ask the broker now, or show what was found")] = True,
+    everything: Annotated[bool, typer.Option("--all", help="also differences that were settled")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Days on which the broker and the exchange's calendar differ about when a contract trades.
+
+    Such a day has no orders of that contract. Exits 1 when any differs. Example: ibkr-assets bars hours --stored
+    """
+    from ibkr_assets import bootstrap
+    from ibkr_assets.adapters.postgres.hours import PostgresHours
+    from ibkr_assets.ingest.hours import check_hours
+
+    settings = configuration.load()
+    register = PostgresHours(bootstrap.database(settings))
+    wanted = None if symbols is None else [one.strip() for one in symbols.split(",")]
+    if ask:
+        report = check_hours(
+            bootstrap.bar_source(settings),
+            register,
+            bootstrap.calendar(settings),
+            instruments=bootstrap.bar_store(settings).instruments(wanted),
+            clock=bootstrap.clock(settings),
+            progress=say,
+        )
+        for symbol, why in sorted(report.untold.items()):
+            say(f"{symbol}: {why}")
+    found = [one for one in register.load_hours(is_settled=everything) if wanted is None or one.symbol in wanted]
+    rows = [dataclasses.asdict(one) for one in found]
+    if as_json:
+        emit_json(rows)
+    else:
+        emit(table(rows, ["symbol", "session", "calendar", "calendar_hours", "broker_hours", "found_at", "settled_at"]))
+    if any(one.settled_at is None for one in found):
+        raise typer.Exit(1)

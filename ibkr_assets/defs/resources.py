@@ -16,6 +16,7 @@ from ibkr_assets import bootstrap
 from ibkr_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from ibkr_assets.ingest.hours import HoursRegister, HoursSource
     from ibkr_assets.ingest.sources import OwnSource
     from ibkr_assets.ingest.sweep import GapRegister
     from ibkr_assets.market.calendar import ExchangeCalendar
@@ -40,6 +41,10 @@ class Ibkr(dg.ConfigurableResource[Any]):
 
     def source(self) -> "BarSource":
         """Contracts, history and quotes."""
+        return bootstrap.bar_source(self.settings.get())
+
+    def hours(self) -> "HoursSource":
+        """When contracts trade."""
         return bootstrap.bar_source(self.settings.get())
 
 
@@ -72,6 +77,12 @@ class Postgres(dg.ConfigurableResource[Any]):
     def gaps(self) -> "GapRegister":
         """The register of sessions that lack bars."""
         return bootstrap.bar_store(self.settings.get())
+
+    def hours(self) -> "HoursRegister":
+        """Where the broker's hours differ from the calendar's."""
+        from ibkr_assets.adapters.postgres.hours import PostgresHours
+
+        return PostgresHours(bootstrap.database(self.settings.get()))
 
     def strategies(self) -> "StrategyStore":
         """Strategies and their signals."""

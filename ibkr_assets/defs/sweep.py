@@ -73,8 +73,8 @@ def bar_sweep(
 
 daily_sweep = dg.define_asset_job(
     "daily_sweep",
-    selection=dg.AssetSelection.assets("bar_sweep"),
-    description="Asks again for bars of the last thirty days that never came. Proposes nothing.",
+    selection=dg.AssetSelection.assets("bar_sweep", "broker_hours"),
+    description="Asks again for bars of the last thirty days that never came, and for the hours of the next days.",
     executor_def=dg.in_process_executor,
 )
 

@@ -68,7 +68,7 @@ def propose_sessions(
             if is_backfill and mode is not Mode.DRY_RUN and _is_tradable(session, calendar, clock):
                 proposals.held_back.extend((signal, BACKFILL) for signal in found)
                 continue
-            proven, unproven = split_by_proof(found, bar_store, session)
+            proven, unproven = split_by_proof(found, bar_store, session, calendar.next_session(session.day).day)
             of_session, unmeasured = split_by_measures(proven, strategy.sizing, bar_store, session)
             measured |= of_session
             proposals.held_back.extend([*unproven, *unmeasured])

@@ -149,11 +149,21 @@ def exchange_calendar(mic: str) -> ExchangeCalendar:
     return ExchangeCalendar(
         mic,
         [
-            TradingSession(mic, day.date(), _utc(opens_at), _utc(closes_at), day.date() in early)
-            for day, opens_at, closes_at in zip(
+            TradingSession(
+                mic,
+                day.date(),
+                _utc(opens_at),
+                _utc(closes_at),
+                day.date() in early,
+                _instant(breaks),
+                _instant(resumes),
+            )
+            for day, opens_at, closes_at, breaks, resumes in zip(
                 calendar.sessions.to_pydatetime(),
                 calendar.opens.to_list(),
                 calendar.closes.to_list(),
+                calendar.break_starts.to_list(),
+                calendar.break_ends.to_list(),
                 strict=True,
             )
         ],
@@ -163,3 +173,8 @@ def exchange_calendar(mic: str) -> ExchangeCalendar:
 def _utc(stamp: Any) -> datetime:
     moment: datetime = stamp.to_pydatetime()
     return moment.astimezone(UTC)
+
+
+def _instant(stamp: Any) -> datetime | None:
+    """None for a session without a break."""
+    return None if stamp is None or stamp != stamp else _utc(stamp)

@@ -38,7 +38,8 @@ def place(opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize) -> 
     """For each bar: whether a session has room for it, whether it starts on the session's grid, and when it is over.
 
     A daily bar starts with its session and is over with it. A shorter one starts a whole number of lengths after the
-    opening, and before the close. Where no session has room for a bar, it is over one length after it started.
+    opening, or after the end of a break, and before the close or the break. Where no session has room for a bar, it is
+    over one length after it started.
     """
     length = int(size.length.total_seconds()) * 1_000_000_000
     sessions = _around(opened_at, calendar)
@@ -52,7 +53,19 @@ def place(opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize) -> 
         is_inside: Flags = opens[own] == opened_at
         return is_inside, np.ones_like(is_inside), np.where(is_inside, closes[own], opened_at + length)
     is_inside = (opens[own] <= opened_at) & (opened_at < closes[own])
-    return is_inside, ~is_inside | ((opened_at - opens[own]) % length == 0), opened_at + length
+    begins = opens[own]
+    if any(s.breaks_at is not None for s in sessions):
+        breaks, resumes = break_bounds(sessions)
+        is_inside &= (opened_at < breaks[own]) | (resumes[own] <= opened_at)
+        begins = np.where(opened_at < resumes[own], begins, resumes[own])
+    return is_inside, ~is_inside | ((opened_at - begins) % length == 0), opened_at + length
+
+
+def break_bounds(sessions: Sequence[TradingSession]) -> tuple[Nanoseconds, Nanoseconds]:
+    """When the breaks of sessions begin and end; both are the close where there is none."""
+    breaks = [nanoseconds(s.breaks_at or s.closes_at) for s in sessions]
+    resumes = [nanoseconds(s.resumes_at or s.closes_at) for s in sessions]
+    return np.array(breaks, dtype=np.int64), np.array(resumes, dtype=np.int64)
 
 
 def bar_step(size: BarSize, session_ns: Nanoseconds) -> Nanoseconds:
@@ -63,10 +76,13 @@ def bar_step(size: BarSize, session_ns: Nanoseconds) -> Nanoseconds:
 
 
 def bars_expected(session: TradingSession, size: BarSize) -> int:
-    """How many bars a session has, early closes considered; the last one may be cut short by the close."""
+    """How many bars a session has, early closes and breaks considered; one may be cut short by a close or a break."""
     if size is BarSize.DAY:
         return 1
-    return -int(-(session.closes_at - session.opens_at) // size.length)
+    if session.breaks_at is None or session.resumes_at is None:
+        return -int(-(session.closes_at - session.opens_at) // size.length)
+    before, after = session.breaks_at - session.opens_at, session.closes_at - session.resumes_at
+    return -int(-before // size.length) - int(-after // size.length)
 
 
 def _around(opened_at: Nanoseconds, calendar: ExchangeCalendar) -> Sequence[TradingSession]:

@@ -19,7 +19,16 @@ from ibkr_assets.domain.errors import DataError, InputError
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.market.calendar import ExchangeCalendar
-from ibkr_assets.market.grid import Flags, Nanoseconds, bar_step, bars_expected, is_ordered, nanoseconds, place
+from ibkr_assets.market.grid import (
+    Flags,
+    Nanoseconds,
+    bar_step,
+    bars_expected,
+    break_bounds,
+    is_ordered,
+    nanoseconds,
+    place,
+)
 from ibkr_assets.market.jumps import find_jumps
 from ibkr_assets.market.reasons import Reason
 
@@ -206,6 +215,9 @@ def find_missing(
     own = np.clip(np.searchsorted(opens, opened_at, side="right") - 1, 0, None)
     is_there = (opens[own] <= opened_at) & (opened_at < closes[own])
     is_there &= (opened_at - opens[own]) % bar_step(size, closes[own] - opens[own]) == 0
+    if size is not BarSize.DAY and any(s.breaks_at is not None for s in ordered):
+        breaks, resumes = break_bounds(ordered)
+        is_there &= (opened_at < breaks[own]) | (resumes[own] <= opened_at)
     if not is_ordered(conids.to_numpy(), opened_at):
         is_there &= ~pd.DataFrame({"conid": conids.to_numpy(), "opened_at": opened_at}).duplicated().to_numpy()
     known = np.array(sorted({i.conid for i in instruments}), dtype=np.int64)

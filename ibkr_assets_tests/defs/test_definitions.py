@@ -32,6 +32,7 @@ def test_the_chain_is_as_it_is_drawn() -> None:
     assert sorted(lines) == sorted([
         "bar_scale <- [] ['no_scale_has_changed']",
         "bar_sweep <- [] ['no_gap_is_given_up']",
+        "broker_hours <- [] ['hours_agree']",
         "raw_bars <- [] ['bars_are_complete', 'bars_are_fresh']",
         "validated_bars <- ['raw_bars'] ['bars_are_sound']",
         "enriched_features <- ['validated_bars'] ['features_are_numbers']",
@@ -49,6 +50,7 @@ def test_all_that_blocks_blocks_and_tracking_does_not() -> None:
         "bars_are_fresh": False,
         "no_gap_is_given_up": False,
         "no_scale_has_changed": False,
+        "hours_agree": False,
         "bars_are_sound": True,
         "features_are_numbers": True,
         "signals_are_whole": True,

@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 
 from ibkr_assets.adapters.postgres.connection import Database
+from ibkr_assets.adapters.postgres.hours import PostgresHours
 from ibkr_assets.adapters.postgres.proofs import NO_BASIS
 from ibkr_assets.adapters.postgres.quarantine import PostgresQuarantine
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.order import OrderState
 from ibkr_assets.market.calendar import exchange_calendar
+from ibkr_assets.market.hours import HoursDifference
 from ibkr_assets.market.quarantine import Decision
 from ibkr_assets_tests.defs.chain import FIVE, STRATEGY, Chain, metadata_of
 
@@ -147,6 +149,20 @@ def test_a_change_after_the_orders_changes_none_of_them_and_adds_none(chain: Cha
     correct(chain)
     held_back(chain)
     assert chain.book.intents() == before
+
+
+def test_a_session_of_which_broker_and_calendar_do_not_agree_has_no_order_of_that_contract(chain: Chain) -> None:
+    chain.run(DAY, select=FIVE[:4])
+    half_day = date(2012, 11, 23)  # the session that the orders are for
+    hours = PostgresHours(chain.database)
+    for day in (half_day, date(2012, 11, 26)):
+        found = [HoursDifference(day, "14:30-18:00 UTC", "14:30-21:00 UTC")]
+        hours.save_hours(FB, "XNYS", found, first=day, last=day, now=chain.clock.now())
+    fault = "the broker and the calendar XNYS differ on 2012-11-23: calendar 14:30-18:00 UTC, broker 14:30-21:00 UTC"
+    assert fault in held_back(chain)
+    hours.save_hours(FB, "XNYS", [], first=half_day, last=half_day, now=chain.clock.now())
+    assert "differ" not in held_back(chain), "what differs on another day does not matter"
+    assert len(chain.book.intents()) == 1
 
 
 OWN = """

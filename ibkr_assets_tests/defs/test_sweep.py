@@ -49,4 +49,4 @@ def test_the_sweep_fills_a_hole_and_then_finds_none(chain: Chain) -> None:
 
 def test_the_sweep_has_a_job_of_its_own_that_orders_nothing() -> None:
     assert daily_sweep.name == "daily_sweep"
-    assert daily_sweep.selection == dg.AssetSelection.assets("bar_sweep")
+    assert daily_sweep.selection == dg.AssetSelection.assets("bar_sweep", "broker_hours")

@@ -89,7 +89,7 @@ class MemoryBars:
         """A store in memory knows nothing beside the values."""
         return pd.DataFrame({"row": []})
 
-    def input_faults(self, signals: Sequence[Signal]) -> dict[Signal, str]:
+    def input_faults(self, signals: Sequence[Signal], order_day: date | None = None) -> dict[Signal, str]:
         """A store in memory does not keep what signals rest on."""
         return {}
 

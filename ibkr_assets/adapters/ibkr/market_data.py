@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ibkr_assets.adapters.ibkr import contracts, history, quotes
+from ibkr_assets.adapters.ibkr import contracts, history, quotes, schedules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     import pandas as pd
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.bar import BarSize
     from ibkr_assets.domain.broker import Quote, SessionStatus
     from ibkr_assets.domain.instrument import Instrument
+    from ibkr_assets.market.hours import Hours
     from ibkr_assets.ports import Clock
 
 
@@ -40,6 +41,10 @@ class IbkrMarketData:
         return history.fetch_bars(
             self.sessions, self._calendar, instrument, size, start, end, now=self._clock.now()
         )  # fmt: skip
+
+    def trading_hours(self, instrument: Instrument) -> dict[date, Hours]:
+        """Regular hours of the next days by day of the exchange; see `adapters.ibkr.schedules`."""
+        return schedules.fetch_hours(self.sessions, instrument.conid)
 
     def fetch_quotes(self, instruments: Sequence[Instrument]) -> dict[int, Quote]:
         """See `ports.BarSource.fetch_quotes`."""

@@ -7,7 +7,7 @@ what the rules of an order ask of the newest bars (`adapters.postgres.circumstan
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,6 +79,13 @@ select distinct on (place) place, conid, bar_size, opened_at, version, fault fro
 where fault is not null
 order by place, opened_at desc
 """
+HOURS = """
+select w.place, format('the broker and the calendar %%s differ on %%s: calendar %%s, broker %%s',
+  h.calendar, h.session_date, h.calendar_hours, h.broker_hours)
+from unnest(%(places)s::int[], %(conids)s::bigint[]) as w (place, conid)
+join md.hours_difference h using (conid)
+where h.session_date = %(order_day)s and h.settled_at is null
+"""
 BARS = """
 select i.place, b.conid, b.bar_size, b.opened_at, b.version, (extract(epoch from b.opened_at) * 1000000)::bigint,
   coalesce(b.open, 'NaN'), coalesce(b.high, 'NaN'), coalesce(b.low, 'NaN'), coalesce(b.close, 'NaN'),
@@ -94,16 +101,18 @@ class PostgresProofs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def input_faults(self, signals: Sequence[Signal]) -> dict[Signal, str]:
+    def input_faults(self, signals: Sequence[Signal], order_day: date | None = None) -> dict[Signal, str]:
         """Signals that do not rest on proven bars any more, each with its newest fault and the bar's id.
 
         Proven is the version that the signal read while it is the current one, accepted, not from a delayed feed, and
         of the values that its hash was made of. A bar between those that it read and that it has not seen is a fault
-        too, unless a person has rejected it. A signal of which it is not known what it read has no proof.
+        too, unless a person has rejected it. A signal of which it is not known what it read has no proof. With
+        `order_day` neither has one whose contract trades on that day at other hours for the broker than the calendar's.
         """
         arguments = {
             "places": list(range(len(signals))), "strategies": [s.strategy_id for s in signals],
             "conids": [s.conid for s in signals], "days": [s.session_date for s in signals],
+            "order_day": order_day,
         }  # fmt: skip
         with self._database.connect() as connection:
             connection.execute(WANTED, arguments)
@@ -113,6 +122,8 @@ class PostgresProofs:
             for place, conid, size, opened_at, version, fault in connection.execute(FAULTS).fetchall():
                 found.setdefault(place, _describe(conid, size, opened_at, version, fault))
             for place, text in _altered(connection.execute(BARS).fetchall()):
+                found.setdefault(place, text)
+            for place, text in connection.execute(HOURS, arguments).fetchall():
                 found.setdefault(place, text)
             connection.execute("drop table wanted, inputs")
         return {signals[place]: text for place, text in found.items()}

@@ -33,7 +33,7 @@ comment on column md.bar_delay.confirmed_at is 'when a feed without delay gave t
 GAPS = """
 alter table md.gap add column tries integer not null default 0 check (tries >= 0),
   add column next_try_at timestamptz;
-comment on column md.gap.next_try_at is 'market time before which a sweep leaves it alone; null: at once, or never again';
+comment on column md.gap.next_try_at is 'market time before which a sweep leaves it alone; null: no rest';
 """
 
 HOURS = """
