@@ -7,7 +7,8 @@ the asset. All that block end the run; a warning is shown and nothing more.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -61,12 +62,19 @@ def judge_completeness(
     store: "BarStore", instruments: Sequence[Instrument], sessions: Sequence[TradingSession]
 ) -> dg.AssetCheckResult:
     """Which of the wanted bars are not in the store."""
-    conids = [instrument.conid for instrument in instruments]
+    from ibkr_assets.ingest.parts import in_parts
+
     first, last = min(s.opens_at for s in sessions), max(s.closes_at for s in sessions)
-    bars = store.load_bars(conids, BarSize.DAY, first, last)
-    there = set(zip(bars["conid"].tolist(), bars["opened_at"].tolist(), strict=True))
-    missing = [(i.symbol, s.day) for s in sessions for i in instruments if (i.conid, s.opens_at) not in there]
-    empty = [s.day for s in sessions if not any((i.conid, s.opens_at) in there for i in instruments)]
+    missing: list[tuple[str, date]] = []
+    filled: set[datetime] = set()
+    for part in in_parts(instruments, len(sessions)):
+        bars = store.load_bars([instrument.conid for instrument in part], BarSize.DAY, first, last)
+        own = {conid: set(opened_at) for conid, opened_at in bars.groupby("conid")["opened_at"]}
+        for instrument in part:
+            there = own.get(instrument.conid, set())
+            filled |= there
+            missing += [(instrument.symbol, s.day) for s in sessions if s.opens_at not in there]
+    empty = [s.day for s in sessions if s.opens_at not in filled]
     return dg.AssetCheckResult(
         check_name=bars_are_complete.name,
         passed=not missing,
@@ -97,10 +105,10 @@ def judge_soundness(report: "ValidationReport") -> dg.AssetCheckResult:
     )
 
 
-def judge_features(
+def count_features(
     features: "pd.DataFrame", bars: "pd.DataFrame", sessions: Sequence[TradingSession]
-) -> dg.AssetCheckResult:
-    """Missing rows, and missing values where an instrument has bars enough.
+) -> dict[str, int]:
+    """Rows there are, rows there should be, and by feature how many values are missing where there are bars enough.
 
     `bars` are the accepted bars of the sessions, and of as many sessions before them as the longest warm-up takes.
     """
@@ -111,14 +119,19 @@ def judge_features(
     there = features.merge(ranked, on=key, how="left")
     expected = int(bars["opened_at"].isin([session.opens_at for session in sessions]).sum())
     absent = {d.name: int((there[d.name].isna() & (there["bars_before"] >= d.warm_up)).sum()) for d in DEFINITIONS}
-    incomplete = {name: count for name, count in absent.items() if count}
+    return {"rows": len(features), "rows_expected": expected, **absent}
+
+
+def judge_features(counts: Mapping[str, int]) -> dg.AssetCheckResult:
+    """Missing rows, and missing values: what `count_features` counted."""
+    numbers = ("rows", "rows_expected")
+    incomplete = {name: count for name, count in counts.items() if count and name not in numbers}
     return dg.AssetCheckResult(
         check_name=features_are_numbers.name,
-        passed=not incomplete and len(features) == expected,
+        passed=not incomplete and counts["rows"] == counts["rows_expected"],
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={
-            "rows": len(features),
-            "rows_expected": expected,
+            **{name: counts[name] for name in numbers},
             "missing_values": show.table([incomplete], incomplete) if incomplete else dg.MetadataValue.md("none"),
         },
     )

@@ -26,13 +26,14 @@ def raw_bars(
     settings: dg.ResourceParam[SettingsInForce],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Fetch what is missing of the run's sessions, and of the sessions before them that indicators need."""
-    from ibkr_assets.ingest.bars import SOURCE, ingest_sessions
+    from ibkr_assets.ingest.bars import SOURCE
+    from ibkr_assets.ingest.parts import ingest_in_parts
 
     in_force = settings.get()
     sessions = [calendar.load().session(day) for day in session_days(context)]
     symbols = config.wanted_symbols(postgres, [session.day for session in sessions])
     own = own_bars.source()
-    report = ingest_sessions(
+    report = ingest_in_parts(
         own or ibkr.source(),
         postgres.bars(),
         calendar.load(),

@@ -138,12 +138,16 @@ def _chart(
 
     Features are stored for the sessions that were asked for; the chart shows what was before them too.
     """
-    from ibkr_assets.features.chart import draw_chart
+    from ibkr_assets.features.chart import MOST_PANELS, draw_chart
     from ibkr_assets.features.compute import compute_features
     from ibkr_assets.features.definition import WARM_UP_BARS
+    from ibkr_assets.market.adjustment import adjust
 
-    conids = [instrument.conid for instrument in instruments]
+    shown = sorted(instruments, key=lambda instrument: instrument.symbol)[:MOST_PANELS]
+    conids = [instrument.conid for instrument in shown]
     window = calendar.sessions_before(session.day, CHART_SESSIONS + WARM_UP_BARS)
     bars = store.load_bars(conids, BarSize.DAY, window[0].opens_at, session.closes_at, is_validated=True)
+    bars = adjust(bars, store.load_actions(conids), as_of=session.day)
     signals = book.signals(session.day, since=window[WARM_UP_BARS].day)
-    return draw_chart(bars, compute_features(bars), signals, sessions=CHART_SESSIONS)
+    left_out = len(instruments) - len(shown)
+    return draw_chart(bars, compute_features(bars), signals, sessions=CHART_SESSIONS, left_out=left_out)

@@ -23,15 +23,16 @@ def validated_bars(
     calendar: Calendar,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Judge the stored bars against the calendar, themselves and the past."""
-    from ibkr_assets.ingest.validation import validate_sessions
+    from ibkr_assets.ingest.parts import validate_in_parts
 
     days = session_days(context)
     store = postgres.bars()
-    report = validate_sessions(
+    report = validate_in_parts(
         store,
         calendar.load(),
         instruments=store.instruments(config.wanted_symbols(postgres, days)),
         sessions=[calendar.load().session(day) for day in days],
+        progress=context.log.info,
     )
     gaps = [{"symbol": symbol, "session": day} for symbol, day in report.missing]
     return dg.MaterializeResult(

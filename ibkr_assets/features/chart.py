@@ -39,6 +39,7 @@ def draw_chart(
     *,
     sessions: int = 90,
     currency: str = "USD",
+    left_out: int = 0,
 ) -> bytes:
     """A PNG of the last `sessions` bars of each instrument, up to six, by symbol.
 
@@ -69,7 +70,7 @@ def draw_chart(
         names = [name for name in (FAST, SLOW, UPPER, LOWER) if name in features.columns]
         frame = own.merge(features[[*key, *names]], on=key, how="left")
         _draw_panel(panel, frame, [s for s in signals if s.conid == conid], currency)
-    _draw_frame(figure, axes, bars, len(conids) - len(shown))
+    _draw_frame(figure, axes, bars, left_out + len(conids) - len(shown))
     target = io.BytesIO()
     # The library would write its own version into the file, and bytes would change with it.
     figure.savefig(target, format="png", metadata={"Software": None})
