@@ -125,6 +125,38 @@ def test_a_sweep_is_ranked_and_warns(bars: Path, tmp_path: Path) -> None:
     assert json.loads(sampled)["about"]["tried"] == 4
 
 
+def test_a_sweep_walks_forward_and_its_page_doubts_itself(bars: Path, tmp_path: Path) -> None:
+    asked = ("sweep", "sma_cross", "--bars", bars, "--grid", "fast=2:6:2", "--grid", "slow=10:20:10", "--no-track")
+    stdout, stderr = run(*asked, "--walk-forward", 3, "--out", tmp_path / "o", "--json")
+    walked = json.loads(stdout)["walk_forward"]
+    assert [fold["first_day"] for fold in walked["folds"]] == sorted(fold["first_day"] for fold in walked["folds"])
+    assert len(walked["folds"]) == 3
+    assert walked["metrics"]["final_equity"] == walked["folds"][-1]["final_equity"]
+    assert "chosen anew on each past and traded on what came next, the Sharpe ratio is" in stderr
+    assert "is mostly the luckiest" in (tmp_path / "o" / "tear_sheet.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_best_sets_of_a_sweep_have_runs_below_its_own(bars: Path, tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    command = [sys.executable, "-m", "ibkr_assets.cli", "sweep", "sma_cross", "--bars", str(bars), "--out", "o"]
+    command += ["--grid", "fast=2:6:4", "--grid", "slow=10:20:10"]
+    subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{database}"},
+        capture_output=True, timeout=120, check=True,
+    )  # fmt: skip
+    with closing(sqlite3.connect(database)) as connection:
+        statuses = dict(connection.execute("select run_uuid, status from runs"))
+        parents = dict(connection.execute("select run_uuid, value from tags where key = 'mlflow.parentRunId'"))
+        ranked = dict(connection.execute("select run_uuid, value from metrics where key = 'sharpe'"))
+        (rows,) = connection.execute("select count(*) from params where key in ('fast', 'slow')").fetchone()
+    (parent,) = set(parents.values())
+    assert set(statuses.values()) == {"FINISHED"}
+    assert set(statuses) == {parent, *parents}
+    assert (len(parents), rows) == (4, 8)
+    assert ranked[parent] == max(ranked.values())
+
+
 @pytest.mark.slow
 def test_a_run_is_tracked_with_its_files(bars: Path, tmp_path: Path) -> None:
     """In a process of its own: MLflow's database code leaves connections open."""
