@@ -246,7 +246,7 @@ def submitter(settings: Settings) -> Submitter:
             limits=limits_in_force(settings) if settings.mode is Mode.LIVE else limits(settings),
             hears_departure=True,
         ),
-        describe=describe, gatekeeper=gatekeeper(settings),
+        describe=describe, gatekeeper=gatekeeper(settings), newest_limits=limits_store(settings).newest,
     )  # fmt: skip
 
 

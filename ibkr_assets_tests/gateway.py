@@ -120,10 +120,11 @@ def start_gateway(
     admin_port: int = 0,
     account: str = ACCOUNT,
     extra: tuple[str, ...] = (),
+    module: str = "ibkr_assets.simulator",
 ) -> Iterator[RunningGateway]:
     """Start a gateway, wait until it listens, and end it afterwards. `extra` are more arguments of its command."""
     command = [
-        sys.executable, "-m", "ibkr_assets.simulator", "--admin-token", TOKEN, "--port", str(port),
+        sys.executable, "-m", module, "--admin-token", TOKEN, "--port", str(port),
         "--admin-port", str(admin_port), "--tape", str(tape), "--seed", str(seed), "--pace", str(pace),
         "--account", account, "--fast-penalty", *extra,
     ]  # fmt: skip

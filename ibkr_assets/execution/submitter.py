@@ -59,7 +59,8 @@ class Submitter:
     """The submitter of one account. `describe` gives the exact request of a ticket, without the account's id.
 
     With a `stream`, what it tells is read at once instead of at the next usual time. `newest_limits` gives the limits
-    that any process was last seen to use: tighter ones bind this one at once, looser ones from its next start.
+    that any process of a mode was last seen to use: tighter ones bind this one at once, looser ones from its
+    next start.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Submitter:
         monotonic: Callable[[], float] = time.monotonic,
         say: Callable[[str], None] | None = None,
         gatekeeper: Gatekeeper | None = None,
-        newest_limits: Callable[[], Limits | None] | None = None,
+        newest_limits: Callable[[Mode], Limits | None] | None = None,
     ) -> None:
         self._account = account
         self._account_ref = account_ref(account)
@@ -91,7 +92,7 @@ class Submitter:
         self._monotonic = monotonic
         self._say = say or _say
         self._gatekeeper = gatekeeper
-        self._newest_limits = newest_limits or (lambda: None)
+        self._newest_limits = newest_limits or (lambda _mode: None)
         self._noted: object = _NOT_LOOKED
         self._heart = Heartbeat(ledger.lease)
         self._cancelled_at = float("-inf")
@@ -211,7 +212,7 @@ class Submitter:
 
         Raises Unavailable when they do. What was in use before this process began was replaced by its own start.
         """
-        noted, newest = self._noted, self._newest_limits()
+        noted, newest = self._noted, self._newest_limits(self._mode)
         self._noted = newest
         if noted is _NOT_LOOKED or newest is None or newest == noted:
             return

@@ -35,19 +35,19 @@ def test_limits_that_another_process_tightens_bind_a_running_submitter_at_once_a
         max_order_value_usd=Decimal(10_000), price_collar_fraction=Decimal("0.03"), kill_file=desk.kill_file,
         settle_s=0.0, poll_interval_s=0.01, list_every_s=0.01, lease_s=0.2, longest_wait_s=0.01,
     )  # fmt: skip
-    with Running(desk, options=own, newest_limits=lambda: store.newest(Mode.SIM)) as running:
-        running.wait(lambda: len(running.lines) == 1)
+    with Running(desk, options=own, newest_limits=store.newest) as running:
+        running.wait(lambda: len(running.lines) == 1, limit_s=60)
         first = desk.propose(an_intent(limit_price=Decimal("203.90")))
-        running.wait(lambda: str(desk.record(first).state) == "WORKING")
+        running.wait(lambda: str(desk.record(first).state) == "WORKING", limit_s=60)
         note(Limits(price_collar_fraction=Decimal("0.05")))
         time.sleep(0.3)
         assert len(running.lines) == 1, "a looser limit waits for a start of this process"
         note(Limits(price_collar_fraction=Decimal("0.01")))
-        running.wait(lambda: len(running.lines) == 2)
+        running.wait(lambda: len(running.lines) == 2, limit_s=60)
         second = desk.propose(an_intent(2, limit_price=Decimal("203.90")))
-        running.wait(lambda: str(desk.record(second).state) == "DENIED")
+        running.wait(lambda: str(desk.record(second).state) == "DENIED", limit_s=60)
         assert "collar" in desk.record(second).reason
         note(Limits(price_collar_fraction=Decimal("0.05")))
         third = desk.propose(an_intent(3, limit_price=Decimal("203.90")))
-        running.wait(lambda: str(desk.record(third).state) == "DENIED")
+        running.wait(lambda: str(desk.record(third).state) == "DENIED", limit_s=60)
         assert len(running.lines) == 2
