@@ -30,6 +30,7 @@ from ibkr_assets.ingest.features import build_features
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.ports import IntentRecord, StrategyRecord
 from ibkr_assets.risk.engine import Limits
+from ibkr_assets.strategies.model_score import Models
 from ibkr_assets_tests.execution.desk import EVENING, REF, Desk
 from ibkr_assets_tests.execution.furnished import furnish, machine
 from ibkr_assets_tests.fakes.clock import FixedClock
@@ -111,7 +112,11 @@ def backfill(database: Database, strategy: StrategyRecord, sessions: Sequence[Tr
 
 
 def _propose(
-    database: Database, strategy: StrategyRecord, sessions: Sequence[TradingSession], clock: FixedClock
+    database: Database,
+    strategy: StrategyRecord,
+    sessions: Sequence[TradingSession],
+    clock: FixedClock,
+    models: Models | None = None,
 ) -> list[IntentRecord]:
     furnish(database, symbols={1: "ZZZ"})
     store, strategies = PostgresBars(database), PostgresStrategies(database, lambda: VERSION)
@@ -126,7 +131,13 @@ def _propose(
     build_features(store, NYSE, instruments=instruments, sessions=sessions)
     strategies.save_strategies([strategy], actor="test")
     found = decide_sessions(
-        store, NYSE, strategies=[strategy], instruments=instruments, sessions=sessions, window_sessions=120
+        store,
+        NYSE,
+        strategies=[strategy],
+        instruments=instruments,
+        sessions=sessions,
+        window_sessions=120,
+        models=models,
     )
     strategies.save_signals(
         found.signals, bases=found.bases, dagster_run_id="d1", mlflow_run_id="m1", mlflow_page="/experiments/1/runs/m1"

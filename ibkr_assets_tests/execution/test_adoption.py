@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from ibkr_assets.adapters.postgres.connection import Database
@@ -28,6 +31,39 @@ def test_a_strategys_own_limit_denies_what_everybodys_would_approve(database: Da
                                     "on sha256 = limits_sha256").fetchone()  # fmt: skip
     assert limits is not None
     assert limits[0]["max_order_value_usd"] == "100"
+
+
+class Rising:
+    """An approved model that always expects a rise."""
+
+    version, sha256 = 3, "ab" * 32
+
+    def score(self, rows: pd.DataFrame) -> Any:
+        return np.full(len(rows), 0.5)
+
+
+def test_an_order_of_an_approved_model_is_approved_and_names_its_version(database: Database) -> None:
+    scored = replace(STRATEGY, kind="model_score", params={"model": "rise"})
+    (record,) = _propose(database, scored, [SESSION], FixedClock(EVENING), models=lambda _name, _alias: Rising())
+    assert str(record.state) == "APPROVED", record.reason
+    with database.connect() as connection:
+        facts, words, numbers = connection.execute(
+            "select facts, words, numbers from oms.risk_decision, research.signal_basis"
+        ).fetchone() or (None, None, None)
+    assert facts["data"]["model"] == "rise"
+    assert facts["data"]["is_model_approved"] is True
+    assert numbers["model_version"] == 3
+    assert "model rise version 3 (champion, sha256 abababababab)" in words
+
+
+def test_a_signal_that_says_no_version_is_of_no_approved_model(database: Database) -> None:
+    class Unversioned(Rising):
+        version = float("nan")
+
+    scored = replace(STRATEGY, kind="model_score", params={"model": "rise"})
+    (record,) = _propose(database, scored, [SESSION], FixedClock(EVENING), models=lambda _name, _alias: Unversioned())
+    assert str(record.state) == "DENIED"
+    assert record.reason == "model: model rise is not registered and approved"
 
 
 def test_a_session_that_a_schedule_leaves_out_gives_no_order(database: Database) -> None:
