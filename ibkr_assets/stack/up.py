@@ -199,10 +199,23 @@ class Session:
         """A file's strategies always; our own only where there are none, so that a change of them stays."""
         store = self._store
         if self._strategies is not None:
+            self._check(self._strategies)
             written = store.save_strategies(self._strategies, actor="up --strategies")
             say(f"strategies: {written} new or changed, {len(self._strategies) - written} as they were")
         elif not store.strategies():
             store.save_strategies(read_strategies(), actor="up")
+
+    def _check(self, records: list[StrategyRecord]) -> None:
+        """Each could run on this stack as it is written; its limits are known only now."""
+        from ibkr_assets import settings as configuration
+        from ibkr_assets.execution.adoption import check_strategy
+
+        in_force = configuration.load(self._layout.environment())
+        for record in records:
+            check_strategy(
+                record, limits=bootstrap.limits(in_force), account=self._layout.account,
+                directory=self._options.settings.strategies.directory,
+            )  # fmt: skip
 
     def _due(self, session: TradingSession) -> dict[str, list[str]]:
         """Read anew for each session, so that a strategy added meanwhile decides at the next."""
