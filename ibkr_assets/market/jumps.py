@@ -77,18 +77,22 @@ def _stuck(
     Without trades only where most of the bars before the first of them had some: an instrument that nobody trades
     stands still, and so does a suspended one from day to day.
     """
-    is_same = (close[1:] == close[:-1]) & (volume[1:] == volume[:-1])
-    breaks = np.concatenate([[-1], np.flatnonzero(~is_same), [close.size - 1]])
-    for end in np.flatnonzero(np.diff(breaks) >= STUCK_BARS).tolist():
-        rows = np.arange(breaks[end] + 1, breaks[end + 1] + 1)
+    same = np.flatnonzero(close[1:] == close[:-1])
+    same = same[volume[same + 1] == volume[same]]
+    if not (same[STUCK_BARS - 2 :] - same[: max(0, same.size - STUCK_BARS + 2)] == STUCK_BARS - 2).any():
+        return
+    for run in np.split(same, np.flatnonzero(np.diff(same) != 1) + 1):
+        if run.size < STUCK_BARS - 1:
+            continue
+        rows = np.arange(run[0], run[-1] + 2)
         own = bars.iloc[positions[rows]]
         equal = (own[["open", "high", "low"]].diff().iloc[1:] == 0).all(axis=1).to_numpy() & (
             np.diff(conids[rows]) == 0
         )
-        run = 1
+        length = 1
         for row, is_equal in zip(rows[1:].tolist(), equal.tolist(), strict=True):
-            run = run + 1 if is_equal else 1
-            if run >= STUCK_BARS and (volume[row] > 0 or _is_active(own, conids, volume, row - run + 1)):
+            length = length + 1 if is_equal else 1
+            if length >= STUCK_BARS and (volume[row] > 0 or _is_active(own, conids, volume, row - length + 1)):
                 yield row
 
 
