@@ -13,6 +13,7 @@ from ibkr_assets.domain.bar import BAR_COLUMNS
     group_name="market_data",
     kinds={"postgres"},
     check_specs=[bars_are_complete],
+    pool="raw_bars",  # strategies run at once: what one has fetched the next finds there, and the broker is asked once
     description="Daily bars from the broker or the source in its place, unadjusted, in append-only versions (md.bar).",
 )
 def raw_bars(

@@ -87,6 +87,10 @@ def test_orders_is_never_retried_and_limited_to_one() -> None:
     assert op.pool == "orders"
 
 
+def test_runs_of_many_strategies_fetch_the_same_bars_one_after_the_other() -> None:
+    assert defs.resolve_assets_def("raw_bars").op.pool == "raw_bars"
+
+
 def test_every_asset_has_the_sessions_and_backfills_in_one_run() -> None:
     for name in ("raw_bars", "validated_bars", "enriched_features", "signals", "orders"):
         asset = defs.resolve_assets_def(name)
