@@ -46,7 +46,7 @@ def agree_until(connection: Connection, pairs: set[tuple[str, str]]) -> dict[tup
     bars: dict[str, list[tuple[int, int]]] = {name: [] for name in names}
     for name, opened_us, versions in connection.execute(BARS, (names,)).fetchall():
         bars[name] += zip(opened_us, versions, strict=True)
-    actions = dict(connection.execute(ACTIONS, (names,)).fetchall())
+    actions: dict[str, list[list[str]]] = dict(connection.execute(ACTIONS, (names,)).fetchall())
     return {(a, b): min(_first_bar(bars[a], bars[b]), _first_action(actions[a], actions[b])) for a, b in pairs}
 
 
