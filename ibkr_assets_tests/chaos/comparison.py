@@ -113,7 +113,7 @@ def _compare_order(
 ) -> None:
     coid = order["client_order_id"]
     quantity = Decimal(str(row["qty"]))
-    state = "CANCELLED" if is_cancelled else "FILLED" if filled == quantity else "at work"
+    state = "CANCELLED" if is_cancelled else "FILLED" if filled >= quantity else "at work"
     pairs = {
         "state": (order["state"], state),
         "broker order id": (order["broker_order_id"], str(row["order_id"])),
