@@ -112,11 +112,13 @@ def _decisions(
     ids = sorted({name for name, _ in records})
     decided = impact.by_strategy(rows.decided(ids, since), records, rows.sessions(since))
     known = {one.symbol: one for one in bootstrap.bar_store(settings).instruments()}
-    others = [known[symbol] for symbol in sorted({s for r, _ in decided for s in r.symbols}) if symbol in known]
+    compared = impact.compared_symbols((record for record, _ in decided), settings.strategies.directory)
+    others = [known[symbol] for symbol in sorted({bar.instrument.symbol, *compared}) if symbol in known]
     before, after = _frames(settings, bar, others)
     again = impact.decide_again(
         before, after, decided, changed=changed, conid=bar.instrument.conid, instruments=others, calendar=calendar,
         window_sessions=settings.market.warm_up_sessions, directory=settings.strategies.directory,
+        models=bootstrap.models(settings),
     )  # fmt: skip
     stored = rows.signals(ids, sorted({day for day, *_ in again}))
     signals = []

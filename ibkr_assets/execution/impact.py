@@ -7,7 +7,7 @@ features (`ingest.impact`), and what was decided (`adapters.postgres.impact`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ibkr_assets.market.adjustment import CorporateAction
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import StrategyRecord
+    from ibkr_assets.strategies.model_score import Models
 
 #: What of a signal says how it came about, and not what was decided.
 _PROOF = ("input_digest", "feature_digest", "reason")
@@ -101,6 +102,7 @@ def decide_again(
     calendar: ExchangeCalendar,
     window_sessions: int,
     directory: Path | None,
+    models: Models | None = None,
 ) -> list[tuple[date, str, str, Signal | None, Signal | None]]:
     """(session, strategy, symbol, before, after) of all signals that are not the same in both states, in this order.
 
@@ -126,7 +128,7 @@ def decide_again(
                 (signal.session_date, signal.symbol): signal
                 for signal in decide_sessions(
                     frames, calendar, strategies=[record], instruments=own, sessions=wanted,  # type: ignore[arg-type]
-                    window_sessions=window_sessions, directory=directory,
+                    window_sessions=window_sessions, directory=directory, models=models,
                 ).signals
             }
             for frames in (before, after)
@@ -136,6 +138,19 @@ def decide_again(
             if old != new:
                 found.append((day, record.id, symbol, old, new))
     return sorted(found, key=lambda one: one[:3])
+
+
+def compared_symbols(records: Iterable[StrategyRecord], directory: Path | None) -> set[str]:
+    """Symbols that these strategies are shown beside the changed one: all of those that compare their universe."""
+    from ibkr_assets.strategies.registry import build_strategy
+    from ibkr_assets.strategies.strategy import Compares
+
+    return {
+        symbol
+        for record in records
+        if isinstance(build_strategy(record.kind, record.params, directory=directory), Compares)
+        for symbol in record.symbols
+    }
 
 
 def compare_signal(stored: Signal | None, computed: Signal | None) -> Difference | None:
