@@ -58,7 +58,7 @@ def draw_tear_sheet(
         title=title,
         doubt=doubt,
         facts=[
-            (key.replace("_", " "), f"{value:,}" if isinstance(value, int | float) else value)
+            (key.replace("_", " "), f"{value:,.15g}" if isinstance(value, int | float) else value)
             for key, value in about.items()
             if value != "" and key not in _IN_TITLE
         ],
@@ -79,7 +79,7 @@ def show(name: str, value: float | None) -> str:
     if value is None:
         return "–"
     if name in _PERCENT:
-        return f"{value:.2%}"
+        return f"{value:,.2%}"
     return f"{value:,.0f}" if name in COUNTS else f"{value:,.2f}"
 
 
