@@ -83,7 +83,9 @@ def judge(
 
 def split_by_reason(bars: pd.DataFrame, reasons: Reasons, is_judged: Flags) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The judged bars without a reason, and those with one, which has a column `reason` besides."""
-    is_good = reasons == ""
+    is_good: Flags = np.asarray(reasons == "", dtype=bool)
+    if is_good.all() and is_judged.all():  # the rule, and a quarter of the time of judging if rows were picked
+        return bars.reset_index(drop=True), bars.head(0).assign(reason=[]).reset_index(drop=True)
     bad = bars.loc[is_judged & ~is_good].assign(reason=[str(reason) for reason in reasons[is_judged & ~is_good]])
     return bars.loc[is_judged & is_good].reset_index(drop=True), bad.reset_index(drop=True)
 
