@@ -55,7 +55,7 @@ def sum_by(places: Ints, values: Floats, count: int) -> Floats:
 def draw_lines(tapes: Sequence[Tape], clock: Clock, cash: float, fills: Fills) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Equity and exposure after the fills of each moment; before its first bar a tape has no value."""
     moments = clock.times.size
-    equity = np.full(moments, cash)
+    equity = np.full(moments, cash, dtype=np.float64)
     equity += np.cumsum(sum_by(fills.rank, fills.paid, moments))
     exposed = np.zeros(moments, dtype=np.bool_)
     order = np.argsort(fills.place, kind="stable")
