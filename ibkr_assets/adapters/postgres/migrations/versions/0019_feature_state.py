@@ -76,8 +76,9 @@ alter table research.feature_input add column actions jsonb not null default '[]
   check (jsonb_typeof(actions) = 'array');
 comment on column research.feature_input.actions is 'splits and special dividends that prices were adjusted for';
 comment on column research.feature.input_sha256 is
-  'names the bar versions that it was computed from: those of feature_input opened up to its own, and actions till then';
-alter table research.signal_basis add column actions jsonb not null default '[]' check (jsonb_typeof(actions) = 'array');
+  'names the bar versions it was computed from: those of feature_input opened up to its own, and actions till then';
+alter table research.signal_basis
+  add column actions jsonb not null default '[]' check (jsonb_typeof(actions) = 'array');
 comment on column research.signal_basis.actions is 'splits and special dividends that prices were adjusted for';
 """
 
