@@ -116,26 +116,32 @@ def _decisions(
     others = [known[symbol] for symbol in sorted({bar.instrument.symbol, *compared}) if symbol in known]
     before, after = _frames(settings, bar, others)
     again = impact.decide_again(
-        before, after, decided, changed=changed, conid=bar.instrument.conid, instruments=others, calendar=calendar,
+        before, after, decided, changed_bars=bar.changed_bars, changed_features=bar.changed_features,
+        conid=bar.instrument.conid, instruments=others, calendar=calendar, models=bootstrap.models(settings),
         window_sessions=settings.market.warm_up_sessions, directory=settings.strategies.directory,
-        models=bootstrap.models(settings),
     )  # fmt: skip
-    stored = rows.signals(ids, sorted({day for day, *_ in again}))
+    sized = {moment.date() for moment in bar.changed_features}  # an order's size may rest on features of its session
+    stored = rows.signals(ids, sorted({day for day, *_ in again} | sized))
     signals = []
     for day, strategy, symbol, _, new in again:
         was = stored.get((day, strategy, symbol))
         signals.append(impact.SignalImpact(day, strategy, symbol, was, new, impact.compare_signal(was, new)))
-    by_key = {(one.session_date, one.strategy_id, one.symbol): one for one in signals}
+    computed = {(one.session_date, one.strategy_id, one.symbol): one.computed for one in signals}
     lineage, orders = bootstrap.lineage(settings), []
     features = {(row["conid"], row["opened_at"]): row for row in after.features.to_dict("records")}
-    named = [sorted({key[place] for key in by_key}) for place in (1, 0, 2)]
-    for name, day, strategy, symbol in rows.orders(*named):
-        if (day, strategy, symbol) not in by_key:
+    days = sorted(sized | {one.session_date for one in signals})
+    symbols = sorted({bar.instrument.symbol, *(one.symbol for one in signals)})
+    for name, day, strategy, symbol in rows.orders(ids, days, symbols):
+        key = (day, strategy, symbol)
+        is_own = symbol == bar.instrument.symbol and day in sized
+        if key not in computed and not is_own:
             continue
         row = features.get((known[symbol].conid, calendar.session(day).opens_at), {})
-        measures = {key: value for key, value in row.items() if value == value}
-        difference = impact.compare_order(lineage.document(name), by_key[day, strategy, symbol].computed, measures)
-        orders.append(impact.OrderImpact(name, day, strategy, symbol, difference))
+        measures = {name: value for name, value in row.items() if value == value}
+        signal = computed[key] if key in computed else stored.get(key)
+        difference = impact.compare_order(lineage.document(name), signal, measures)
+        if key in computed or difference is not None:
+            orders.append(impact.OrderImpact(name, day, strategy, symbol, difference))
     return signals, orders
 
 

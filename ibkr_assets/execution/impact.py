@@ -96,7 +96,8 @@ def decide_again(
     after: Frames,
     decided: Sequence[tuple[StrategyRecord, Sequence[date]]],
     *,
-    changed: pd.DatetimeIndex,
+    changed_bars: pd.DatetimeIndex,
+    changed_features: pd.DatetimeIndex,
     conid: int,
     instruments: Sequence[Instrument],
     calendar: ExchangeCalendar,
@@ -106,8 +107,8 @@ def decide_again(
 ) -> list[tuple[date, str, str, Signal | None, Signal | None]]:
     """(session, strategy, symbol, before, after) of all signals that are not the same in both states, in this order.
 
-    `decided` names the sessions on which each version of a strategy decided; `changed` are the openings of bars and
-    feature rows that differ. Only sessions whose window they can be in are computed.
+    `decided` names the sessions on which each version of a strategy decided; `changed_bars` and
+    `changed_features` are the openings of what differs. Only sessions whose window they can be in are computed.
     """
     from ibkr_assets.strategies.registry import build_strategy
     from ibkr_assets.strategies.strategy import Compares
@@ -118,6 +119,7 @@ def decide_again(
         own = [one for one in instruments if one.symbol in record.symbols]
         if not isinstance(strategy, Compares):
             own = [one for one in own if one.conid == conid]
+        changed = changed_bars.union(changed_features) if strategy.features else changed_bars
         sessions = [calendar.session(day) for day in days]
         reach = {s.day for s in sessions if _is_within(before, after, conid, changed, s.opens_at, strategy.memory_bars)}
         wanted = [session for session in sessions if session.day in reach]

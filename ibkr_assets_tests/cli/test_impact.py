@@ -264,6 +264,10 @@ def test_a_past_order_is_planned_again_with_the_bar_as_it_might_be(
     lower = ask(f"close={float(close) * 0.99}")
     assert lower["signals"][0]["difference"]["field"] == "reference_price"
     assert lower["orders"][0]["difference"]["stage"] == "order"
+    asked = runner.invoke(app, ["bars", "impact", "FB", "2012-08-15", "--set", "high=40", "--json"])
+    earlier = json.loads(asked.stdout)
+    assert earlier["signals"] == [], "the average of twenty bars has forgotten it, and the range that sizes has not"
+    assert earlier["orders"][0]["difference"]["field"] == "quantity"
     shown = runner.invoke(app, ["bars", "impact", "FB", str(DECIDED_DAY), "--set", "volume=1000000"])
     assert shown.exit_code == 0
     assert "identical" in shown.stdout
