@@ -21,6 +21,8 @@ FILE = "dagster.yaml"
 
 #: The shortest time between two looks at the queue; `stack.queue` says why.
 SHORTEST_INTERVAL_S = 0.5
+#: How many strategies may decide at the same time.
+RUNS_AT_ONCE = 8
 
 
 def instance_config(*, postgres_url: str | None = None, dequeue_interval_s: float = 0.5) -> dict[str, Any]:
@@ -43,15 +45,16 @@ def instance_config(*, postgres_url: str | None = None, dequeue_interval_s: floa
         # The queue is what keeps the limits below; looked at every five seconds, it is most of what a run waits.
         "run_coordinator": _run_coordinator(dequeue_interval_s),
         "concurrency": {
-            # Eight strategies at once, and of each one run at a time.
+            # Several strategies at once, and of each one run at a time.
             "runs": {
-                "max_concurrent_runs": 8,
+                "max_concurrent_runs": RUNS_AT_ONCE,
                 "tag_concurrency_limits": [
                     {"key": "ibkr_assets/strategy", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
                 ],
             },
-            # Operations, not runs: with runs, a pool that was never seen before limits nothing.
-            "pools": {"default_limit": 1, "granularity": "op"},
+            # Operations, not runs: with runs, a pool that was never seen before limits nothing. Runs start although the
+            # pool of their first step is taken: a run counts as taking it for five seconds, longer than most last.
+            "pools": {"default_limit": 1, "granularity": "op", "op_granularity_run_buffer": RUNS_AT_ONCE},
         },
         # A run whose process died is failed, and gives its place in the pool back. It is never tried again by
         # itself: whether an order of it is out is the submitter's question, not Dagster's.

@@ -187,7 +187,7 @@ def test_they_decide_at_once_each_in_a_run_of_its_own(first_life: dict[str, obje
     }
     assert spans.keys() == {"sma_cross_10_30", *(entry["id"] for entry in ADDED)}
     at_once = max(sum(start <= moment < end for start, end in spans.values()) for moment, _ in spans.values())
-    assert at_once >= 5
+    assert at_once >= 5, sorted(spans.values())
 
 
 def test_after_a_kill_of_everything_the_next_up_continues(second_life: subprocess.CompletedProcess[str]) -> None:

@@ -68,4 +68,4 @@ def test_dagster_takes_the_whole_of_it(tmp_path: Path) -> None:
         assert instance.run_monitoring_enabled
         assert instance.run_retries_max_retries == 0
         pools = instance.get_concurrency_config().pool_config
-        assert (pools.default_pool_limit, pools.pool_granularity.value) == (1, "op")
+        assert (pools.default_pool_limit, pools.pool_granularity.value, pools.op_granularity_run_buffer) == (1, "op", 8)
