@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.ibkr.client import IbkrBroker
     from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
     from ibkr_assets.adapters.mlflow import MlflowTracker
+    from ibkr_assets.adapters.mlflow_models import MlflowModels
     from ibkr_assets.adapters.postgres.bars import PostgresBars
     from ibkr_assets.adapters.postgres.connection import Database
     from ibkr_assets.adapters.postgres.intents import PostgresIntents
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from ibkr_assets.ports import Clock, OrderStream
     from ibkr_assets.risk.facts import Versions
     from ibkr_assets.settings import Settings
-    from ibkr_assets.strategies.model_score import Models
 
 
 def clock(settings: Settings) -> Clock:
@@ -267,7 +267,7 @@ def tracker(settings: Settings, strategy_id: str | None = None) -> MlflowTracker
     return MlflowTracker(uri, experiment, *([] if settings.database.url is None else [database(settings).lock]))
 
 
-def models(settings: Settings) -> Models | None:
+def models(settings: Settings) -> MlflowModels | None:
     """Approved models of the registry, or None where no server is named."""
     from ibkr_assets.adapters.mlflow_models import MlflowModels
 

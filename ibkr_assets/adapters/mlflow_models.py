@@ -13,6 +13,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -63,27 +64,36 @@ class MlflowModels:
         Raises ConfigurationError naming the model where there is none or its form is refused, Unavailable where the
         registry does not answer.
         """
+        with self._asked(f"model {name!r}: no version of it is approved as {alias!r}") as client:
+            return self._version(client, name, int(client.get_model_version_by_alias(name, alias).version))
+
+    def version(self, name: str, number: int) -> RegisteredModel:
+        """A version by its number, whatever alias it holds now: for looking back. Raises as the call itself does."""
+        with self._asked(f"model {name!r}: there is no version {number} of it") as client:
+            return self._version(client, name, number)
+
+    @contextmanager
+    def _asked(self, otherwise: str) -> Iterator[Any]:
         for switch, value in SWITCHES.items():
             os.environ.setdefault(switch, value)
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 
-        client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
         try:
-            version = int(client.get_model_version_by_alias(name, alias).version)
-            if (name, version) not in self._known:
-                source = client.get_model_version_download_uri(name, str(version))
-                self._known[name, version] = self._open(f"model {name!r} version {version}", version, source)
+            yield MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
         except MlflowException as error:
             told = str(error).splitlines()[0]
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise ConfigurationError(
-                    f"model {name!r}: no version of it is approved as {alias!r} in {self._uri}: {told}"
-                ) from error
+                raise ConfigurationError(f"{otherwise} in {self._uri}: {told}") from error
             raise Unavailable(f"MLflow at {self._uri}: {told}") from error
         except OSError as error:
             raise Unavailable(f"MLflow at {self._uri}: {error}") from error
-        return self._known[name, version]
+
+    def _version(self, client: Any, name: str, number: int) -> RegisteredModel:
+        if (name, number) not in self._known:
+            source = client.get_model_version_download_uri(name, str(number))
+            self._known[name, number] = self._open(f"model {name!r} version {number}", number, source)
+        return self._known[name, number]
 
     def _open(self, words: str, version: int, source: str) -> RegisteredModel:
         from mlflow.artifacts import download_artifacts

@@ -70,7 +70,13 @@ def replay(order: Order, as_json: AsJson = False) -> None:
     settings = configuration.load()
     lineage = bootstrap.lineage(settings)
     document = lineage.document(order)
-    result = compute(document, lineage.feature_bars(document), directory=settings.strategies.directory)
+    registry = bootstrap.models(settings)
+    result = compute(
+        document,
+        lineage.feature_bars(document),
+        directory=settings.strategies.directory,
+        models=None if registry is None else registry.version,
+    )
     if as_json:
         emit_json(
             {"order": document["order"]["client_order_id"], "is_identical": result.is_identical, "replay": result}

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from ibkr_assets.strategies.model_score import Models, PastModels
+
 Document = Mapping[str, Any]
 
 
@@ -45,15 +47,21 @@ class Replay:
         return self.difference is None and not self.not_kept
 
 
-def replay(document: Document, feature_bars: Sequence[Document], *, directory: Path | None = None) -> Replay:
+def replay(
+    document: Document,
+    feature_bars: Sequence[Document],
+    *,
+    directory: Path | None = None,
+    models: PastModels | None = None,
+) -> Replay:
     """Compute the decision of a lineage document again, stage by stage, up to the first difference.
 
-    `feature_bars` are the bar versions behind the stored features, `directory` holds the user's own kinds of strategy.
-    An order from outside has its review alone.
+    `feature_bars` are the bar versions behind the stored features, `directory` holds the user's own kinds of strategy,
+    `models` leads to the version of a model that scored then. An order from outside has its review alone.
     """
     not_kept = tuple(f"{link['link']}: {link['why']}" for link in document["missing"] if not link["is_expected"])
     identical: list[str] = []
-    for name, compare in _stages(document, feature_bars, directory).items():
+    for name, compare in _stages(document, feature_bars, directory, models).items():
         try:
             difference = compare()
         except (PlatformError, ValueError, TypeError, KeyError) as error:
@@ -65,7 +73,7 @@ def replay(document: Document, feature_bars: Sequence[Document], *, directory: P
 
 
 def _stages(
-    document: Document, feature_bars: Sequence[Document], directory: Path | None
+    document: Document, feature_bars: Sequence[Document], directory: Path | None, models: PastModels | None
 ) -> dict[str, Callable[[], Difference | None]]:
     """What can be computed of what was kept."""
     missing = {link["link"] for link in document["missing"]}
@@ -74,7 +82,7 @@ def _stages(
         stages["bars"] = lambda: _compare_bars(document, feature_bars)
         stages["features"] = lambda: _compare_features(document, feature_bars)
         stages["parameters"] = lambda: _compare_parameters(document)
-        stages["signal"] = lambda: _compare_signal(document, directory)
+        stages["signal"] = lambda: _compare_signal(document, directory, models)
     if document["plan"] is not None and "sizing" not in missing:
         stages["sizing"] = lambda: _compare_plan(document)
     if document["plan"] is not None:
@@ -125,7 +133,7 @@ def _compare_parameters(document: Document) -> Difference | None:
     return first_difference("parameters", used, kept)
 
 
-def _compare_signal(document: Document, directory: Path | None) -> Difference | None:
+def _compare_signal(document: Document, directory: Path | None, models: PastModels | None) -> Difference | None:
     """Direction, strength, price, reason and the numbers compared, from the same bars by the same rule."""
     import pandas as pd
 
@@ -141,7 +149,7 @@ def _compare_signal(document: Document, directory: Path | None) -> Difference | 
     decisions = decide_signals(
         stored.strategy_id,
         stored.strategy_version,
-        build_strategy(basis["kind"], basis["params"], directory=directory),
+        build_strategy(basis["kind"], basis["params"], directory=directory, models=_then(basis["numbers"], models)),
         bars=bars,
         features=features,
         session=TradingSession("", stored.session_date, opens_at, stored.as_of),
@@ -152,6 +160,13 @@ def _compare_signal(document: Document, directory: Path | None) -> Difference | 
         return Difference("signal", "direction", str(stored.direction), f"none: {decisions.skipped[0].reason}")
     computed = _by_value(decisions.signals[0]) | decisions.bases[0].numbers
     return first_difference("signal", _by_value(stored) | basis["numbers"], computed)
+
+
+def _then(numbers: Mapping[str, Any], models: PastModels | None) -> Models | None:
+    """The way to the model that scored, whichever version the alias names today."""
+    if models is None or "model_version" not in numbers:
+        return None
+    return lambda name, _alias: models(name, int(numbers["model_version"]))
 
 
 def _compare_plan(document: Document) -> Difference | None:

@@ -44,6 +44,8 @@ class ScoringModel(Protocol):
 
 #: A model by its name and alias. Raises ConfigurationError where the registry has not approved one.
 Models = Callable[[str, str], ScoringModel]
+#: A model by its name and the registry's number of a version, approved or not: for looking back, never for deciding.
+PastModels = Callable[[str, int], ScoringModel]
 
 
 class ModelScoreParams(BaseModel):

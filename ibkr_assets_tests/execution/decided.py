@@ -30,7 +30,7 @@ from ibkr_assets.ingest.features import build_features
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.ports import IntentRecord, StrategyRecord
 from ibkr_assets.risk.engine import Limits
-from ibkr_assets.strategies.model_score import Models
+from ibkr_assets.strategies.model_score import Models, PastModels
 from ibkr_assets_tests.execution.desk import EVENING, REF, Desk
 from ibkr_assets_tests.execution.furnished import furnish, machine
 from ibkr_assets_tests.fakes.clock import FixedClock
@@ -63,9 +63,9 @@ class Decided:
     def document(self, order: str | None = None) -> dict[str, Any]:
         return PostgresLineage(self.database).document(order or self.record.client_order_id)
 
-    def replay(self, order: str | None = None) -> Replay:
+    def replay(self, order: str | None = None, *, models: PastModels | None = None) -> Replay:
         document = self.document(order)
-        return replay(document, PostgresLineage(self.database).feature_bars(document))
+        return replay(document, PostgresLineage(self.database).feature_bars(document), models=models)
 
     def forge(self, table: str, statement: str) -> None:
         """Change what the database refuses to change, as somebody with the owner's rights could."""
@@ -85,10 +85,15 @@ class Decided:
 
 
 def decide(
-    database: Database, directory: Path, strategy: StrategyRecord = STRATEGY, *, is_filled: bool = True
+    database: Database,
+    directory: Path,
+    strategy: StrategyRecord = STRATEGY,
+    *,
+    is_filled: bool = True,
+    models: Models | None = None,
 ) -> Decided:
     """One session of one strategy, from bars to a fill; the venue asks a question before it accepts."""
-    (record,) = _propose(database, strategy, [SESSION], FixedClock(EVENING))
+    (record,) = _propose(database, strategy, [SESSION], FixedClock(EVENING), models)
     assert str(record.state) == "APPROVED", record.reason
     if is_filled:
         _fill(Desk(database, directory), record)

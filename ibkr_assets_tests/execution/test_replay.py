@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from ibkr_assets.adapters.postgres.connection import Database
@@ -121,6 +123,37 @@ def test_what_was_forged_is_the_first_difference(decided: Decided, name: str) ->
     assert result.difference.stored != result.difference.computed
     assert result.identical == STAGES[: STAGES.index(stage)]
     assert decided.replay().is_identical
+
+
+@dataclass(frozen=True)
+class _Slope:
+    """A model whose versions differ in what they make of one feature."""
+
+    version: int
+    sha256: str = "5" * 64
+
+    def score(self, rows: pd.DataFrame) -> np.ndarray:
+        return rows["rsi_14"].to_numpy() / 100 * (1 if self.version == 3 else -1)
+
+
+def test_a_model_s_decision_is_made_again_by_the_version_that_scored_then(database: Database, tmp_path: Path) -> None:
+    params = {"model": "trend", "features": ["rsi_14"]}
+    decided = decide(
+        database,
+        tmp_path,
+        replace(STRATEGY, id="scored", kind="model_score", params=params),
+        is_filled=False,
+        models=lambda _name, _alias: _Slope(3),
+    )
+    again = decided.replay(models=lambda _name, number: _Slope(number))
+    assert again.difference is None
+    assert again.identical == STAGES
+    other = decided.replay(models=lambda _name, _number: _Slope(4)).difference
+    assert other is not None
+    assert other.stage == "signal"
+    without = decided.replay().difference
+    assert without is not None
+    assert "no model registry is named" in str(without.computed)
 
 
 def test_a_later_correction_changes_nothing_of_what_was_decided(database: Database, tmp_path: Path) -> None:
