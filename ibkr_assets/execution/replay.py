@@ -235,7 +235,7 @@ def _signal(row: Document) -> Signal:
 def _by_value(value: Signal | OrderIntent) -> dict[str, Any]:
     """Its fields as plain values; numbers count by what they are worth: 206.00 is 206."""
     of_fields = {field.name: getattr(value, field.name) for field in fields(value)}
-    return {n: str(v.normalize()) if isinstance(v, Decimal) else to_plain(v) for n, v in of_fields.items()}
+    return {n: f"{v.normalize():f}" if isinstance(v, Decimal) else to_plain(v) for n, v in of_fields.items()}
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
