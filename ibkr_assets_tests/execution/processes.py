@@ -111,7 +111,7 @@ class Case:
             for process in self.processes:
                 if process.poll() is None:
                     process.send_signal(signal.SIGTERM)
-                    process.wait(20)
+                    process.wait(BOUND_S)
         self.compare()
 
     def live_on(self) -> None:
