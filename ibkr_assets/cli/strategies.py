@@ -228,10 +228,8 @@ def _save(settings: Settings, records: Sequence[StrategyRecord], *, is_rehearsed
 def _check(settings: Settings, records: Sequence[StrategyRecord]) -> None:
     from ibkr_assets import bootstrap
     from ibkr_assets.execution.adoption import check_strategy, forewarn
-    from ibkr_assets.risk.changes import limits_in_force
 
-    known = bootstrap.limits_store(settings).read(settings.mode)
-    limits = limits_in_force(known.history, bootstrap.limits(settings), settings.mode, known.at)
+    limits = bootstrap.limits_store(settings).known_in_force(bootstrap.limits(settings), settings.mode)
     directory = settings.strategies.directory
     for record in records:
         check_strategy(record, limits=limits, account=settings.account, directory=directory)

@@ -37,13 +37,13 @@ from ibkr_assets.dashboard.pages import (
 from ibkr_assets.dashboard.push import Hub, live
 from ibkr_assets.dashboard.rendering import render
 from ibkr_assets.dashboard.sources import Sources
-from ibkr_assets.domain.errors import InputError, LedgerConflict, StackFailure, Unavailable
+from ibkr_assets.domain.errors import ConfigurationError, InputError, LedgerConflict, StackFailure, Unavailable
 
 if TYPE_CHECKING:
     from ibkr_assets.settings import Settings
 
 _PAGES = (login, overview, positions, signals, orders, runs, experiments, strategies, system, permission)
-_STATUS = {InputError: 400, LedgerConflict: 409, Unavailable: 503, StackFailure: 502}
+_STATUS = {InputError: 400, ConfigurationError: 400, LedgerConflict: 409, Unavailable: 503, StackFailure: 502}
 
 
 def build(sources: Sources) -> FastAPI:

@@ -75,6 +75,11 @@ class PostgresLimits:
         )
         return limits_in_force(noted.history, configured, mode, noted.at)
 
+    def known_in_force(self, configured: Limits, mode: Mode) -> Limits:
+        """What `in_force` would choose, for whoever only asks: nothing is noted."""
+        noted = self.read(mode)
+        return limits_in_force(noted.history, configured, mode, noted.at)
+
     def newest(self, mode: Mode) -> Limits | None:
         """The limits that any process of the mode was last seen to use; None before the first."""
         with transaction(self._database) as cursor:

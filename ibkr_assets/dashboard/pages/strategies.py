@@ -17,6 +17,7 @@ from ibkr_assets.dashboard.audit import once
 from ibkr_assets.dashboard.rendering import render, words
 from ibkr_assets.dashboard.sources import Sources, card
 from ibkr_assets.domain.errors import InputError, LedgerConflict
+from ibkr_assets.execution.adoption import check_strategy
 from ibkr_assets.portfolio.statement import results_by_strategy
 
 router = APIRouter()
@@ -70,9 +71,12 @@ def switch(
             raise LedgerConflict(
                 f"{strategy_id} is at version {record.version} now, the page showed {seen}; look again"
             )
-        store.save_strategies(
-            [dataclasses.replace(record, is_enabled=is_enabled)], actor=f"dashboard:{request.state.session.name}"
-        )
+        switched = dataclasses.replace(record, is_enabled=is_enabled)
+        if is_enabled:  # as at the command line: what was stored long ago may not fit the limits of today
+            settings = sources.settings
+            limits = bootstrap.limits_store(settings).known_in_force(bootstrap.limits(settings), settings.mode)
+            check_strategy(switched, limits=limits, account=settings.account, directory=settings.strategies.directory)
+        store.save_strategies([switched], actor=f"dashboard:{request.state.session.name}")
         return strategy_id
 
     once(request, key, "enable" if is_enabled else "disable", strategy_id, do)
