@@ -6,12 +6,13 @@ What goes here: one class a section. What does not: where a value may come from,
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from ibkr_assets.domain.host import is_loopback
 
 
 class Section(BaseModel):
@@ -118,13 +119,3 @@ class DashboardSettings(Section):
         if not self.users and not is_loopback(self.host):
             raise ValueError(f"host {self.host} is not loopback, and there is no user with a password")
         return self
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -34,7 +34,6 @@ ROUTES: dict[tuple[str, str], Role] = {
     ("POST", "/logout"): Role.VIEWER,
     ("POST", "/theme"): Role.VIEWER,
     ("GET", "/"): Role.VIEWER,
-    ("GET", "/api/overview"): Role.VIEWER,
     ("GET", "/api/chart/{conid}"): Role.VIEWER,
     ("GET", "/positions"): Role.VIEWER,
     ("GET", "/signals"): Role.VIEWER,

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ibkr_assets.dashboard.access import ROUTES, Role
 from ibkr_assets.dashboard.login import Session, Sessions
-from ibkr_assets.sections import is_loopback
+from ibkr_assets.domain.host import is_loopback
 
 _MOST_BODY = 256 * 1024
 #: The one inline style that is let through, by its hash: the price chart's own, which shows whose work it is.

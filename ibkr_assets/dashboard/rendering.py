@@ -21,7 +21,6 @@ from starlette.responses import HTMLResponse
 
 from ibkr_assets.dashboard.access import Role
 from ibkr_assets.dashboard.sources import Sources, card
-from ibkr_assets.domain.order import Mode
 
 _EXCHANGE = ZoneInfo("America/New_York")
 #: A number older than this many seconds is shown as old.
@@ -159,7 +158,7 @@ def render(request: Request, template: str, *, code: int = 200, **values: Any) -
     now = datetime.now(UTC) if found.value is None else found.value["at"]
     shown = environment().get_template(template).render(
         session=request.state.session, path=request.url.path, navigation=NAVIGATION, mode=sources.settings.mode,
-        modes=Mode, condition=found.value, condition_problem=found.problem, now=now, scripts=script_names(),
+        condition=found.value, condition_problem=found.problem, now=now, scripts=script_names(),
         theme=request.cookies.get("theme", ""), account_name=sources.account_ref,
         **values,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ibkr_assets.adapters.dagster_pages import ASSETS
 from ibkr_assets.domain.errors import RunFailure, StackFailure
 from ibkr_assets.domain.order import Mode
 from ibkr_assets.domain.session import TradingSession
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ibkr_assets.stack.market_time import MarketTime
 
 JOB = "trading_strategy"
-CHAIN = ("raw_bars", "validated_bars", "enriched_features", "signals", "orders")
 RUN_KEY_TAG = "dagster/run_key"
 REPLAY_TAG = "ibkr_assets/replay"
 STRATEGY_TAG = "ibkr_assets/strategy"
@@ -172,7 +172,7 @@ class Replay:
         if strategy_id is not None:
             config["strategy_id"] = tags[STRATEGY_TAG] = strategy_id
         return self._dagster.launch(
-            JOB, partition=session.day, config={"ops": {name: {"config": config} for name in CHAIN}}, tags=tags
+            JOB, partition=session.day, config={"ops": {name: {"config": config} for name in ASSETS}}, tags=tags
         )
 
     def _move_to(self, moment: datetime) -> datetime:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import re
 import socket
 import ssl
@@ -23,6 +22,7 @@ import httpcore
 import httpx
 
 from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.domain.host import is_loopback
 
 PIN_PREFIX = "sha256:"
 
@@ -65,7 +65,7 @@ def trust_of(url: httpx.URL, ca: str | None) -> Trust:
     Raises ConfigurationError for plain HTTP to anything but this machine, and for a file or pin that cannot be used.
     """
     if url.scheme == "http":
-        if not _is_loopback(url.host):
+        if not is_loopback(url.host):
             raise ConfigurationError(f"gateway.url: plain http is for this machine only, got host {url.host}")
         return Trust(None, None)
     if url.scheme != "https" or not url.host:
@@ -115,15 +115,6 @@ def _check_pin(shown: bytes | None, pin: bytes | None) -> None:
         return
     if shown is None or not hmac.compare_digest(hashlib.sha256(shown).digest(), pin):
         raise httpcore.ConnectError("the gateway's certificate is not the pinned one")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _left(timeout: float | None, expired: type[Exception]) -> float:

@@ -35,11 +35,12 @@ def overview(request: Request, symbol: str = "") -> Response:
     sources: Sources = request.app.state.sources
     instruments = card(lambda: research.list_instruments(sources.database))
     chosen = _choose(instruments.value or [], symbol)
+    account = card(lambda: account_figures(sources))
     return render(
         request,
         "overview.html",
-        account=card(lambda: account_figures(sources)),
-        used=card(lambda: limits_used(sources)),
+        account=account,
+        used=card(lambda: limits_used(sources, account.value or {})),
         stages=card(lambda: _stages(sources)),
         signals=card(lambda: research.list_signals(sources.database, sources.account_ref, limit=8)),
         open_orders=card(lambda: order_rows.list_orders(sources.database, sources.account_ref, is_open=True, limit=8)),
@@ -62,7 +63,7 @@ def chart(request: Request, conid: int) -> Response:
     first = rows[0]["opened_at"] if rows else None
     lines: dict[str, list[dict[str, float]]] = {}
     for row in rows:
-        for name in ("sma_10", "sma_20", "sma_50", "bb_upper", "bb_lower"):
+        for name in ("sma_10", "sma_20", "sma_50"):
             value = row["features"].get(name)
             if value is not None:
                 lines.setdefault(name, []).append({"time": _seconds(row["opened_at"]), "value": value})
@@ -84,16 +85,6 @@ def chart(request: Request, conid: int) -> Response:
             ],
         }
     )  # fmt: skip
-
-
-@router.get("/api/overview")
-def figures(request: Request) -> Response:
-    """The figures that tick, as text, by the id of their place in the page."""
-    sources: Sources = request.app.state.sources
-    now = condition(sources.database, sources.account_ref)
-    found = account_figures(sources)
-    shown = {name: str(value) for name, value in found.items() if isinstance(value, Decimal)}
-    return JSONResponse({"figures": shown, "blocked": now["blocked"], "in_doubt": now["in_doubt"]})
 
 
 def account_figures(sources: Sources) -> dict[str, Any]:
@@ -123,14 +114,13 @@ def account_figures(sources: Sources) -> dict[str, Any]:
     }
 
 
-def limits_used(sources: Sources) -> list[dict[str, Any]]:
-    """How much of each daily limit is used: the fraction, and both figures."""
+def limits_used(sources: Sources, account: dict[str, Any]) -> list[dict[str, Any]]:
+    """How much of each daily limit is used: the fraction, and both figures; without `account` only counts."""
     limits = sources.settings.risk.limits()
     now = condition(sources.database, sources.account_ref)
     if now["market_at"] is None:
         return []
     today = order_rows.approved_today(sources.database, sources.account_ref, now["market_at"])
-    account = account_figures(sources)
     nav = account.get("nav")
     used: list[tuple[str, Any, Any, str]] = [
         ("Orders today", today["orders"], limits.max_orders_per_day, ""),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import platform
 import shutil
 from importlib.metadata import version
@@ -42,7 +41,6 @@ def system(request: Request) -> Response:
         | {"python": platform.python_version()},
         disk=shutil.disk_usage(sources.settings.data_dir),
         running=card(lambda: bootstrap.version(sources.settings)),
-        host_user=getpass.getuser(),
         calendar=card(lambda: _today(sources)),
     )
 
