@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,13 @@ import pytest
 from ibkr_assets_tests.databases import fresh_database
 
 TEMPLATE = "platform_template"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_fork_server() -> Iterator[None]:
+    """A process has one fork server, with what its first user asked it to load; each module begins without one."""
+    yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # the standard library's own tests do the same
 
 
 @pytest.fixture(scope="session")
