@@ -81,7 +81,7 @@ bench: setup $(PEERS)/.installed
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: setup
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --quiet -o requirements.lock
 	@$(BIN)/uv pip compile benchmarks/peers.in --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --quiet -o benchmarks/requirements-peers.lock
