@@ -1,15 +1,14 @@
 """The one place that picks concrete adapters for the settings in force.
 
-Nothing here decides or computes. Functions import adapters when called: who needs one peer does not pay for others.
+Nothing here decides or computes; the process that sends orders is put together in `bootstrap_submitter`. Functions
+import adapters when called: who needs one peer does not pay for others.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from ibkr_assets.domain.errors import ConfigurationError
-from ibkr_assets.domain.order import Mode
 from ibkr_assets.risk.engine import Limits
 
 if TYPE_CHECKING:
@@ -25,12 +24,10 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.lineage import PostgresLineage
     from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
     from ibkr_assets.domain.lineage import Version
-    from ibkr_assets.execution.gatekeeper import Gatekeeper
     from ibkr_assets.execution.parity import Parity
-    from ibkr_assets.execution.submitter import Submitter
     from ibkr_assets.ingest.feeds import Feeds
     from ibkr_assets.market.calendar import ExchangeCalendar
-    from ibkr_assets.ports import Clock, OrderStream
+    from ibkr_assets.ports import Clock
     from ibkr_assets.risk.facts import Versions
     from ibkr_assets.settings import Settings
 
@@ -72,7 +69,7 @@ def bar_source(settings: Settings) -> IbkrMarketData:
 
     gateway = settings.gateway
     return market_data(
-        _gateway_url(settings), ca=gateway.ca, clock=clock(settings), calendar=calendar(settings), pace=gateway.pace,
+        gateway_url(settings), ca=gateway.ca, clock=clock(settings), calendar=calendar(settings), pace=gateway.pace,
         connect_timeout_s=gateway.connect_timeout_s, read_timeout_s=gateway.read_timeout_s,
         may_compete=gateway.may_compete,
     )  # fmt: skip
@@ -94,29 +91,17 @@ def broker(settings: Settings) -> IbkrBroker:
 
     gateway = settings.gateway
     return connect(
-        _gateway_url(settings), ca=gateway.ca, account=account(settings), connect_timeout_s=gateway.connect_timeout_s,
+        gateway_url(settings), ca=gateway.ca, account=account(settings), connect_timeout_s=gateway.connect_timeout_s,
         read_timeout_s=gateway.read_timeout_s, order_timeout_s=gateway.order_timeout_s, pace=gateway.pace,
         may_compete=gateway.may_compete,
     )  # fmt: skip
-
-
-def _order_stream(settings: Settings, side: IbkrBroker) -> OrderStream | None:
-    """The order events of the same gateway session, where they are wanted."""
-    from ibkr_assets.adapters.ibkr.client import stream
-
-    gateway = settings.gateway
-    if not gateway.has_stream:
-        return None
-    return stream(
-        side, _gateway_url(settings), ca=gateway.ca, connect_timeout_s=gateway.connect_timeout_s, pace=gateway.pace
-    )
 
 
 def keep_alive_age_s(settings: Settings) -> float | None:
     """Seconds since any process of this user on this machine kept the gateway's session alive; None: not known."""
     from ibkr_assets.adapters.ibkr.client import shared_limiter
 
-    return shared_limiter(_gateway_url(settings)).alive_age_s()
+    return shared_limiter(gateway_url(settings)).alive_age_s()
 
 
 def account(settings: Settings) -> str:
@@ -193,63 +178,6 @@ def order_ledger(settings: Settings) -> PostgresLedger:
     return PostgresLedger(database(settings), versions(settings))
 
 
-def gatekeeper(settings: Settings) -> Gatekeeper:
-    """Who decides whether a submitter may start in the mode of the settings."""
-    import os
-    from datetime import UTC, datetime
-
-    from ibkr_assets.adapters.config_file import read_config_file
-    from ibkr_assets.domain.order import account_ref
-    from ibkr_assets.execution.gatekeeper import Gatekeeper
-
-    file = read_config_file(os.environ.get("IBKR_ASSETS_CONFIG"))
-    return Gatekeeper(
-        mode=settings.mode, account=account(settings), gateway_url=_gateway_url(settings),
-        file_mode=file.mode, config_sha256=file.sha256, live_arm=settings.live_arm,
-        records=order_ledger(settings).of_account(account_ref(account(settings))).permission,
-        now=lambda: datetime.now(UTC),
-    )  # fmt: skip
-
-
-def submitter(settings: Settings) -> Submitter:
-    """The one process that sends orders. Arms the crash point of the settings, which mode sim alone allows."""
-    from ibkr_assets.adapters.ibkr.parse import order_body
-    from ibkr_assets.domain.broker import OrderTicket
-    from ibkr_assets.domain.order import account_ref
-    from ibkr_assets.execution import crashpoints
-    from ibkr_assets.execution.kill import kill_file
-    from ibkr_assets.execution.seat import LIST_EVERY_S, LONGEST_WAIT_S, SubmitterOptions
-    from ibkr_assets.execution.submitter import Submitter
-
-    def describe(ticket: OrderTicket) -> dict[str, Any]:
-        return {"orders": [order_body(ticket) | {"acctId": account_ref(ticket.account)}]}
-
-    crashpoints.arm(settings.crash)
-    side = broker(settings)
-    return Submitter(
-        account=account(settings), mode=settings.mode, broker=side, stream=_order_stream(settings, side),
-        ledger=order_ledger(settings).of_account(account_ref(account(settings))),
-        clock=clock(settings),
-        options=SubmitterOptions(
-            max_order_value_usd=settings.risk.max_order_value_usd,
-            price_collar_fraction=settings.risk.price_collar_fraction,
-            kill_file=kill_file(settings.data_dir),
-            settle_s=settings.submitter.settle_s, lease_s=settings.submitter.lease_s,
-            poll_interval_s=settings.submitter.poll_interval_s,
-            list_every_s=LIST_EVERY_S / settings.gateway.pace,
-            # Never below a second: a start is work, whatever the pace.
-            longest_wait_s=LONGEST_WAIT_S / min(settings.gateway.pace, LONGEST_WAIT_S),
-            may_resend=settings.submitter.may_resend,
-            reset_zone=ZoneInfo(settings.gateway.reset_zone),
-            calendar=settings.market.calendar,
-            # A raised limit waits in live only, so only there does a start need the database.
-            limits=limits_in_force(settings) if settings.mode is Mode.LIVE else limits(settings),
-            hears_departure=True,
-        ),
-        describe=describe, gatekeeper=gatekeeper(settings), newest_limits=limits_store(settings).newest,
-    )  # fmt: skip
-
-
 def inspect(settings: Settings, what: str, **arguments: Any) -> Any:
     """What the client understood of one part of the gateway, as plain values for JSON."""
     from ibkr_assets.adapters.ibkr.inspect import inspect_broker
@@ -291,7 +219,8 @@ def limits_in_force(settings: Settings) -> Limits:
     return limits_store(settings).in_force(limits(settings), settings.mode)
 
 
-def _gateway_url(settings: Settings) -> str:
+def gateway_url(settings: Settings) -> str:
+    """The gateway's base URL. Raises ConfigurationError when neither one nor a running stack is there."""
     if not settings.gateway.url:
         raise ConfigurationError(
             f"gateway.url: not set, and no embedded stack runs on data_dir {settings.data_dir}; "

@@ -171,7 +171,7 @@ def submitter_run() -> None:
     import threading
     import time
 
-    from ibkr_assets import bootstrap
+    from ibkr_assets import bootstrap_submitter
 
     class Visible(logging.Formatter):
         """A record is one line that a terminal shows and does not obey."""
@@ -186,7 +186,7 @@ def submitter_run() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    bootstrap.submitter(configuration.load()).run(stop)
+    bootstrap_submitter.submitter(configuration.load()).run(stop)
 
 
 @db_app.command("migrate")

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from ibkr_assets import bootstrap
+from ibkr_assets import bootstrap_submitter
 from ibkr_assets.adapters.postgres.limits import PostgresLimits
 from ibkr_assets.domain.order import Mode
 from ibkr_assets.execution.seat import SubmitterOptions
@@ -24,7 +24,7 @@ def test_the_pace_shortens_the_wait_for_a_peer_but_never_below_a_second(tmp_path
         "mode": "sim", "account": "DU1000001", "data_dir": tmp_path, "database": {"url": "postgresql://127.0.0.1/none"},
         "gateway": {"url": "http://127.0.0.1:9/v1/api", "pace": pace},
     })  # fmt: skip
-    assert bootstrap.submitter(settings)._options.longest_wait_s == longest_s
+    assert bootstrap_submitter.submitter(settings)._options.longest_wait_s == longest_s
 
 
 def test_limits_that_another_process_tightens_bind_a_running_submitter_at_once_and_looser_ones_do_not(desk, database):
