@@ -6,12 +6,16 @@ What goes here: one class a section. What does not: where a value may come from,
 
 from __future__ import annotations
 
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from ibkr_assets.adapters.llm.endpoints import ENDPOINTS
 from ibkr_assets.domain.host import is_loopback
 
 
@@ -118,4 +122,59 @@ class DashboardSettings(Section):
             raise ValueError("users: a name is there twice")
         if not self.users and not is_loopback(self.host):
             raise ValueError(f"host {self.host} is not loopback, and there is no user with a password")
+        return self
+
+
+class LlmPrice(Section):
+    """What a model costs, where the dated table that comes with the platform does not know it."""
+
+    input_usd_per_million: Decimal = Field(ge=0, description="for a million tokens of the prompt")
+    output_usd_per_million: Decimal = Field(ge=0, description="for a million tokens of the answer")
+    source: str = Field(min_length=1, max_length=200, description="where the price is published")
+    as_of: date = Field(description="the day it was looked up")
+
+
+class LlmBudgets(Section):
+    """What may be spent on a language model. A day is one of UTC by the database's clock: bills know no market time."""
+
+    call_usd: Decimal = Field(gt=0, description="at most for one request")
+    strategy_usd: Decimal = Field(gt=0, description="at most for one strategy in a day")
+    day_usd: Decimal = Field(gt=0, description="at most for all in a day")
+
+
+class LlmSettings(Section):
+    """The language model that strategies of kind llm_analyst ask. Off until `base_url` or `provider` is set."""
+
+    base_url: str | None = Field(None, pattern=r"^https?://", description="of any endpoint that speaks OpenAI's API")
+    provider: str | None = Field(None, description="one of the endpoints that are known by name, in place of base_url")
+    model: str | None = Field(None, min_length=1, description="the model's id, as the endpoint knows it")
+    api_key_env: str | None = Field(None, pattern=r"^[A-Z][A-Z0-9_]*$", description="name of the variable with the key")
+    timeout_s: float = Field(30.0, gt=0, le=600, description="whole time of one request")
+    samples: int = Field(1, ge=1, le=9, description="how often the same is asked, to see whether answers agree")
+    max_output_tokens: int = Field(600, ge=50, le=8000)
+    sees_charts: bool = Field(default=False, description="show the model a picture of the prices")
+    ask_again: bool = Field(default=False, description="ask even where the same inputs were answered before")
+    answers_as: str | None = Field(None, description="the id an answer must come from; another one counts for nothing")
+    training_cutoff: date | None = Field(None, description="last day that the model may have learnt of")
+    notes: Path | None = Field(None, description="directory of your notes and headlines: SYMBOL/YYYY-MM-DD*.txt")
+    price: LlmPrice | None = None
+    budgets: LlmBudgets | None = Field(None, description="required: without them nothing is asked")
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether there is an endpoint."""
+        return self.base_url is not None or self.provider is not None
+
+    @model_validator(mode="after")
+    def _whole(self) -> LlmSettings:
+        if self.base_url is not None and self.provider is not None:
+            raise ValueError("base_url and provider: set one of them")
+        if self.provider is not None and self.provider not in ENDPOINTS:
+            raise ValueError(f"provider {self.provider!r}: known are {', '.join(ENDPOINTS)}")
+        if self.is_configured and (self.model is None or self.budgets is None):
+            raise ValueError("model and budgets are required with an endpoint")
+        if self.api_key_env and self.base_url and self.base_url.startswith("http://"):
+            host = urlsplit(self.base_url).hostname or ""
+            if not is_loopback(host):
+                raise ValueError(f"base_url must be https where a key is sent, got host {host}")
         return self

@@ -29,6 +29,7 @@ from ibkr_assets.sections import (
     DashboardSettings,
     DatabaseSettings,
     GatewaySettings,
+    LlmSettings,
     MarketSettings,
     MlflowSettings,
     Section,
@@ -81,6 +82,7 @@ class Settings(Section):
     strategies: StrategySettings = StrategySettings()
     sources: SourceSettings = SourceSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    llm: LlmSettings = LlmSettings()
 
     @model_validator(mode="after")
     def _sim_only(self) -> Settings:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.domain.order import Mode
@@ -94,3 +95,39 @@ def test_what_a_stack_left_behind_counts_no_more(tmp_path: Path) -> None:
     left = {"pid": 1, "environment": {"IBKR_ASSETS_MODE": "sim", "IBKR_ASSETS_ACCOUNT": "DU1"}}
     (tmp_path / STACK_FILE).write_text(json.dumps(left))
     assert load({"IBKR_ASSETS_DATA_DIR": str(tmp_path)}).mode is Mode.DRY_RUN
+
+
+BUDGETS = {"call_usd": "0.01", "strategy_usd": "1", "day_usd": "2"}
+
+
+@pytest.mark.parametrize(
+    ("llm", "words"),
+    [
+        ({"base_url": "http://127.0.0.1:1/v1", "budgets": BUDGETS}, "model and budgets are required"),
+        ({"base_url": "http://127.0.0.1:1/v1", "model": "m"}, "model and budgets are required"),
+        ({"provider": "nobody", "model": "m", "budgets": BUDGETS}, "provider 'nobody': known are anthropic"),
+        ({"provider": "openai", "base_url": "https://h", "model": "m", "budgets": BUDGETS}, "set one of them"),
+        ({"base_url": "ftp://h", "model": "m", "budgets": BUDGETS}, "llm.base_url"),
+        (
+            {"base_url": "http://model.example/v1", "model": "m", "budgets": BUDGETS, "api_key_env": "MY_KEY"},
+            "https where a key is sent, got host model.example",
+        ),
+    ],
+)
+def test_a_language_model_is_named_whole_or_not_at_all(tmp_path: Path, llm: dict[str, object], words: str) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump({"llm": llm}), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=words):
+        load({"IBKR_ASSETS_CONFIG": str(path)})
+
+
+def test_budgets_and_price_of_a_model_come_from_the_environment_as_json() -> None:
+    found = load(
+        {
+            "IBKR_ASSETS__LLM__BASE_URL": "http://127.0.0.1:1/v1",
+            "IBKR_ASSETS__LLM__MODEL": "m",
+            "IBKR_ASSETS__LLM__BUDGETS": json.dumps(BUDGETS),
+        }
+    ).llm
+    assert found.budgets is not None
+    assert (found.budgets.day_usd, found.is_configured) == (Decimal(2), True)

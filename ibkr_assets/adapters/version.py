@@ -29,6 +29,9 @@ UNDECIDING: Mapping[str, frozenset[str] | None] = {
     "gateway": frozenset(
         {"url", "ca", "connect_timeout_s", "read_timeout_s", "order_timeout_s", "may_compete", "has_stream", "pace"}
     ),
+    "llm": frozenset(
+        {"base_url", "provider", "api_key_env", "timeout_s", "training_cutoff", "notes", "price", "budgets"}
+    ),
     "submitter": frozenset({"poll_interval_s", "settle_s", "lease_s", "may_resend"}),
 }  # fmt: skip
 

@@ -27,6 +27,7 @@ DECIDING = [
     {"mode": "dry_run"}, {"account": "DU1000002"}, {"submitter": {"salt": "other"}}, {"market": {"calendar": "XNAS"}},
     {"market": {"warm_up_sessions": 100}}, {"market": {"symbols": ["IBM"]}}, {"risk": {"allowed_symbols": ["IBM"]}},
     {"risk": {"max_order_value_usd": "9999"}}, {"gateway": {"reset_zone": "Europe/Zurich"}},
+    {"llm": {"model": "other"}}, {"llm": {"samples": 3}},
 ]  # fmt: skip
 UNDECIDED = [
     {"data_dir": "/elsewhere"}, {"clock_url": "http://127.0.0.1:1/clock"}, {"crash": "send.begun:1"},
@@ -34,6 +35,7 @@ UNDECIDED = [
     {"gateway": {"pace": 50}}, {"mlflow": {"tracking_uri": "http://h", "experiment": "other"}},
     {"submitter": {"settle_s": 0, "lease_s": 5, "poll_interval_s": 1}}, {"may_flatten": True},
     {"risk": {"max_order_value_usd": "10000.00"}},
+    {"llm": {"timeout_s": 5, "api_key_env": "MY_KEY", "training_cutoff": "2025-01-31", "notes": "/elsewhere"}},
 ]  # fmt: skip
 
 
