@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
     from ibkr_assets.adapters.mlflow import MlflowTracker
     from ibkr_assets.adapters.mlflow_models import MlflowModels
+    from ibkr_assets.adapters.postgres.alerts import PostgresAlerts
     from ibkr_assets.adapters.postgres.bars import PostgresBars
     from ibkr_assets.adapters.postgres.connection import Database
     from ibkr_assets.adapters.postgres.intents import PostgresIntents
@@ -109,6 +110,14 @@ def account(settings: Settings) -> str:
     if not settings.account:
         raise ConfigurationError("account: not set; name the one account to trade with IBKR_ASSETS_ACCOUNT")
     return settings.account
+
+
+def alerts(settings: Settings, by: str) -> PostgresAlerts:
+    """The outbox of alerts; `by` is who raises them. Without an account they are the platform's own."""
+    from ibkr_assets.adapters.postgres.alerts import PostgresAlerts
+    from ibkr_assets.domain.order import account_ref
+
+    return PostgresAlerts(database(settings), account_ref(settings.account) if settings.account else "platform", by)
 
 
 def bar_store(settings: Settings) -> PostgresBars:
