@@ -210,6 +210,7 @@ class StrategyRecord:
     risk: dict[str, Any]
     account: str | None
     is_enabled: bool
+    is_dry_run: bool = False
 
 
 class StrategyStore(Protocol):

@@ -1,8 +1,8 @@
 """Commands about the strategies of the database: what there is, what was, and how one is changed.
 
 What goes here: reading options, showing, and asking for a change. What does not: what a strategy must be before it is
-stored (`execution.adoption`) and the form of the file (`stack.strategies_file`). A change is the next version, and is
-in force at the next run: nothing is restarted.
+stored (`execution.adoption`) and the form of the file (`adapters.strategies_file`). A change is the next version, and
+is in force at the next run: nothing is restarted.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def strategies_history(strategy_id: StrategyId, as_json: AsJson = False) -> None
 
     Example: ibkr-assets strategies history sma_cross_10_30
     """
-    from ibkr_assets.stack.strategies_file import as_entry
+    from ibkr_assets.adapters.strategies_file import as_entry
 
     history = _store(configuration.load()).history(strategy_id)
     rows: list[dict[str, Any]] = []
@@ -104,7 +104,7 @@ def strategies_add(
 
     Example: ibkr-assets strategies add --file strategies.yaml
     """
-    from ibkr_assets.stack.strategies_file import read_strategies
+    from ibkr_assets.adapters.strategies_file import read_strategies
 
     _save(configuration.load(), read_strategies(file), is_rehearsed=dry_run)
 
@@ -128,7 +128,7 @@ def strategies_export(
 
     Example: ibkr-assets strategies export --out strategies.yaml
     """
-    from ibkr_assets.stack.strategies_file import write_strategies
+    from ibkr_assets.adapters.strategies_file import write_strategies
 
     store = _store(configuration.load())
     records = [store.strategy(name) for name in strategy_ids] if strategy_ids else store.strategies()
@@ -151,7 +151,7 @@ def strategies_edit(
 
     Example: ibkr-assets strategies edit sma_cross_10_30 --set params.fast=12 --set sizing=percent:5
     """
-    from ibkr_assets.stack.strategies_file import as_entry, read_entry
+    from ibkr_assets.adapters.strategies_file import as_entry, read_entry
 
     settings = configuration.load()
     record = _store(settings).strategy(strategy_id)
@@ -239,7 +239,7 @@ def _check(settings: Settings, records: Sequence[StrategyRecord]) -> None:
 
 def _difference(old: StrategyRecord | None, new: StrategyRecord) -> str:
     """Both as the file has them, line by line; empty where they are the same."""
-    from ibkr_assets.stack.strategies_file import write_strategies
+    from ibkr_assets.adapters.strategies_file import write_strategies
 
     before = "" if old is None else write_strategies([old])
     name = "nothing" if old is None else f"{old.id} version {old.version}"
@@ -255,7 +255,7 @@ def _edit(record: StrategyRecord) -> Any:
     import click
     import yaml
 
-    from ibkr_assets.stack.strategies_file import write_strategies
+    from ibkr_assets.adapters.strategies_file import write_strategies
 
     text = click.edit(write_strategies([record]), extension=".yaml")
     if text is None:

@@ -1,7 +1,7 @@
 """What must be true of a strategy before the database takes it, field by field.
 
 What goes here: asking each part of the platform whether it could do what the strategy says. What does not: reading
-strategies from files (`stack.strategies_file`) and storing them (`adapters.postgres.strategies`).
+strategies from files (`adapters.strategies_file`) and storing them (`adapters.postgres.strategies`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ibkr_assets.portfolio.sizing_spec import parse_sizing
 from ibkr_assets.risk.overrides import check_overrides
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ibkr_assets.ports import StrategyRecord
@@ -27,16 +28,37 @@ def check_strategy(record: StrategyRecord, *, limits: Limits, account: str | Non
     `limits` are those in force, `account` the platform's, `directory` holds the user's own kinds. Raises
     ConfigurationError naming strategy, field and value.
     """
-    from ibkr_assets.strategies.registry import build_strategy
+    for problem in find_problems(record, limits=limits, account=account, directory=directory).values():
+        raise ConfigurationError(f"strategy {record.id}: {problem}")
 
-    try:
-        build_strategy(record.kind, record.params, directory=directory)
-        parse_sizing(record.sizing)
-        parse_schedule(record.schedule)
-        check_overrides(record.risk, limits)
-        _check_fields(record, account)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"strategy {record.id}: {error}") from None
+
+def find_problems(
+    record: StrategyRecord, *, limits: Limits, account: str | None, directory: Path | None
+) -> dict[str, str]:
+    """What keeps the strategy from running here, by field: the first thing of each, naming the value. Empty: nothing.
+
+    The arguments are those of `check_strategy`.
+    """
+    from ibkr_assets.strategies.registry import all_kinds, build_strategy
+
+    checks: dict[str, Callable[[], object]] = {
+        "params" if record.kind in all_kinds(directory) else "kind": lambda: build_strategy(
+            record.kind, record.params, directory=directory
+        ),
+        "sizing": lambda: parse_sizing(record.sizing),
+        "schedule": lambda: parse_schedule(record.schedule),
+        "risk": lambda: check_overrides(record.risk, limits),
+        "symbols": lambda: _check_symbols(record),
+        "bar_size": lambda: _check_bar_size(record),
+        "account": lambda: _check_account(record, account),
+    }
+    found = {}
+    for field, check in checks.items():
+        try:
+            check()
+        except ConfigurationError as error:
+            found[field] = str(error)
+    return found
 
 
 def forewarn(record: StrategyRecord, limits: Limits) -> list[str]:
@@ -47,11 +69,17 @@ def forewarn(record: StrategyRecord, limits: Limits) -> list[str]:
     return [f"strategy {record.id}: no order for {', '.join(unknown)} is approved: not in risk.allowed_symbols"]
 
 
-def _check_fields(record: StrategyRecord, account: str | None) -> None:
+def _check_symbols(record: StrategyRecord) -> None:
     repeated = sorted({symbol for symbol in record.symbols if record.symbols.count(symbol) > 1})
     if repeated:
         raise ConfigurationError(f"symbols {', '.join(repeated)}: more than once")
+
+
+def _check_bar_size(record: StrategyRecord) -> None:
     if record.bar_size != BarSize.DAY:
         raise ConfigurationError(f"bar_size {record.bar_size}: strategies decide on daily bars, {BarSize.DAY.value}")
+
+
+def _check_account(record: StrategyRecord, account: str | None) -> None:
     if record.account is not None and record.account != account:
         raise ConfigurationError(f"account {record.account}: this platform trades {account or 'no account'}")

@@ -57,15 +57,17 @@ def propose_sessions(
     """Propose the stored signals of `sessions` for `symbols`, one strategy after the other.
 
     A backfill fills in what was, and never trades: what could still be sent is held back, and left to a run of that
-    session alone. A strategy's own limits tighten `limits`. Raises what `propose_orders` and `risk.overrides` raise;
+    session alone. A strategy's own limits tighten `limits`; one that is set to
+    dry_run rehearses whatever `mode` says. Raises what `propose_orders` and `risk.overrides` raise;
     what was proposed before that stays proposed.
     """
     proposals = Proposals([], [])
     for strategy in strategies:
+        own_mode = Mode.DRY_RUN if strategy.is_dry_run else mode
         measured: dict[Signal, Measures] = {}
         for session in sessions:
             found = [s for s in strategy_store.signals(session.day, strategy.id) if s.symbol in symbols]
-            if is_backfill and mode is not Mode.DRY_RUN and _is_tradable(session, calendar, clock):
+            if is_backfill and own_mode is not Mode.DRY_RUN and _is_tradable(session, calendar, clock):
                 proposals.held_back.extend((signal, BACKFILL) for signal in found)
                 continue
             proven, unproven = split_by_proof(found, bar_store, session, calendar.next_session(session.day).day)
@@ -84,7 +86,7 @@ def propose_sessions(
                     clock=clock,
                     limits=tightened(strategy.risk, limits),
                     account_ref=account_ref,
-                    mode=mode,
+                    mode=own_mode,
                     platform_mode=platform_mode,
                     dagster_run_id=dagster_run_id,
                     created_by=created_by,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ibkr_assets import bootstrap
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
+from ibkr_assets.adapters.strategies_file import read_strategies
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.order import account_ref
 from ibkr_assets.settings import Settings, is_stack_running
@@ -29,7 +30,6 @@ from ibkr_assets.stack.record import StackRecord
 from ibkr_assets.stack.services import list_services
 from ibkr_assets.stack.signals import Interruptible
 from ibkr_assets.stack.state import DataDirectory, StackState
-from ibkr_assets.stack.strategies_file import read_strategies
 from ibkr_assets.stack.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 #: Before the storm closure of 29 and 30 October 2012 and two half days.
 DEFAULT_START = date(2012, 10, 1)
+#: What a stack trades when no file is named.
+DEFAULT_STRATEGIES = Path(__file__).parent / "strategies.yaml"
 _START_BEFORE_OPEN = timedelta(minutes=30)
 _INTERRUPTED = 130
 LIVE_SENSORS = ("market_open", "ibkr_auth")
@@ -203,7 +205,7 @@ class Session:
             written = store.save_strategies(self._strategies, actor="up --strategies")
             say(f"strategies: {written} new or changed, {len(self._strategies) - written} as they were")
         elif not store.strategies():
-            store.save_strategies(read_strategies(), actor="up")
+            store.save_strategies(read_strategies(DEFAULT_STRATEGIES), actor="up")
 
     def _check(self, records: list[StrategyRecord]) -> None:
         """Each could run on this stack as it is written; its limits are known only now."""

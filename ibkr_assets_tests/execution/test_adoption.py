@@ -13,7 +13,7 @@ from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
 from ibkr_assets.domain.errors import ConfigurationError, InputError
 from ibkr_assets.domain.order import Mode
-from ibkr_assets.execution.adoption import check_strategy
+from ibkr_assets.execution.adoption import check_strategy, find_problems
 from ibkr_assets.execution.decisions import extra_symbols, strategies_due, wanted_strategies
 from ibkr_assets_tests.execution.decided import LIMITS, NYSE, SESSION, STRATEGY, _propose
 from ibkr_assets_tests.execution.desk import EVENING
@@ -104,3 +104,18 @@ def test_a_strategy_is_checked_field_by_field() -> None:
 def test_a_run_is_asked_for_symbols_only_where_the_strategy_has_others_than_the_market() -> None:
     assert extra_symbols(replace(STRATEGY, symbols=("FB",)), ("AAPL", "FB")) == []
     assert extra_symbols(replace(STRATEGY, symbols=("KO", "FB")), ("AAPL", "FB")) == ["AAPL", "FB", "KO"]
+
+
+def test_a_strategy_set_to_rehearse_never_trades_whatever_the_run_says(database: Database) -> None:
+    (record,) = _propose(database, replace(STRATEGY, is_dry_run=True), [SESSION], FixedClock(EVENING))
+    assert record.intent.mode is Mode.DRY_RUN
+
+
+def test_every_field_that_is_wrong_is_named(database: Database) -> None:
+    wrong = replace(STRATEGY, params={"period": 1}, sizing="lots", schedule="hourly", risk={"max_luck": 1},
+                    symbols=("IBM", "IBM"), bar_size="1min", account="DU9")  # fmt: skip
+    found = find_problems(wrong, limits=LIMITS, account=None, directory=None)
+    assert {"params", "sizing", "schedule", "risk", "symbols", "bar_size", "account"} == set(found)
+    assert "hourly" in found["schedule"]
+    assert set(find_problems(replace(STRATEGY, kind="luck"), limits=LIMITS, account=None, directory=None)) == {"kind"}
+    assert find_problems(STRATEGY, limits=LIMITS, account=None, directory=None) == {}

@@ -27,7 +27,8 @@ select distinct (opened_at at time zone 'UTC')::date from research.feature
 where bar_size = %(size)s and feature_digest = %(digest)s and opened_at >= %(since)s and opened_at <= %(until)s
 """
 _STRATEGIES = """
-select id, version, kind, params, symbols, bar_size, schedule, sizing, risk, account, is_enabled from research.strategy
+select id, version, kind, params, symbols, bar_size, schedule, sizing, risk, account, is_enabled,
+  is_dry_run from research.strategy
 where symbols @> array[%(symbol)s]
 """
 _DECIDED = """

@@ -1,7 +1,7 @@
 """Strategies and their signals in Postgres: the `StrategyStore` of the system of record.
 
 Both are append-only: a changed strategy is its next version, a signal with other content its next revision. What
-does not go here: reading strategies from files (`stack.strategies_file`) and making signals (`strategies`).
+does not go here: reading strategies from files (`adapters.strategies_file`) and making signals (`strategies`).
 """
 
 from __future__ import annotations
@@ -17,25 +17,27 @@ from psycopg.types.json import Jsonb
 
 from ibkr_assets.adapters.postgres.connection import Connection, Database
 from ibkr_assets.adapters.postgres.versions import RunningVersion
-from ibkr_assets.domain.errors import InputError
+from ibkr_assets.domain.errors import InputError, LedgerConflict
 from ibkr_assets.domain.lineage import Basis, Version
 from ibkr_assets.domain.signal import Direction, Signal
 from ibkr_assets.ports import StrategyRecord
 
 LOAD_STRATEGIES = """
-select id, version, kind, params, symbols, bar_size, schedule, sizing, risk, account, is_enabled
+select id, version, kind, params, symbols, bar_size, schedule, sizing, risk, account, is_enabled,
+  is_dry_run
 from research.current_strategy
 where (%(id)s::text is null or id = %(id)s) and (is_enabled or not %(is_enabled_only)s)
 order by id
 """
 LOAD_VERSIONS = """
-select id, version, kind, params, symbols, bar_size, schedule, sizing, risk, account, is_enabled, created_at, actor
+select id, version, kind, params, symbols, bar_size, schedule, sizing, risk, account, is_enabled, is_dry_run,
+  created_at, actor
 from research.strategy where id = %s order by version
 """
 SAVE_STRATEGY = """
 insert into research.strategy
-  (id, version, kind, params, symbols, bar_size, schedule, sizing, risk, account, is_enabled, actor)
-values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+  (id, version, kind, params, symbols, bar_size, schedule, sizing, risk, account, is_enabled, is_dry_run, actor)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 # A signal is compared with its newest revision; numeric compares by value, so 12.50 is 12.5.
 SAVE_SIGNALS = """
@@ -105,15 +107,25 @@ class PostgresStrategies:
         self._database = database
         self._version = RunningVersion(database, version)
 
-    def save_strategies(self, records: Sequence[StrategyRecord], *, actor: str) -> int:
+    def save_strategies(
+        self, records: Sequence[StrategyRecord], *, actor: str, seen: Mapping[str, int] = MappingProxyType({})
+    ) -> int:
         """Store those that differ from their newest version, each as the next one. Returns how many were written.
 
-        The version of a record is not looked at: the database counts. `actor` is who did it, kept with the row.
+        The version of a record is not looked at: the database counts. `actor` is who did it, kept with the row. `seen`
+        is, by id, the version that somebody had before them (0: none); raises LedgerConflict, and stores nothing,
+        where it is another by now.
         """
         written = 0
         with self._database.connect() as connection:
             _lock(connection, "research.strategy")
             known = {record.id: record for record in self._load(connection)}
+            for name, version in seen.items():
+                now = known[name].version if name in known else 0
+                if now != version:
+                    raise LedgerConflict(
+                        f"{name} is at version {now} now, the page showed {version}; look again"
+                    )
             for record in records:
                 newest = known.get(record.id)
                 version = newest.version if newest is not None else 0
@@ -220,7 +232,7 @@ def _lock(connection: Connection, name: str) -> None:
 def _row(record: StrategyRecord) -> tuple[Any, ...]:
     return (
         record.kind, Jsonb(record.params), list(record.symbols), record.bar_size, record.schedule, record.sizing,
-        Jsonb(record.risk), record.account, record.is_enabled,
+        Jsonb(record.risk), record.account, record.is_enabled, record.is_dry_run,
     )  # fmt: skip
 
 

@@ -12,10 +12,11 @@ from ibkr_assets.adapters.postgres.bars import PostgresBars
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.reads import Counts, session_summary, totals
 from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
+from ibkr_assets.adapters.strategies_file import read_strategies
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.signal import Direction, Signal
-from ibkr_assets.stack.strategies_file import read_strategies
+from ibkr_assets.stack.up import DEFAULT_STRATEGIES
 
 DAY = BarSize.DAY
 OPENING = datetime(2012, 10, 1, 13, 30, tzinfo=UTC)
@@ -39,7 +40,7 @@ def test_counts_are_of_what_is_in_force_and_of_the_session_asked_for(database: D
     store.save_verdicts(DAY, read.iloc[:2], read.iloc[2:].assign(reason="too_big_jump"))
     store.save_features(read.iloc[:2][["conid", "opened_at"]].assign(sma=1.0), DAY, feature_digest="d")
     strategies = PostgresStrategies(database)
-    strategies.save_strategies(read_strategies(), actor="a test")
+    strategies.save_strategies(read_strategies(DEFAULT_STRATEGIES), actor="a test")
     for digest in ("a", "b"):
         signal = Signal(
             "sma_cross_10_30", 1, 8314, "IBM", date(2012, 10, 1), OPENING + timedelta(hours=6), Direction.FLAT, 0.0,

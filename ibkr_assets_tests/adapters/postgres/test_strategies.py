@@ -14,7 +14,7 @@ import pytest
 from ibkr_assets.adapters.postgres.bars import PostgresBars
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
-from ibkr_assets.domain.errors import InputError
+from ibkr_assets.domain.errors import InputError, LedgerConflict
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.signal import Direction, Signal
 from ibkr_assets.ports import StrategyRecord
@@ -182,3 +182,14 @@ def test_those_who_decide_may_store_both_and_the_submitter_only_reads(database_u
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         reading.save_strategies([replace(CROSS, is_enabled=False)], actor="a test")
     submitter.close()
+
+
+def test_a_change_of_what_was_not_the_newest_version_is_refused_whole(store: PostgresStrategies) -> None:
+    store.save_strategies([CROSS], actor="a", seen={"cross": 0})
+    changed = replace(CROSS, is_dry_run=True)
+    with pytest.raises(LedgerConflict, match="cross is at version 1 now, the page showed 0"):
+        store.save_strategies([replace(CROSS, id="other"), changed], actor="b", seen={"other": 0, "cross": 0})
+    assert [record.id for record in store.strategies()] == ["cross"]
+    assert store.save_strategies([changed], actor="b", seen={"cross": 1}) == 1
+    assert store.strategy("cross") == replace(changed, version=2)
+    assert store.version("cross", 1) == replace(CROSS, version=1)

@@ -18,9 +18,6 @@ from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.portfolio.sizing_spec import parse_sizing
 from ibkr_assets.ports import StrategyRecord
 
-#: What a stack trades when no file is named.
-DEFAULT_FILE = Path(__file__).parent / "strategies.yaml"
-
 
 def _check_sizing(spec: str) -> str:
     try:
@@ -45,17 +42,18 @@ class StrategyEntry(BaseModel):
     risk: dict[str, Any] = {}
     account: str | None = None
     enabled: bool = True
+    dry_run: bool = False
 
     def record(self) -> StrategyRecord:
         """As the store wants it; the store counts versions."""
         return StrategyRecord(
             id=self.id, version=0, kind=self.kind, params=self.params, symbols=self.symbols,
             bar_size=self.bar_size.value, schedule=self.schedule, sizing=self.sizing, risk=self.risk,
-            account=self.account, is_enabled=self.enabled,
+            account=self.account, is_enabled=self.enabled, is_dry_run=self.dry_run,
         )  # fmt: skip
 
 
-def read_strategies(path: Path = DEFAULT_FILE) -> list[StrategyRecord]:
+def read_strategies(path: Path) -> list[StrategyRecord]:
     """The strategies of a file, in its order.
 
     Raises ConfigurationError, one line, naming the file, the entry and the field.
@@ -84,20 +82,33 @@ def write_strategies(records: Iterable[StrategyRecord]) -> str:
 
 
 def as_entry(record: StrategyRecord) -> dict[str, Any]:
-    """A strategy as an entry of a file, every field said."""
-    return {
+    """A strategy as an entry of a file, every field said but `dry_run`, which is said where it is true."""
+    entry = {
         "id": record.id, "kind": record.kind, "params": record.params, "symbols": list(record.symbols),
         "bar_size": record.bar_size, "schedule": record.schedule, "sizing": record.sizing, "risk": record.risk,
         "account": record.account, "enabled": record.is_enabled,
     }  # fmt: skip
+    return entry | ({"dry_run": True} if record.is_dry_run else {})
 
 
 def read_entry(where: Path, place: int, value: object) -> StrategyRecord:
     """One entry, the `place`-th of `where`. Raises ConfigurationError, one line, naming file, entry and field."""
     name = value.get("id", place) if isinstance(value, dict) else place
+    record, problems = parse_entry(value)
+    if record is None:
+        field, text = next(iter(problems.items()))
+        raise ConfigurationError(f"strategies: {where}: entry {name}: {field}: {text}")
+    return record
+
+
+def parse_entry(value: object) -> tuple[StrategyRecord | None, dict[str, str]]:
+    """One entry, or by field (`params.fast`; `entry` for no mapping) what is wrong with it and what was given."""
     try:
-        return StrategyEntry.model_validate(value).record()
+        return StrategyEntry.model_validate(value).record(), {}
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "entry"
-        raise ConfigurationError(f"strategies: {where}: entry {name}: {field}: {first['msg']}") from None
+        found: dict[str, str] = {}
+        for problem in error.errors(include_url=False):
+            field = ".".join(str(part) for part in problem["loc"]) or "entry"
+            given = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
+            found.setdefault(field, problem["msg"] + given)
+        return None, found

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from ibkr_assets.adapters.strategies_file import read_strategies
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.ports import StrategyRecord
-from ibkr_assets.stack.strategies_file import read_strategies
+from ibkr_assets.stack.up import DEFAULT_STRATEGIES
 
 ENTRY = "- {id: a, kind: sma_cross, symbols: [IBM], sizing: 'percent:8'}\n"
 
 
 def test_the_file_that_is_shipped_has_one_strategy_over_five_companies() -> None:
-    assert read_strategies() == [
+    assert read_strategies(DEFAULT_STRATEGIES) == [
         StrategyRecord(
             id="sma_cross_10_30",
             version=0,
