@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from ibkr_assets.adapters.postgres.alerts import PostgresAlerts
@@ -52,13 +53,14 @@ def test_what_goes_on_is_counted_once_a_minute(alerts, database):
 
 
 def test_a_code_that_nobody_listed_is_refused(database):
-    with pytest.raises(Exception, match="known_code"), database.connect() as connection:
+    invented = (
+        "insert into oms.alert (account_ref, severity, kind, subject, text, raised_by) "
+        "values (%s, 'page', 'invented', 's', 't', 'test')"
+    )
+    with database.connect() as connection:
         connection.execute("insert into oms.account (account_ref) values (%s)", (REF,))
-        connection.execute(
-            "insert into oms.alert (account_ref, severity, kind, subject, text, raised_by) "
-            "values (%s, 'page', 'invented', 's', 't', 'test')",
-            (REF,),
-        )
+    with pytest.raises(psycopg.errors.ForeignKeyViolation, match="known_code"), database.connect() as connection:
+        connection.execute(invented, (REF,))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,8 @@ def test_a_code_that_nobody_listed_is_refused(database):
 def test_what_people_were_told_is_not_rewritten(alerts, database, statement):
     alerts.raise_alert(Alert(AlertCode.KILLED, "1", "killed"))
     alerts.settle(AlertCode.KILLED)
-    with pytest.raises(Exception, match="never changed|not opened again|append-only"), database.connect() as connection:
+    refusal = r"never changed|not opened again|append-only"
+    with pytest.raises(psycopg.errors.RaiseException, match=refusal), database.connect() as connection:
         connection.execute(statement)
 
 

@@ -128,6 +128,7 @@ create table oms.alert_channel (
   scheme text not null,
   min_severity text not null check (min_severity in ('info', 'warning', 'page')),
   is_active boolean not null default true,
+  added_at timestamptz not null default clock_timestamp(),
   failing_since timestamptz,
   problem text not null default '',
   delivered_at timestamptz,
