@@ -170,7 +170,9 @@ def version(settings: Settings) -> Version:
     """What runs: the code, and the settings that decide."""
     from ibkr_assets.adapters.version import describe_version
 
-    return describe_version(settings.model_dump(mode="json") | {"risk": limits(settings).as_text()})
+    # Whom alerts reach decides nothing, and the process that tells them alone may know the addresses.
+    decides = settings.model_dump(mode="json", exclude={"alerts"})
+    return describe_version(decides | {"risk": limits(settings).as_text()})
 
 
 def versions(settings: Settings) -> Versions:
@@ -185,6 +187,14 @@ def order_ledger(settings: Settings) -> PostgresLedger:
     from ibkr_assets.adapters.postgres.ledger import PostgresLedger
 
     return PostgresLedger(database(settings), versions(settings))
+
+
+def recovery_report(settings: Settings) -> dict[str, Any] | None:
+    """The newest restoration of the database and what was taken over since; None where there never was one."""
+    from ibkr_assets.adapters.postgres.recovery import PostgresRecovery
+    from ibkr_assets.domain.order import account_ref
+
+    return PostgresRecovery(database(settings), account_ref(account(settings))).report()
 
 
 def inspect(settings: Settings, what: str, **arguments: Any) -> Any:

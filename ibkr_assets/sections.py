@@ -6,7 +6,7 @@ What goes here: one class a section. What does not: where a value may come from,
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -23,6 +23,14 @@ class Section(BaseModel):
     """What all sections have in common: frozen, and nothing unknown in them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def known_zone(value: str) -> str:
+    """The name of a time zone. Raises ValueError."""
+    try:
+        return ZoneInfo(value).key
+    except (ValueError, ZoneInfoNotFoundError):
+        raise ValueError(f"not a time zone: {value!r}") from None
 
 
 class DatabaseSettings(Section):
@@ -49,10 +57,7 @@ class GatewaySettings(Section):
     @field_validator("reset_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        try:
-            return ZoneInfo(value).key
-        except (ValueError, ZoneInfoNotFoundError):
-            raise ValueError(f"not a time zone: {value!r}") from None
+        return known_zone(value)
 
 
 class MarketSettings(Section):
@@ -96,6 +101,51 @@ class StrategySettings(Section):
     """Where strategies come from beside the shipped kinds."""
 
     directory: Path | None = Field(None, description="directory of the user's own strategies, one Python file each")
+
+
+class ChannelSettings(Section):
+    """One way to reach somebody. The address is a secret: it stands in the environment or in a file of its own."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]{1,32}$")
+    url: SecretStr | None = Field(None, description="as the library apprise writes it: mailtos://, slack://, json://")
+    url_file: Path | None = Field(None, description="a file whose first line is the address")
+    min_severity: Literal["info", "warning", "page"] = Field("info", description="info: the daily digest as well")
+
+    @model_validator(mode="after")
+    def _one_address(self) -> ChannelSettings:
+        if (self.url is None) == (self.url_file is None):
+            raise ValueError(f"{self.name}: name one of url and url_file")
+        return self
+
+
+class AlertSettings(Section):
+    """Who is told what, and when. Without a channel alerts are kept and shown, and nobody is told."""
+
+    channels: tuple[ChannelSettings, ...] = ()
+    zone: str = Field("America/New_York", description="time zone of the hours below")
+    quiet_from: time | None = Field(None, description="from then on only pages are sent, as 22:00")
+    quiet_until: time | None = None
+    digest_at: time = Field(time(18), description="when everything that is not urgent is told in one message")
+    messages_per_minute: int = Field(6, ge=1, le=60, description="of one channel; what is more goes into one message")
+    remind_every_s: float = Field(1800.0, ge=60, description="a page that nobody acknowledged is sent again")
+    timeout_s: float = Field(10.0, gt=0, le=60, description="whole time of one message")
+    heartbeat_url: SecretStr | None = Field(None, description="asked while all is well; its silence is the alarm")
+    heartbeat_every_s: float = Field(60.0, ge=1, le=3600)
+    login_deadline_min: int = Field(60, ge=1, le=720, description="before the opening: somebody must have logged in")
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        return known_zone(value)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AlertSettings:
+        names = [channel.name for channel in self.channels]
+        if len(set(names)) < len(names):
+            raise ValueError("channels: a name is there twice")
+        if (self.quiet_from is None) != (self.quiet_until is None):
+            raise ValueError("quiet_from, quiet_until: name both or neither")
+        return self
 
 
 class DashboardUser(Section):

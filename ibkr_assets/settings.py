@@ -26,6 +26,7 @@ from ibkr_assets.domain.order import Mode
 from ibkr_assets.risk.configuration import RiskSettings
 from ibkr_assets.risk.simulated import SIMULATED
 from ibkr_assets.sections import (
+    AlertSettings,
     DashboardSettings,
     DatabaseSettings,
     GatewaySettings,
@@ -82,6 +83,7 @@ class Settings(Section):
     strategies: StrategySettings = StrategySettings()
     sources: SourceSettings = SourceSettings()
     dashboard: DashboardSettings = DashboardSettings()
+    alerts: AlertSettings = AlertSettings()
     llm: LlmSettings = LlmSettings()
 
     @model_validator(mode="after")
@@ -119,13 +121,15 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def _first_problem(error: ValidationError) -> str:
-    """The first problem as one line with key and value; a database URL holds a password and is not shown."""
+    """The first problem as one line with key and value; what holds a password is not shown."""
     first = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in first["loc"]) or "settings"
     more = "" if error.error_count() == 1 else f" (and {error.error_count() - 1} more)"
     if first["type"] == "extra_forbidden":
         return f"{key}: unknown setting{more}"
-    is_shown = "database" not in key and isinstance(first["input"], str | int | float | list)
+    is_shown = not key.startswith(("database", "paper_database", "alerts", "dashboard.users")) and isinstance(
+        first["input"], str | int | float | list
+    )
     value = f", got {first['input']!r}" if is_shown else ""
     return f"{key}: {first['msg']}{value}{more}"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,15 @@ def redact(key: str, value: object) -> Any:
     """A value that may be shown: passwords in URLs as stars, an account id by its ends only."""
     if isinstance(value, SecretStr):
         value = value.get_secret_value()
+        if key.startswith("alerts.") or not _PASSWORD.search(value):
+            return "***"  # a key, or an address that is all it takes to use it
     if key == "account" and isinstance(value, str):
         return value[:2] + "*" * max(0, len(value) - 4) + value[-2:]
     if isinstance(value, str):
         return _PASSWORD.sub(r"\1:***", str(value))
     if isinstance(value, tuple):
-        return list(value)
-    return str(value) if isinstance(value, Decimal | Path) else value
+        return [one.model_dump(mode="json") if isinstance(one, BaseModel) else one for one in value]
+    return str(value) if isinstance(value, Decimal | Path | time) else value
 
 
 def _leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
