@@ -1,7 +1,8 @@
 """How "forget your instructions" and its like are said in languages other than English: words, and nothing that reads.
 
-By language the words that order, and the words for what is to be forgotten, obeyed or given away; written without
-accents, as `outside.instructions.fold` leaves a text, `_` for a space. Near each other, in either order, they are a sign.
+By language the words that order, and those for what is to be forgotten, obeyed or given away; written without
+accents, as `outside.instructions.fold` leaves a text, with `_` for a space. Near each other, in either order, they are
+a sign.
 """
 
 from __future__ import annotations
