@@ -1,8 +1,8 @@
 """The command line's entry: starting the stack and its processes, and the one place where an error becomes a line.
 
-Commands about orders are in `cli.orders`, about the broker in `cli.broker`, about strategies in `cli.strategies`,
-about the past in `cli.research`. A command reads the settings, calls one function, and writes what it returned;
-anything longer belongs elsewhere.
+Commands about orders are in `cli.orders` and `cli.order_requests`, about the broker in `cli.broker`, about strategies
+in `cli.strategies`, about the past in `cli.research`. A command reads the settings, calls one function, and writes
+what it returned; anything longer belongs elsewhere.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from ibkr_assets.cli import (
     corporate_actions,
     dashboard,
     data,
+    database,
     lineage,
+    order_requests,
     orders,
     parity,
     permission,
@@ -45,15 +47,15 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 submitter_app = typer.Typer(help="The one process that sends orders.", no_args_is_help=True)
-db_app = typer.Typer(help="The schema of the system of record.", no_args_is_help=True)
 app.add_typer(submitter_app, name="submitter")
-app.add_typer(db_app, name="db")
 app.add_typer(broker.app, name="broker")
 orders.register(app)
+order_requests.register(app)
 permission.register(app)
 account.register(app)
 lineage.register(app)
 data.register(app)
+database.register(app)
 research.register(app)
 quarantine.register(app)
 bars.register(app)
@@ -187,31 +189,6 @@ def submitter_run() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     bootstrap_submitter.submitter(configuration.load()).run(stop)
-
-
-@db_app.command("migrate")
-def db_migrate() -> None:
-    """Bring the schema up to date.
-
-    Example: IBKR_ASSETS_DATABASE_URL=postgresql://... ibkr-assets db migrate
-    """
-    from ibkr_assets import bootstrap
-    from ibkr_assets.adapters.postgres.migrate import migrate
-
-    emit(f"schema at {migrate(bootstrap.database_url(configuration.load()))}")
-
-
-@db_app.command("check")
-def db_check() -> None:
-    """Say whether the schema is the one this version wants; exit 78 when it is not.
-
-    Example: ibkr-assets db check
-    """
-    from ibkr_assets import bootstrap
-    from ibkr_assets.adapters.postgres.migrate import check
-
-    check(bootstrap.database_url(configuration.load()))
-    emit("schema is up to date")
 
 
 def main() -> None:

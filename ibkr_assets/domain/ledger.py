@@ -41,7 +41,8 @@ class Evidence:
     """What is known about an order in doubt. Ages are in seconds by the database's clock, None for never.
 
     `last_outcome` and `last_answer` are of the newest place or reply call. `observations` are the times the broker
-    was looked at in a way that counts, and the order was not there.
+    was looked at in a way that counts, and the order was not there. `statement` is what a person said about this doubt,
+    who knew why the position changed; the database takes it only where both lists were read twice without the order.
     """
 
     last_outcome: CallOutcome | None
@@ -52,6 +53,7 @@ class Evidence:
     newest_observation_age_s: float | None
     doubt_age_s: float
     gateway_session: str | None
+    statement: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

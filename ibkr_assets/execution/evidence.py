@@ -39,16 +39,19 @@ class Finding(StrEnum):
     NOT_SENT = "not sent"
     REJECTED = "rejected"
     ABSENT = "absent"
+    STATED = "stated"
 
 
 def weigh(evidence: Evidence, *, settle_s: float) -> Finding:
     """What follows from the evidence alone.
 
     A refusal needs one look that does not show the order. Anything else needs two, `settle_s` apart, the first one
-    `settle_s` after the last call ended: an order may appear late.
+    `settle_s` after the last call ended: an order may appear late. What a person stated comes after such looks, too.
     """
     if evidence.last_outcome is CallOutcome.NOT_SENT:
         return Finding.NOT_SENT
+    if evidence.statement is not None:
+        return Finding.STATED
     if evidence.last_outcome is CallOutcome.REJECTED:
         return Finding.REJECTED if evidence.observations else Finding.LOOK
     if evidence.sent_age_s is None or evidence.sent_age_s < settle_s:
@@ -58,6 +61,14 @@ def weigh(evidence: Evidence, *, settle_s: float) -> Finding:
     if evidence.observations > 1 and (evidence.first_observation_age_s - evidence.newest_observation_age_s >= settle_s):
         return Finding.ABSENT
     return Finding.LOOK if evidence.first_observation_age_s >= settle_s else Finding.WAIT
+
+
+def next_look_s(evidence: Evidence, *, settle_s: float) -> float:
+    """Seconds until a look counts that may end the doubt; 0 when the next one does."""
+    if evidence.last_outcome is CallOutcome.REJECTED or evidence.sent_age_s is None:
+        return 0.0
+    since = evidence.sent_age_s if evidence.first_observation_age_s is None else evidence.first_observation_age_s
+    return max(settle_s - since, 0.0)
 
 
 def wanted(seat: Seat) -> list[tuple[IntentRecord, Evidence]]:
@@ -114,6 +125,10 @@ def conclude(seat: Seat) -> None:
             _end(seat, record, OrderState.APPROVED, f"nothing left: {evidence.last_answer}")
         elif finding is Finding.REJECTED:
             _end(seat, record, OrderState.REJECTED, record.reason or evidence.last_answer)
+        elif finding is Finding.STATED:  # never sent again: what a person knows is not what the broker showed
+            is_partly = record.filled > 0 and record.broker_order_id is not None
+            state = OrderState.CANCELLED if is_partly else OrderState.NOT_PLACED
+            _end(seat, record, state, f"absent from orders and executions, and stated by {evidence.statement}")
         elif finding is Finding.ABSENT:
             state = OrderState.APPROVED if _may_go_again(seat, record) else OrderState.NOT_PLACED
             if record.filled > 0 and record.broker_order_id is not None:

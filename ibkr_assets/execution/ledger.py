@@ -30,7 +30,8 @@ if TYPE_CHECKING:
         SharesEvent,
         StoredSnapshot,
     )
-    from ibkr_assets.domain.order import Mode, OrderState
+    from ibkr_assets.domain.order import Mode, OrderIntent, OrderState
+    from ibkr_assets.domain.recovery import Restoration
     from ibkr_assets.ports import IntentRecord
     from ibkr_assets.risk.engine import Refusal
     from ibkr_assets.risk.facts import Exposure, Limits
@@ -61,7 +62,9 @@ class Sends(Protocol):
 
     def find(self, client_order_ids: Sequence[str]) -> dict[str, IntentRecord]: ...
 
-    def to_cancel(self, *, is_everything: bool = False) -> list[IntentRecord]: ...
+    def to_cancel(self, *, is_everything: bool = False) -> list[tuple[IntentRecord, str]]: ...
+
+    def withdrawn(self, approved: Sequence[IntentRecord]) -> dict[str, str]: ...
 
     def expire(self, now: datetime, *, epoch: int) -> int: ...
 
@@ -204,6 +207,28 @@ class Permission(Protocol):
     def kill(self, reason: str, *, actor: str = "submitter", is_only_in_doubt: bool = False) -> bool: ...
 
 
+class Recovery(Protocol):
+    """What a ledger that came back from a backup takes over."""
+
+    def open_restoration(self) -> Restoration | None: ...
+
+    def strategies(self) -> list[str]: ...
+
+    def adopt(
+        self,
+        restoration: Restoration,
+        intent: OrderIntent,
+        client_order_id: str,
+        *,
+        is_attributed: bool,
+        evidence: dict[str, Any],
+    ) -> IntentRecord: ...
+
+    def adopt_unsent(
+        self, restoration: Restoration, record: IntentRecord, *, epoch: int, evidence: dict[str, Any]
+    ) -> IntentRecord: ...
+
+
 class AccountLedger(Protocol):
     """All parts of one account's ledger."""
 
@@ -227,3 +252,6 @@ class AccountLedger(Protocol):
 
     @property
     def permission(self) -> Permission: ...
+
+    @property
+    def recovery(self) -> Recovery: ...

@@ -86,7 +86,7 @@ class Watch:
             reach("expire.done")
         self._send(now)
         if self._resetting(now) is None:
-            self._cancel_killed()
+            self._cancel_asked()
         self._follow_orders()
         self._resolve_doubts()
         if self._rounds.turn(self._reconciled_at):
@@ -108,8 +108,12 @@ class Watch:
         approved = self._seat.ledger.sends.records([OrderState.APPROVED])
         if not approved:
             return
+        withdrawn = self._seat.ledger.sends.withdrawn(approved)
         stopped_by = self._stopped_by(now)
         for record in approved:
+            if record.intent_id in withdrawn:
+                self._seat.ledger.sends.deny(record, withdrawn[record.intent_id], epoch=self._seat.epoch)
+                continue
             reason = stopped_by or self._held_back_by(record)
             seen = None if reason is not None else self._prices.sight(record, now, approved)
             if seen is None:
@@ -171,12 +175,13 @@ class Watch:
             record, OrderState.APPROVED, epoch=self._seat.epoch, cause="held back", reason=reason
         )
 
-    def _cancel_killed(self) -> None:
+    def _cancel_asked(self) -> None:
         now = self._seat.monotonic()
-        for record in self._seat.ledger.sends.to_cancel(is_everything=asks_to_cancel(self._seat.options.kill_file)):
+        is_everything = asks_to_cancel(self._seat.options.kill_file)
+        for record, why in self._seat.ledger.sends.to_cancel(is_everything=is_everything):
             if now - self._cancelled.get(record.intent_id, -_CANCEL_AGAIN_S) >= _CANCEL_AGAIN_S:
                 self._cancelled[record.intent_id] = now
-                cancel(self._seat, record, "kill_cancel")
+                cancel(self._seat, record, why)
         reads = self._looks.reads
         for record, text in inactive_orders(self._seat, reads):
             if (reads.orders_begun_at or 0.0) > self._cancelled.get(record.intent_id, float("-inf")):

@@ -24,7 +24,9 @@ select {record_columns("i")},
   c.outcome as last_outcome, c.answer as last_answer,
   extract(epoch from clock_timestamp() - p.sent_at)::float8 as sent_age_s,
   o.observations, o.first_age_s, o.newest_age_s, o.gateway_session,
-  extract(epoch from clock_timestamp() - i.unknown_since)::float8 as doubt_age_s
+  extract(epoch from clock_timestamp() - i.unknown_since)::float8 as doubt_age_s,
+  (select d.actor || ': ' || d.reason from oms.doubt_statement d
+    where d.intent_id = i.intent_id and d.unknown_since = i.unknown_since) as statement
 from oms.order_intent i
 left join lateral (
   select w.outcome, w.answer from oms.wire_call w
@@ -88,6 +90,7 @@ class PostgresDoubts:
                     newest_observation_age_s=row["newest_age_s"],
                     doubt_age_s=row["doubt_age_s"],
                     gateway_session=row["gateway_session"],
+                    statement=row["statement"],
                 ),
             )
             for row in rows

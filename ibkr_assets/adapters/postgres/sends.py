@@ -65,15 +65,17 @@ class PostgresSends:
             rows = cursor.execute(query, (self._account_ref, list(client_order_ids))).fetchall()
         return {row["client_order_id"]: read_record(row) for row in rows}
 
-    def to_cancel(self, *, is_everything: bool = False) -> list[IntentRecord]:
-        """Orders at the broker that an active `kill_cancel` or `kill_flatten` covers, or all of them.
+    def to_cancel(self, *, is_everything: bool = False) -> list[tuple[IntentRecord, str]]:
+        """Orders at the broker that an active `kill_cancel` or `kill_flatten` covers, or all; and those a person named.
 
-        One that was proposed by hand under the kill, to close a position, is left.
+        Each with the reason. One that was proposed by hand under the kill, to close a position, is left.
         """
         query = f"""
-            select {record_columns("i")} from oms.order_intent i
+            select {record_columns("i")}, coalesce(q.actor || ': ' || q.reason, 'kill_cancel') as asked
+            from oms.order_intent i left join oms.cancel_request q using (intent_id)
             where i.account_ref = %s and i.state in ('ACKED', 'WORKING') and i.broker_order_id is not null
-              and (%s or exists (select from oms.control c where c.action in ('kill_cancel', 'kill_flatten')
+              and (%s or q.intent_id is not null
+                or exists (select from oms.control c where c.action in ('kill_cancel', 'kill_flatten')
                 and not (i.purpose = 'reduce' and i.created_at > c.at)
                 and c.scope in ('global', 'account:' || i.account_ref, 'strategy:' || i.strategy_id,
                                 'conid:' || i.conid)
@@ -83,7 +85,17 @@ class PostgresSends:
         """  # noqa: S608 - column names come from the dataclass
         with transaction(self._database) as cursor:
             rows = cursor.execute(query, (self._account_ref, is_everything)).fetchall()
-        return [read_record(row) for row in rows]
+        return [(read_record(row), row["asked"]) for row in rows]
+
+    def withdrawn(self, approved: Sequence[IntentRecord]) -> dict[str, str]:
+        """Those of these intents that a person asked to cancel before they left: intent id to the reason."""
+        with transaction(self._database) as cursor:
+            rows = cursor.execute(
+                "select q.intent_id::text as intent_id, 'cancelled by ' || q.actor || ': ' || q.reason as reason "
+                "from oms.cancel_request q where q.intent_id = any(%s::uuid[])",
+                ([record.intent_id for record in approved],),
+            ).fetchall()
+        return {row["intent_id"]: row["reason"] for row in rows}
 
     def expire(self, now: datetime, *, epoch: int) -> int:
         """End the approved intents whose validity is over by the market clock. Returns how many.
