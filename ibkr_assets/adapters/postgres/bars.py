@@ -187,21 +187,21 @@ class PostgresBars(PostgresVerdicts, PostgresGaps, PostgresMarks, PostgresProofs
         return _frame(read, symbols)
 
 
-def _frame(read: npt.NDArray[np.void], symbols: Mapping[int, str]) -> pd.DataFrame:
-    conids = read["conid"].astype(np.int64)
+def _frame(read: Mapping[str, npt.NDArray[Any]], symbols: Mapping[int, str]) -> pd.DataFrame:
+    conids = read["conid"]
     edges = np.flatnonzero(np.diff(conids, prepend=-1))
     names = np.repeat(
         np.array([symbols[conid] for conid in conids[edges].tolist()], dtype=object),
         np.diff(edges, append=conids.size),
     )
-    hexes = np.ascontiguousarray(read["row_sha"]).tobytes().hex()
+    hexes = read["row_sha"].tobytes().hex()
     columns: dict[str, Any] = {
         "conid": conids, "symbol": names, "opened_at": instants(copy_binary.since_1970(read["opened_at"])),
-        **{name: read[name].astype(np.float64) for name in VALUES},
+        **{name: read[name] for name in VALUES},
         "version": read["version"].astype(np.int64),
         "row_sha": np.array([hexes[place : place + 64] for place in range(0, len(hexes), 64)], dtype=object),
     }  # fmt: skip
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, copy=False)
 
 
 def _conid(instrument: Instrument) -> int:

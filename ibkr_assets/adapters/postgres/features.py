@@ -127,11 +127,11 @@ class PostgresFeatures:
             query = sql.SQL(LOAD).format(columns=sql.SQL(", ").join(columns) if columns else sql.SQL("0::float8"))
             fields = {"conid": ">i8", "opened_at": ">i8", **dict.fromkeys(names or ["none"], ">f8")}
             read = copy_binary.read(connection, query, arguments, fields)
-        values = np.empty((len(names), len(read)))
+        values = np.empty((len(names), len(read["conid"])))
         for place, name in enumerate(names):
             values[place] = read[name]
         frame = pd.DataFrame(values.T, columns=names)
-        frame.insert(0, "conid", read["conid"].astype(np.int64))
+        frame.insert(0, "conid", read["conid"])
         frame.insert(1, "opened_at", instants(copy_binary.since_1970(read["opened_at"])))
         return frame
 
