@@ -32,6 +32,7 @@ from ibkr_assets.dashboard.pages import (
     runs,
     signals,
     strategies,
+    strategy_form,
     system,
 )
 from ibkr_assets.dashboard.push import Hub, live
@@ -42,7 +43,7 @@ from ibkr_assets.domain.errors import ConfigurationError, InputError, LedgerConf
 if TYPE_CHECKING:
     from ibkr_assets.settings import Settings
 
-_PAGES = (login, overview, positions, signals, orders, runs, experiments, strategies, system, permission)
+_PAGES = (login, overview, positions, signals, orders, runs, experiments, strategy_form, strategies, system, permission)
 _STATUS = {InputError: 400, ConfigurationError: 400, LedgerConflict: 409, Unavailable: 503, StackFailure: 502}
 
 

@@ -7,11 +7,9 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from ibkr_assets import bootstrap
 from ibkr_assets.dashboard.access import Role
 from ibkr_assets.dashboard.audit import acts
 from ibkr_assets.execution.kill import kill_file, read_kill_file
-from ibkr_assets.ports import StrategyRecord
 from ibkr_assets.sections import DatabaseSettings
 
 PAGES = ["/", "/positions", "/signals", "/orders", "/runs", "/experiments", "/strategies", "/system", "/stop"]
@@ -106,7 +104,8 @@ def test_permission_is_not_given_back_without_a_reason(shared_browser) -> None:
     [
         ("/orders?state=SOLD", "state: Input should be"), ("/orders/nothing", "nothing"),
         ("/api/chart/1", "conid: no bars of 1"),
-        ("/strategies/nothing", "strategy: no strategy"), ("/signals?before=x", "before:"),
+        ("/strategies/nothing", "strategy: no strategy"),
+        ("/strategies/nothing/export", "strategy: no strategy"), ("/signals?before=x", "before:"),
     ],
 )  # fmt: skip
 def test_bad_input_names_the_field_and_the_value(shared_browser, path: str, words: str) -> None:
@@ -119,20 +118,3 @@ def test_what_looks_like_markup_is_text(shared_browser) -> None:
     text = shared_browser(Role.VIEWER).get("/orders", params={"strategy": '"><script>alert(1)</script>'}).text
     assert "<script>alert(1)" not in text
     assert "&lt;script&gt;alert(1)" in text
-
-
-def test_a_strategy_that_does_not_fit_is_not_switched_on_and_one_that_does_is_once(app, browser) -> None:
-    store = bootstrap.strategy_store(app.state.sources.settings)
-    fits = StrategyRecord(
-        id="fits", version=1, kind="sma_cross", params={"fast": 5, "slow": 20}, symbols=("FB",), bar_size="1d",
-        schedule="after_close", sizing="percent:5", risk={}, account=None, is_enabled=False,
-    )  # fmt: skip
-    store.save_strategies([fits, replace(fits, id="loose", risk={"max_order_value_usd": "1e9"})], actor="test")
-    client = browser(Role.OPERATOR)
-    refused = client.post("/strategies/loose/switch", data={"is_enabled": "true", "seen": "1", "key": "first-form"})
-    assert refused.status_code == 400
-    assert "max_order_value_usd" in refused.text
-    assert not store.strategy("loose").is_enabled
-    form = {"is_enabled": "true", "seen": "1", "key": "other-form"}
-    assert [client.post("/strategies/fits/switch", data=form).status_code for _ in range(2)] == [303, 303]
-    assert (store.strategy("fits").is_enabled, store.strategy("fits").version) == (True, 2)

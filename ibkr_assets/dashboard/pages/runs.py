@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from ibkr_assets.adapters import dagster_pages
 from ibkr_assets.adapters.postgres.views import research
+from ibkr_assets.adapters.postgres.views.strategies import list_strategies
 from ibkr_assets.dashboard.audit import once
 from ibkr_assets.dashboard.rendering import render
 from ibkr_assets.dashboard.sources import Sources, card
@@ -55,7 +56,7 @@ def runs(
         instigators=card(instigators),
         partitions=card(partitions),
         newest=card(lambda: research.sessions_with_signals(sources.database, 1)),
-        strategies=card(lambda: research.list_strategies(sources.database, sources.account_ref)),
+        strategies=card(lambda: list_strategies(sources.database, sources.account_ref)),
         jobs=_JOBS,
         statuses=_STATUSES,
         status=status or "",

@@ -70,17 +70,6 @@ select * from (
   order by b.opened_at desc limit %(limit)s) newest
 order by opened_at
 """
-_STRATEGIES = """
-select s.id, s.version, s.kind, s.params, s.symbols, s.bar_size, s.schedule, s.sizing, s.risk, s.is_enabled,
-  s.created_at, s.actor,
-  (select max(g.made_at) from research.signal g where g.strategy_id = s.id) as last_signal_at,
-  (select count(*) from oms.order_intent i where i.strategy_id = s.id and i.account_ref = %s) as orders
-from research.current_strategy s order by s.id
-"""
-_VERSIONS = """
-select version, kind, params, symbols, bar_size, schedule, sizing, risk, account, is_enabled, created_at, actor
-from research.strategy where id = %s order by version desc
-"""
 _SESSIONS = "select distinct session_date from research.signal order by session_date desc limit %s"
 
 
@@ -119,18 +108,6 @@ def list_bars(database: Database, conid: int, limit: int) -> list[dict[str, Any]
         names, values = row.pop("names") or [], row.pop("values") or []
         row["features"] = dict(zip(names, values, strict=True)) if values else {}
     return rows
-
-
-def list_strategies(database: Database, account_ref: str) -> list[dict[str, Any]]:
-    """The newest version of every strategy, with what it last did."""
-    with transaction(database) as cursor:
-        return cursor.execute(_STRATEGIES, (account_ref,)).fetchall()
-
-
-def strategy_versions(database: Database, strategy_id: str) -> list[dict[str, Any]]:
-    """All versions of one strategy, newest first; empty where there is none of this id."""
-    with transaction(database) as cursor:
-        return cursor.execute(_VERSIONS, (strategy_id,)).fetchall()
 
 
 def sessions_with_signals(database: Database, limit: int) -> list[date]:
