@@ -21,8 +21,9 @@ SUPERUSER = "postgres"
 #: Database -> owner, on the embedded server.
 DATABASES = {"platform": "ibkr_platform", "dagster": "ibkr_dagster", "mlflow": "ibkr_mlflow"}
 
-#: Who decides, and who alone may send orders; both only use the platform's tables (grants are in the migrations).
-PLATFORM_USERS = ("ibkr_app", "ibkr_submitter")
+#: Who decides, who alone may send orders, and who is looked at by people; all only use the platform's tables (grants are
+#: in the migrations).
+PLATFORM_USERS = ("ibkr_app", "ibkr_submitter", "ibkr_dashboard")
 
 ROLES = (SUPERUSER, *DATABASES.values(), *PLATFORM_USERS)
 

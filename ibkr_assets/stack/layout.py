@@ -38,6 +38,7 @@ class Databases:
     owner: str
     app: str
     submitter: str
+    dashboard: str
     dagster: str
     mlflow: str
 
@@ -137,7 +138,7 @@ def plan_layout(settings: Settings, data_dir: Path, ports: Mapping[str, int], *,
     else:
         url = settings.database.url.get_secret_value()
         siblings = ensure_sibling_databases(url)
-        databases = Databases(url, url, url, siblings["dagster"], siblings["mlflow"])
+        databases = Databases(url, url, url, url, siblings["dagster"], siblings["mlflow"])
     is_gateway_ours = settings.gateway.url is None
     if is_gateway_ours and settings.mode in (Mode.PAPER, Mode.LIVE):
         raise ConfigurationError(
@@ -174,6 +175,7 @@ def _own_databases(postgres: EmbeddedPostgres) -> Databases:
         owner=postgres.url("platform"),
         app=postgres.url("platform", "ibkr_app"),
         submitter=postgres.url("platform", "ibkr_submitter"),
+        dashboard=postgres.url("platform", "ibkr_dashboard"),
         dagster=postgres.url("dagster") + _DAGSTER_OPTIONS,
         mlflow=postgres.url("mlflow"),
     )

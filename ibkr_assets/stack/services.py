@@ -190,7 +190,10 @@ class _Table:
     def dashboard(self) -> Service:
         # Before what takes longer: its pages say what is not there yet.
         port = self._layout.ports["dashboard"]
-        more = {"IBKR_ASSETS__DASHBOARD__HOST": "127.0.0.1", "IBKR_ASSETS__DASHBOARD__PORT": str(port)}
+        more = {
+            **self._layout.environment(self._layout.databases.dashboard),
+            "IBKR_ASSETS__DASHBOARD__HOST": "127.0.0.1", "IBKR_ASSETS__DASHBOARD__PORT": str(port),
+        }  # fmt: skip
         url = self._layout.dashboard_url
         return self._ours(
             "dashboard", ("dashboard", "run"), "^ready http", more=more, after=("databases",), port=port, url=url

@@ -26,7 +26,7 @@ ACCOUNT = "DU1000001"
 def _application(server, template: str, data_dir: Path) -> Iterator[FastAPI]:
     """Mode sim, with the database role that pages read by."""
     with fresh_database(server, template) as name:
-        url = server.url(name, "ibkr_app")
+        url = server.url(name, "ibkr_dashboard")
         settings = load(
             {
                 "IBKR_ASSETS_MODE": "sim", "IBKR_ASSETS_ACCOUNT": ACCOUNT, "IBKR_ASSETS_DATA_DIR": str(data_dir),

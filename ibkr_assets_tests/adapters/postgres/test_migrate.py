@@ -66,7 +66,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
 
 
 def test_the_users_of_the_platform_can_check_but_not_migrate(database_url_of) -> None:
-    for role in ("ibkr_app", "ibkr_submitter"):
+    for role in ("ibkr_app", "ibkr_submitter", "ibkr_dashboard"):
         check(database_url_of(role))
         with (
             psycopg.connect(database_url_of(role)) as connection,
@@ -77,14 +77,15 @@ def test_the_users_of_the_platform_can_check_but_not_migrate(database_url_of) ->
 
 def test_the_schema_also_fits_a_server_without_our_roles(postgres_server, empty_url: str) -> None:
     """The grants are skipped where the roles are not there: looked at by what the migration asks."""
+    roles = ("ibkr_app", "ibkr_submitter", "ibkr_dashboard")
     with postgres_server.connect() as connection:
-        connection.execute("alter role ibkr_app rename to ibkr_app_away")
-        connection.execute("alter role ibkr_submitter rename to ibkr_submitter_away")
+        for role in roles:
+            connection.execute(f"alter role {role} rename to {role}_away")
         try:
             migrate(empty_url)
         finally:
-            connection.execute("alter role ibkr_app_away rename to ibkr_app")
-            connection.execute("alter role ibkr_submitter_away rename to ibkr_submitter")
+            for role in roles:
+                connection.execute(f"alter role {role}_away rename to {role}")
 
 
 def test_a_server_that_is_away_is_unavailable() -> None:
