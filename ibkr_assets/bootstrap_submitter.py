@@ -86,7 +86,7 @@ def submitter(settings: Settings) -> Submitter:
             calendar=settings.market.calendar,
             # A raised limit waits in live only, so only there does a start need the database.
             limits=bootstrap.limits_in_force(settings) if settings.mode is Mode.LIVE else bootstrap.limits(settings),
-            hears_departure=True,
+            hears_departure=True, salt=settings.submitter.salt,
         ),
         describe=describe, gatekeeper=gatekeeper(settings), newest_limits=bootstrap.limits_store(settings).newest,
     )  # fmt: skip

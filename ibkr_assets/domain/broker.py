@@ -105,7 +105,10 @@ class BrokerOrderStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BrokerOrder:
-    """One row of the broker's order list. `client_order_id` is None where it was placed elsewhere."""
+    """One row of the broker's order list. `client_order_id` is None where it was placed elsewhere.
+
+    `symbol` and `limit_price` are None where the row does not say; an order at the market has no limit.
+    """
 
     broker_order_id: str
     client_order_id: str | None
@@ -115,6 +118,8 @@ class BrokerOrder:
     quantity: Decimal
     filled: Decimal
     text: str = ""
+    symbol: str | None = None
+    limit_price: Decimal | None = None
 
 
 class Presence(StrEnum):

@@ -85,11 +85,12 @@ _TERMINAL = frozenset({_S.DENIED, _S.FILLED, _S.CANCELLED, _S.REJECTED, _S.EXPIR
 #: Every allowed move. The database holds the same rows and a trigger refuses any other; a test compares the two.
 #: The moves out of terminal states are broker evidence overturning our reading: allowed, and always an alert. A full
 #: order is one no more when executions are taken back; what is left of it is over. An approved order that was sent once
-#: and is not sent again after all ends as NOT_PLACED: it did leave.
+#: and is not sent again after all ends as NOT_PLACED: it did leave. From PROPOSED or APPROVED straight into doubt goes
+#: only what a ledger restored from a backup takes over from the broker.
 TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
-    _S.PROPOSED: frozenset({_S.APPROVED, _S.DENIED, _S.EXPIRED_UNSENT}),
+    _S.PROPOSED: frozenset({_S.APPROVED, _S.DENIED, _S.EXPIRED_UNSENT, _S.UNKNOWN}),
     _S.DENIED: frozenset(),
-    _S.APPROVED: frozenset({_S.SUBMITTING, _S.EXPIRED_UNSENT, _S.DENIED, _S.NOT_PLACED}),
+    _S.APPROVED: frozenset({_S.SUBMITTING, _S.EXPIRED_UNSENT, _S.DENIED, _S.NOT_PLACED, _S.UNKNOWN}),
     _S.SUBMITTING: frozenset({_S.QUESTION, _S.ACKED, _S.REJECTED, _S.UNKNOWN}),
     _S.QUESTION: frozenset({_S.CONFIRMING, _S.REJECTED, _S.UNKNOWN}),
     _S.CONFIRMING: frozenset({_S.QUESTION, _S.ACKED, _S.REJECTED, _S.UNKNOWN}),
@@ -112,6 +113,30 @@ CLIENT_ORDER_ID_PREFIX = "q1-"
 def account_ref(account: str) -> str:
     """An opaque name of a broker account, for logs, tags and pages: the account id itself stays out of them."""
     return "acct-" + hashlib.sha256(account.encode()).hexdigest()[:10]
+
+
+def decision_key_of(
+    mode: Mode,
+    strategy_id: str,
+    account_ref: str,
+    conid: int,
+    signal_bar_end: datetime,
+    purpose: str,
+    leg: int,
+    generation: int,
+) -> str:
+    """The identity of a decision; `signal_bar_end` is in UTC."""
+    parts = (mode, strategy_id, account_ref, conid, signal_bar_end.isoformat(), purpose, leg, generation)
+    return "|".join(str(part) for part in parts)
+
+
+def client_order_id_of(decision_key: str, salt: str) -> str:
+    """IBKR's cOID for a decision: derived, without clock, sequence or chance; 29 characters.
+
+    `salt` separates installations that trade the same account.
+    """
+    digest = hashlib.sha256(f"{salt}|{decision_key}".encode()).digest()
+    return CLIENT_ORDER_ID_PREFIX + base64.b32encode(digest).decode().lower()[:26]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,22 +185,14 @@ class OrderIntent:
 
         The mode is part of it, so that a rehearsal (`dry_run`) never stands in the way of the real order.
         """
-        bar_end = self.signal_bar_end.isoformat()
-        return "|".join(
-            str(part)
-            for part in (
-                self.mode, self.strategy_id, self.account_ref, self.conid, bar_end,
-                self.purpose, self.leg, self.generation,
-            )
+        return decision_key_of(
+            self.mode, self.strategy_id, self.account_ref, self.conid, self.signal_bar_end,
+            self.purpose, self.leg, self.generation,
         )  # fmt: skip
 
     def client_order_id(self, salt: str) -> str:
-        """IBKR's cOID for this decision: derived, without clock, sequence or chance; 29 characters.
-
-        `salt` separates installations that trade the same account.
-        """
-        digest = hashlib.sha256(f"{salt}|{self.decision_key}".encode()).digest()
-        return CLIENT_ORDER_ID_PREFIX + base64.b32encode(digest).decode().lower()[:26]
+        """IBKR's cOID for this decision: see `client_order_id_of`."""
+        return client_order_id_of(self.decision_key, salt)
 
     @property
     def payload_sha256(self) -> str:

@@ -16,6 +16,7 @@ from ibkr_assets.execution.account import compare, open_books, read_account, set
 from ibkr_assets.execution.crashpoints import reach
 from ibkr_assets.execution.follow import follow_list, follow_row, needs_executions
 from ibkr_assets.execution.other_account import refuse_other_accounts
+from ibkr_assets.execution.recovery import adopt_fills, adopt_orders
 from ibkr_assets.execution.seat import log
 from ibkr_assets.execution.splits import book_splits
 
@@ -56,6 +57,7 @@ class Looks:
         orders = self.reads.read_orders()
         reach("watch.orders")
         refuse_other_accounts(self._seat, orders.others)
+        adopt_orders(self._seat, orders.orders)
         self.wants_trades = follow_list(self._seat, orders.orders) or self.wants_trades
         if not orders.is_snapshot:
             return
@@ -90,6 +92,7 @@ class Looks:
         """Read executions and book them. Returns how many were new."""
         fills = self.reads.read_trades()
         reach("watch.trades")
+        adopt_fills(self._seat, fills)
         is_opened = self._seat.ledger.account.books().is_opened
         saved = self._seat.ledger.executions.save_fills(fills, epoch=self._seat.epoch)
         reach("watch.booked")

@@ -41,7 +41,8 @@ class SubmitterOptions:
     list and the executions (one call in five seconds each). Doubt that lasts `doubt_alarm_s` is an alarm; after
     `doubt_kill_s` the account's permission to trade is withdrawn. Neither ends the doubt. `reset_zone` is the region
     in whose nights IBKR resets, `calendar` the MIC of the exchange whose sessions end a day of the account; `limits`
-    are those that a loss, and with `hears_departure` every order that is about to leave, are held against.
+    are those that a loss, and with `hears_departure` every order that is about to leave, are held against. `salt` is
+    that of the client order ids.
     """
 
     max_order_value_usd: Decimal
@@ -64,6 +65,7 @@ class SubmitterOptions:
     calendar: str = "XNYS"
     limits: Limits = field(default_factory=Limits)
     hears_departure: bool = False
+    salt: str = "default"
 
 
 @dataclass(frozen=True, slots=True)

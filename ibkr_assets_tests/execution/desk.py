@@ -121,6 +121,7 @@ class Desk:
                 kill_file=self.kill_file,
                 settle_s=self.settle_s,
                 may_resend=self.may_resend,
+                salt="salt",
             ),
             describe=describe,
             monotonic=self.time,

@@ -285,6 +285,8 @@ class FakeBroker:
             status=BrokerOrderStatus.PRE_SUBMITTED,
             quantity=ticket.quantity,
             filled=Decimal(0),
+            symbol=ticket.symbol,
+            limit_price=ticket.limit_price,
         )
         return order_id
 

@@ -113,6 +113,8 @@ def _live_order(row: payloads.LiveOrder) -> BrokerOrder:
         quantity=quantity,
         filled=row.filledQuantity,
         text=redact(row.order_cancellation_by_system_reason or row.orderDesc or ""),
+        symbol=row.ticker,
+        limit_price=row.price,
     )
 
 

@@ -196,6 +196,8 @@ class LiveOrder(_Payload):
     totalSize: OptionalNumber = None  # noqa: N815
     filledQuantity: Number  # noqa: N815
     remainingQuantity: OptionalNumber = None  # noqa: N815
+    ticker: Text = None
+    price: OptionalNumber = None
     order_ref: Text = None
     orderDesc: Text = None  # noqa: N815
     order_cancellation_by_system_reason: Text = None

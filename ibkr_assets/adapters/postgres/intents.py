@@ -25,6 +25,7 @@ from ibkr_assets.adapters.postgres.order_rows import (
     record_columns,
 )
 from ibkr_assets.adapters.postgres.plans import PlanRows
+from ibkr_assets.adapters.postgres.recovery import ADOPTED
 from ibkr_assets.adapters.postgres.risk_decisions import decision_statement
 from ibkr_assets.adapters.postgres.risk_facts import exposure_statements, parse_exposure
 from ibkr_assets.adapters.postgres.transactions import transaction
@@ -224,7 +225,7 @@ class PostgresIntents:
         row = cursor.execute(_STORED, {"key": intent.decision_key}).fetchone()
         assert row is not None
         record = read_record(row, is_new=False)
-        if row["payload_sha256"] != intent.payload_sha256:
+        if row["payload_sha256"] not in (ADOPTED, intent.payload_sha256):
             raise IdempotencyMismatch(
                 f"decision {intent.decision_key} is stored as {_summary(record.intent)}, "
                 f"and came again as {_summary(intent)}"

@@ -50,12 +50,13 @@ INVARIANTS = (
     ),
     Invariant(
         "I5",
-        "an order past APPROVED has a place call, one that never left has none that was sent",
+        "an order past APPROVED has a place call or was taken over, one that never left has none that was sent",
         "select i.client_order_id from oms.order_intent i "
         "left join lateral (select count(*) as calls, count(*) filter (where w.outcome is distinct from 'not_sent') "
         "as sent from oms.wire_call w where w.intent_id = i.intent_id and w.kind = 'place') w on true "
         "where (i.state in ('PROPOSED', 'DENIED', 'EXPIRED_UNSENT') and w.sent > 0) "
-        "or (i.state not in ('PROPOSED', 'APPROVED', 'DENIED', 'EXPIRED_UNSENT') and w.calls = 0)",
+        "or (i.state not in ('PROPOSED', 'APPROVED', 'DENIED', 'EXPIRED_UNSENT') and w.calls = 0 "
+        "and not exists (select from oms.adoption a where a.intent_id = i.intent_id))",
     ),
     Invariant(
         "I6",
@@ -70,7 +71,8 @@ INVARIANTS = (
         "select i.client_order_id from oms.order_intent i left join oms.reservation r using (intent_id) "
         "left join oms.risk_decision d on d.intent_id = i.intent_id and d.heard = 'approval' "
         "where r.quantity <> i.quantity "
-        "or (r.intent_id is not null and not coalesce(d.is_approved, false)) "
+        "or (r.intent_id is not null and not coalesce(d.is_approved, false) "
+        "and not exists (select from oms.adoption a where a.intent_id = i.intent_id)) "
         "or (i.state = 'DENIED' and d.intent_id is null)",
     ),
     Invariant(

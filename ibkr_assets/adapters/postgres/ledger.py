@@ -19,6 +19,7 @@ from ibkr_assets.adapters.postgres.executions import PostgresExecutions
 from ibkr_assets.adapters.postgres.lease import PostgresLease
 from ibkr_assets.adapters.postgres.order_rows import plain
 from ibkr_assets.adapters.postgres.permission_rows import PostgresPermission
+from ibkr_assets.adapters.postgres.recovery import PostgresRecovery
 from ibkr_assets.adapters.postgres.sends import PostgresSends
 from ibkr_assets.adapters.postgres.transactions import transaction
 from ibkr_assets.domain.errors import InputError, LedgerConflict
@@ -48,6 +49,7 @@ class PostgresAccountLedger:
     account: PostgresAccount
     differences: PostgresDifferences
     permission: PostgresPermission
+    recovery: PostgresRecovery
 
 
 class PostgresLedger:
@@ -67,6 +69,7 @@ class PostgresLedger:
             account=PostgresAccount(self._database, account_ref),
             differences=PostgresDifferences(self._database, account_ref),
             permission=PostgresPermission(self._database, account_ref),
+            recovery=PostgresRecovery(self._database, account_ref),
         )
 
     def export(self) -> list[dict[str, Any]]:

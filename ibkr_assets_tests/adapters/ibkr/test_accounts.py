@@ -64,7 +64,7 @@ def test_orders_are_read_unfiltered_and_of_the_account_alone(server: RawServer, 
     assert read.orders == (
         BrokerOrder(
             "987", "q1-a", 265598, Side.BUY, BrokerOrderStatus.SUBMITTED, Decimal(10), Decimal(3),
-            "Buy 10 Limit 189.37, Day",
+            "Buy 10 Limit 189.37, Day", None, Decimal("189.37"),
         ),
     )  # fmt: skip
     assert server.requests[-1].query == {}
