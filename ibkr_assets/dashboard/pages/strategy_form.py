@@ -23,6 +23,7 @@ from ibkr_assets.portfolio.sizing_spec import FORMS as SIZINGS
 from ibkr_assets.strategies.registry import all_kinds
 
 router = APIRouter()
+_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 _LINE, _TEXT = Form(max_length=500), Form(max_length=10_000)
 
 
@@ -130,13 +131,18 @@ def _form(request: Request, draft: Draft, *, seen: int, problems: dict[str, str]
 def _kinds(sources: Sources) -> dict[str, list[dict[str, Any]]]:
     """Every kind with its parameters: name, default, bounds."""
     return {
-        name: [
+        kind: [
             {
                 "name": field,
                 "default": "required" if info.is_required() else info.get_default(call_default_factory=True),
-                "bounds": ", ".join(str(bound) for bound in info.metadata if "Strict" not in str(bound)),
+                "bounds": ", ".join(
+                    f"{word} {getattr(bound, name)}"
+                    for bound in info.metadata
+                    for name, word in _BOUNDS.items()
+                    if hasattr(bound, name)
+                ),
             }
-            for field, info in kind.params.model_fields.items()
+            for field, info in known.params.model_fields.items()
         ]
-        for name, kind in all_kinds(sources.settings.strategies.directory).items()
+        for kind, known in all_kinds(sources.settings.strategies.directory).items()
     }
