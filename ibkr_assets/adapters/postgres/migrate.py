@@ -26,11 +26,11 @@ _LOCK = 0x1B4B_A55E
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def migrate(url: str) -> str:
-    """Bring the database to the newest schema, in one transaction. Returns the revision.
+def migrate(url: str, *, to: str = "head") -> str:
+    """Bring the database to the newest schema, or forward to revision `to`, in one transaction. Returns the revision.
 
     Two at once wait for each other. Raises ConfigurationError when the schema is newer than this code, Unavailable
-    when the lock is not free within a minute.
+    when the lock is not free within a minute, and when there is something to change while somebody is armed to trade.
     """
     import psycopg
     import sqlalchemy
@@ -42,10 +42,13 @@ def migrate(url: str) -> str:
             connection.exec_driver_sql("set local lock_timeout = '60s'")
             connection.exec_driver_sql(f"select pg_advisory_xact_lock({_LOCK})")
             connection.exec_driver_sql("set local lock_timeout = '5s'")
-            _refuse_newer(config, _revision(connection))
+            found = _revision(connection)
+            _refuse_newer(config, found)
+            if found not in (None, _head(config)):
+                _refuse_armed(connection)
             connection.exec_driver_sql(f"create schema if not exists {VERSION_SCHEMA}")
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
         except sqlalchemy.exc.OperationalError as error:
             if isinstance(error.orig, psycopg.errors.LockNotAvailable):
                 raise Unavailable("the database is in use: a migration waits for other sessions; try again") from error
@@ -102,6 +105,27 @@ def _revision(connection: Connection) -> str | None:
     table = sqlalchemy.table(VERSION_TABLE, sqlalchemy.column("version_num"), schema=VERSION_SCHEMA)
     found = connection.execute(sqlalchemy.select(table.c.version_num)).scalar()
     return None if found is None else str(found)
+
+
+#: An arm that nothing has taken back yet; its table is there from the third revision on.
+_ARMED = """
+select c.scope || ' until ' || c.expires_at from oms.control c
+where c.action = 'arm' and c.expires_at > clock_timestamp()
+  and not exists (select from oms.control d where d.scope in (c.scope, 'global') and d.control_id > c.control_id
+                  and (d.action = 'disarm' or d.action like 'kill%'))
+order by c.control_id desc limit 1
+"""
+
+
+def _refuse_armed(connection: Connection) -> None:
+    """A schema never changes under somebody who trades."""
+    import sqlalchemy
+
+    if connection.exec_driver_sql("select to_regclass('oms.control')").scalar() is None:
+        return
+    armed = connection.execute(sqlalchemy.text(_ARMED)).scalar()
+    if armed is not None:
+        raise Unavailable(f"the schema is not changed while somebody may trade: armed {armed}; disarm first")
 
 
 def _refuse_newer(config: Config, found: str | None) -> None:

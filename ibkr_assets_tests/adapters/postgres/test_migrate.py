@@ -53,6 +53,24 @@ def test_an_older_schema_asks_for_a_migration(database_url: str) -> None:
         check(database_url)
 
 
+def test_the_schema_is_not_changed_under_somebody_who_may_trade(empty_url: str) -> None:
+    migrate(empty_url, to="0025")
+    arm = (
+        "insert into oms.control (scope, action, actor, reason, expires_at) "
+        "values ('account:a', %s, 'a', 'opening', clock_timestamp() + interval '1 hour')"
+    )
+    with psycopg.connect(empty_url) as connection:
+        connection.execute(arm, ("arm",))
+    with pytest.raises(Unavailable, match=r"armed account:a until .*; disarm first"):
+        migrate(empty_url)
+    with psycopg.connect(empty_url) as connection:
+        connection.execute(arm, ("disarm",))
+    head = migrate(empty_url)
+    with psycopg.connect(empty_url) as connection:
+        connection.execute(arm, ("arm",))
+    assert migrate(empty_url) == head  # there is nothing to change
+
+
 def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     with psycopg.connect(empty_url) as connection:
         connection.execute("create schema research")  # in the way of a later statement of the first revision
