@@ -15,6 +15,7 @@ import pandas as pd
 
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError
+from ibkr_assets.market.grid import is_ordered
 
 VALUES = ("open", "high", "low", "close", "volume")
 
@@ -60,21 +61,26 @@ def bar_rows(bars: pd.DataFrame, size: BarSize) -> tuple[BarRows, Rejected]:
         raise DataError(f"bars: columns {missing} are missing")
     if not isinstance(bars["opened_at"].dtype, pd.DatetimeTZDtype):
         raise DataError(f"bars: opened_at must be aware, got {bars['opened_at'].dtype}")
-    has_key = bars["conid"].notna() & bars["opened_at"].notna()
-    named = bars[has_key]
-    is_last = ~named.duplicated(["conid", "opened_at"], keep="last")
-    is_repeat = named.duplicated(["conid", "opened_at", *VALUES], keep="last")
-    rejected = pd.concat([
-        bars[~has_key].assign(reason="missing_field"),
-        named[~is_last & ~is_repeat].assign(reason="duplicate_in_fetch"),
-    ])  # fmt: skip
-    kept = named[is_last]
-    conids = kept["conid"].to_numpy(dtype=np.int64)
-    opened_us = microseconds(kept["opened_at"])
+    has_key = (bars["conid"].notna() & bars["opened_at"].notna()).to_numpy()
+    kept = bars if has_key.all() else bars[has_key]
+    rejected = bars[~has_key].assign(reason="missing_field")
+    conids, opened_us = _keys(kept)
+    if not is_ordered(conids, opened_us):  # a fetch comes in order as a rule, and then no bar comes twice
+        is_last = ~kept.duplicated(["conid", "opened_at"], keep="last")
+        is_repeat = kept.duplicated(["conid", "opened_at", *VALUES], keep="last")
+        rejected = pd.concat([rejected, kept[~is_last & ~is_repeat].assign(reason="duplicate_in_fetch")])
+        kept = kept[is_last]
+        conids, opened_us = _keys(kept)
     values = kept[list(VALUES)].to_numpy(dtype=np.float64, copy=True)
-    values[~np.isfinite(values)] = np.nan
+    is_finite = np.isfinite(values)
+    if not is_finite.all():
+        values[~is_finite] = np.nan
     values += 0.0  # minus zero and zero are the same price
     return BarRows(conids, opened_us, values, size), Rejected(rejected)
+
+
+def _keys(bars: pd.DataFrame) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    return bars["conid"].to_numpy(dtype=np.int64), microseconds(bars["opened_at"])
 
 
 def row_shas(

@@ -13,6 +13,7 @@ from typing import Any, LiteralString
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from psycopg import Error, sql
 from psycopg.copy import Copy, QueuedLibpqWriter
 from psycopg.errors import error_from_result
@@ -55,6 +56,11 @@ def int8(values: npt.NDArray[np.int64]) -> Column:
     return Column(len(values), lambda rows: (_with_length(_big_endian(values[rows], ">i8")), None))
 
 
+def int4(values: npt.NDArray[np.int64]) -> Column:
+    """An integer column without nulls."""
+    return Column(len(values), lambda rows: (_with_length(_big_endian(values[rows], ">i4")), None))
+
+
 def timestamptz(microseconds: npt.NDArray[np.int64]) -> Column:
     """A timestamptz column from microseconds since 1970 UTC, without nulls."""
     return int8(microseconds - _EPOCH_US)
@@ -73,6 +79,19 @@ def bytea(data: Bytes) -> Column:
 def bytea_made(rows: int, make: Callable[[slice], Bytes]) -> Column:
     """The same, made when it is sent: `make` gives n x width bytes for some of the rows."""
     return Column(rows, lambda some: (_with_length(make(some)), None))
+
+
+def words(values: npt.NDArray[np.object_]) -> Column:
+    """A text column without nulls whose rows have few different values."""
+    codes, distinct = pd.factorize(values)
+    texts = [str(value).encode() for value in distinct]
+    width = 4 + max(map(len, texts), default=0)
+    fields = np.array(
+        [list((len(text).to_bytes(4, "big") + text).ljust(width, b"\0")) for text in texts], dtype=np.uint8
+    )
+    sent = np.arange(width) < 4 + np.array([len(text) for text in texts])[:, None]
+    is_even = bool(sent.all())
+    return Column(len(values), lambda rows: (fields[codes[rows]], None if is_even else sent[codes[rows]]))
 
 
 def constant(value: bytes, rows: int) -> Column:

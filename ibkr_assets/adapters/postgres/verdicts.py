@@ -7,41 +7,60 @@ bars that are missing (`adapters.postgres.gaps`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ibkr_assets.adapters.postgres import copy_binary
 from ibkr_assets.adapters.postgres.bar_rows import instants, microseconds
-from ibkr_assets.adapters.postgres.connection import Database
+from ibkr_assets.adapters.postgres.connection import Connection, Database
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError
+from ibkr_assets.market.grid import is_ordered
+from ibkr_assets.market.quarantine import BarId
 
-JUDGED = """
-create temporary table judged (conid bigint, opened_at timestamptz, version bigint, reason text) on commit drop
+# One judge an instrument at a time: two of the same bars would both find them without a verdict.
+LOCK_INSTRUMENTS = """
+select pg_advisory_xact_lock(hashtextextended('md.bar_verdict ' || conid, 0))
+from (select unnest(%s::bigint[]) as conid order by conid) as wanted
 """
-REASONS = """
-insert into judged
-select j.conid, 'epoch'::timestamptz + j.opened_us * interval '1 microsecond', j.version, j.reason
-from unnest(%(conids)s::bigint[], %(opened_us)s::bigint[], %(versions)s::bigint[], %(reasons)s::text[])
-  as j (conid, opened_us, version, reason)
+#: Instruments of which bars between these instants have a verdict: theirs are compared, the others' are new.
+JUDGED_BEFORE = """
+select conid from unnest(%(conids)s::bigint[]) as wanted (conid)
+where exists (
+  select from md.bar_verdict v where v.conid = wanted.conid and v.bar_size = %(size)s
+    and v.opened_at >= %(first)s and v.opened_at <= %(last)s)
+"""
+JUDGED = """
+create temporary table judged (conid bigint, opened_at timestamptz, version integer, verdict text, reason text)
+on commit drop
 """
 JUDGE = """
 insert into md.bar_verdict as v (conid, bar_size, opened_at, version, verdict, reason)
-select b.conid, b.bar_size, b.opened_at, b.version,
-  case when max(j.reason) = '' then 'accepted' else 'quarantined' end, max(j.reason)
+select j.conid, %(size)s, j.opened_at, j.version, j.verdict, j.reason
 from judged j
-join md.bar b on b.conid = j.conid and b.bar_size = %(size)s and b.opened_at = j.opened_at and b.version = j.version
-group by b.conid, b.bar_size, b.opened_at, b.version
-order by b.conid, b.opened_at, b.version
+left join md.bar_verdict o
+  on o.conid = j.conid and o.bar_size = %(size)s and o.opened_at = j.opened_at and o.version = j.version
+where o.reason is distinct from j.reason
 on conflict (conid, bar_size, opened_at, version) do update
   set verdict = excluded.verdict, reason = excluded.reason, judged_at = excluded.judged_at
-  where (v.verdict, v.reason) is distinct from (excluded.verdict, excluded.reason)
-    and not exists (
-      select from md.quarantine_decision d where d.conid = v.conid and d.bar_size = v.bar_size
-        and d.opened_at = v.opened_at and d.version = v.version)
+  where not exists (
+    select from md.quarantine_decision d where d.conid = v.conid and d.bar_size = v.bar_size
+      and d.opened_at = v.opened_at and d.version = v.version)
+"""
+#: A verdict says something of a bar that is there; a foreign key would ask for each row alone.
+WITHOUT_BAR = """
+select v.conid, v.opened_at, v.version from md.bar_verdict v
+where v.conid = any(%(conids)s::bigint[]) and v.bar_size = %(size)s
+  and v.opened_at >= %(first)s and v.opened_at <= %(last)s
+  and not exists (
+    select from md.bar b where b.conid = v.conid and b.bar_size = v.bar_size and b.opened_at = v.opened_at
+      and b.version = v.version and b.bar_size = %(size)s and b.opened_at >= %(first)s and b.opened_at <= %(last)s)
+limit 1
 """
 DECISIONS = """
 select conid, (extract(epoch from opened_at) * 1000000)::bigint, version, decision, found
@@ -59,6 +78,14 @@ where not exists (
 """
 
 
+NEW: LiteralString = (
+    "copy md.bar_verdict (conid, opened_at, version, verdict, reason, bar_size) from stdin (format binary)"
+)
+OTHERS: LiteralString = "copy judged from stdin (format binary)"
+#: What a batch takes to be sorted and handed to triggers without a file.
+MEMORY = "set local work_mem = '64MB'"
+
+
 class PostgresVerdicts:
     """Verdicts and holds. Every method is one transaction."""
 
@@ -68,32 +95,37 @@ class PostgresVerdicts:
     def save_verdicts(self, size: BarSize, accepted: pd.DataFrame, quarantined: pd.DataFrame) -> None:
         """Store what validation said of these bar versions; a later verdict replaces the earlier one.
 
-        What a person decided on stays as it was decided.
+        What a person decided on stays as it was decided. The same verdict again writes nothing.
 
-        Both frames name versions by conid, opened_at and version; `quarantined` has a column `reason` beside them.
-        Raises DataError when a bar is quarantined without a reason.
+        Both frames name versions by conid, opened_at and version; `quarantined` has a column `reason` beside them. A
+        version in both is quarantined. Raises DataError when a bar is quarantined without a reason, or is not stored.
         """
-        reasons = quarantined["reason"].astype(str).tolist()
+        reasons = quarantined["reason"].astype(str).to_numpy(dtype=object)
         if "" in reasons:
             raise DataError("quarantined: every bar needs a reason")
-        columns = [
-            copy_binary.int8(accepted["conid"].to_numpy(dtype=np.int64)),
-            copy_binary.timestamptz(microseconds(accepted["opened_at"])),
-            copy_binary.int8(accepted["version"].to_numpy(dtype=np.int64)),
-            copy_binary.constant(b"", len(accepted)),
-        ]
-        arguments = {
-            "conids": quarantined["conid"].tolist(), "opened_us": microseconds(quarantined["opened_at"]).tolist(),
-            "versions": quarantined["version"].tolist(), "reasons": reasons,
-        }  # fmt: skip
+        if accepted.empty and quarantined.empty:
+            return
+        judged = _judged(accepted, quarantined, reasons)
+        conids = np.unique(judged.conids).tolist()
+        first, last = instants(np.array([judged.opened_us.min(), judged.opened_us.max()]))
+        arguments = {"conids": conids, "size": size.value, "first": first, "last": last}
         with self._database.connect() as connection:
-            connection.execute(JUDGED)
-            if len(accepted):
-                copy_binary.copy(connection, "copy judged from stdin (format binary)", columns)
-            connection.execute(REASONS, arguments)
-            connection.execute("analyze judged")
-            connection.execute(JUDGE, {"size": size.value})
-            connection.execute("drop table judged")
+            connection.execute(MEMORY)
+            connection.execute(LOCK_INSTRUMENTS, (conids,))
+            before = [conid for (conid,) in connection.execute(JUDGED_BEFORE, arguments).fetchall()]
+            is_known = np.isin(judged.conids, np.array(before, dtype=np.int64))
+            if not is_known.all():
+                _copy(connection, NEW, judged.where(~is_known), size)
+            if is_known.any():
+                connection.execute(JUDGED)
+                _copy(connection, OTHERS, judged.where(is_known))
+                connection.execute("analyze judged")
+                connection.execute(JUDGE, arguments)
+                connection.execute("drop table judged")
+            stray = connection.execute(WITHOUT_BAR, arguments).fetchone()
+            if stray is not None:
+                conid, opened_at, version = stray
+                raise DataError(f"bar {BarId(conid, size, opened_at, version)}: judged, and not stored")
 
     def load_decisions(self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime) -> pd.DataFrame:
         """What people decided on bars opened in [start, end): conid, opened_at, version, decision, found.
@@ -118,6 +150,54 @@ class PostgresVerdicts:
         reasons = [_hold_text(row) for row in rows]
         with self._database.connect() as connection:
             connection.execute(HOLD, {"conids": [int(row["conid"]) for row in rows], "reasons": reasons})
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Versions of bars by conid, instant and version, each once, with the reason against it, or ""."""
+
+    conids: npt.NDArray[np.int64]
+    opened_us: npt.NDArray[np.int64]
+    versions: npt.NDArray[np.int64]
+    reasons: npt.NDArray[np.object_]
+
+    def where(self, is_wanted: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> _Judged:
+        """Some of them, or all in another order."""
+        return _Judged(
+            self.conids[is_wanted], self.opened_us[is_wanted], self.versions[is_wanted], self.reasons[is_wanted]
+        )
+
+
+def _judged(accepted: pd.DataFrame, quarantined: pd.DataFrame, reasons: npt.NDArray[np.object_]) -> _Judged:
+    frames = [frame for frame in (accepted, quarantined) if len(frame)]
+    judged = _Judged(
+        np.concatenate([frame["conid"].to_numpy(dtype=np.int64) for frame in frames]),
+        np.concatenate([microseconds(frame["opened_at"]) for frame in frames]),
+        np.concatenate([frame["version"].to_numpy(dtype=np.int64) for frame in frames]),
+        np.concatenate([np.full(len(accepted), "", dtype=object), reasons]),
+    )
+    if is_ordered(judged.conids, judged.opened_us):
+        return judged
+    codes = pd.factorize(judged.reasons, sort=True)[0]
+    judged = judged.where(np.lexsort((codes, judged.versions, judged.opened_us, judged.conids)))
+    keys = (judged.conids, judged.opened_us, judged.versions)
+    is_last = np.append(np.any([np.diff(key) != 0 for key in keys], axis=0), True)
+    return judged.where(is_last)
+
+
+def _copy(connection: Connection, statement: LiteralString, judged: _Judged, size: BarSize | None = None) -> None:
+    rows = len(judged.conids)
+    is_good = judged.reasons == ""
+    columns = [
+        copy_binary.int8(judged.conids),
+        copy_binary.timestamptz(judged.opened_us),
+        copy_binary.int4(judged.versions),
+        copy_binary.words(np.where(is_good, "accepted", "quarantined")),
+        copy_binary.words(judged.reasons),
+    ]
+    if size is not None:
+        columns.append(copy_binary.constant(size.value.encode(), rows))
+    copy_binary.copy(connection, statement, columns)
 
 
 def _hold_text(row: dict[str, Any]) -> str:
