@@ -6,40 +6,21 @@ and computing again what rests on a released bar: it is listed, and left to whoe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from psycopg.rows import dict_row
 
 from ibkr_assets.adapters.postgres.connection import Connection, Database
-from ibkr_assets.domain.errors import InputError
+from ibkr_assets.domain.errors import InputError, LedgerConflict
 from ibkr_assets.market.quarantine import BarId, Case, Decided, Decision, Hold, Recompute, RowId, parse_id
 from ibkr_assets.market.reasons import RELEASABLE
 
 #: Bars that are in quarantine or were released from it, and rows that were no bars.
 CASES = """
-select * from (
-  select format('%%s-%%s-%%s-%%s', b.conid, b.bar_size,
-      to_char(b.opened_at at time zone 'UTC', 'YYYYMMDD"T"HH24MISS"Z"'), b.version) as id,
-    i.symbol, b.bar_size, b.opened_at,
-    jsonb_build_object('open', b.open, 'high', b.high, 'low', b.low, 'close', b.close, 'volume', b.volume) as values,
-    b.source, coalesce(d.found, v.reason) as found, v.judged_at as seen_at,
-    d.decision, d.actor, d.reason, d.decided_at
-  from md.bar b
-  join md.bar_verdict v using (conid, bar_size, opened_at, version)
-  left join md.bar_decision d using (conid, bar_size, opened_at, version)
-  left join md.instrument i using (conid)
-  where b.known_to is null and (v.verdict = 'quarantined' or d.decision is not null)
-  union all
-  select 'row-' || r.id, coalesce(i.symbol, r.raw->>'symbol'), r.bar_size, r.opened_at,
-    jsonb_build_object('open', r.raw->'open', 'high', r.raw->'high', 'low', r.raw->'low', 'close', r.raw->'close',
-      'volume', r.raw->'volume'),
-    r.source, r.reason, r.seen_at, d.decision, d.actor, d.reason, d.decided_at
-  from md.rejected_row r
-  left join lateral (
-    select * from md.quarantine_decision q where q.rejected_row_id = r.id order by q.id desc limit 1) d on true
-  left join md.instrument i on i.conid = r.conid
-) as cases
+select id, symbol, bar_size, opened_at, "values", source, found, seen_at, decision, actor, reason, decided_at
+from md.quarantine_case
 where (%(symbol)s::text is null or symbol = %(symbol)s)
   and (%(id)s::text is null or id = %(id)s)
   and (%(is_decided)s or decision is null)
@@ -52,6 +33,13 @@ join md.bar b using (conid, bar_size, opened_at, version)
 left join md.bar_decision d using (conid, bar_size, opened_at, version)
 where v.conid = %(conid)s and v.bar_size = %(size)s and v.opened_at = %(opened_at)s and v.version = %(version)s
 for update of v
+"""
+LAST_DECISION = """
+select decision from md.quarantine_decision
+where case when %(row)s::bigint is null
+  then conid = %(conid)s and bar_size = %(size)s and opened_at = %(opened_at)s and version = %(version)s
+  else rejected_row_id = %(row)s end
+order by id desc limit 1
 """
 DECIDE = """
 insert into md.quarantine_decision
@@ -108,12 +96,21 @@ class PostgresQuarantine:
             raise InputError(f"id {identity}: not in quarantine, or corrected since")
         return found[0]
 
-    def decide(self, identities: Sequence[str], decision: Decision, *, actor: str, reason: str) -> Decided:
+    def decide(
+        self,
+        identities: Sequence[str],
+        decision: Decision,
+        *,
+        actor: str,
+        reason: str,
+        seen: Mapping[str, str | None] = MappingProxyType({}),
+    ) -> Decided:
         """Decide on all of these or, when one cannot be decided on, on none.
 
         A released bar counts as validated and is not judged again; a rejected one stays in quarantine. The last
-        decision holds. Raises InputError naming an id that is not in quarantine or cannot be released, and for a
-        missing reason.
+        decision holds. `seen` is, by id, the decision that somebody saw before (None: none). Raises InputError naming
+        an id that is not in quarantine or cannot be released, and for a missing reason; LedgerConflict where another
+        decision came since.
         """
         if not reason.strip():
             raise InputError("reason: empty; say why")
@@ -125,6 +122,7 @@ class PostgresQuarantine:
                     "conid": None, "size": None, "opened_at": None, "version": None, "row": None,
                     "decision": decision.value, "reason": reason, "actor": actor,
                 }  # fmt: skip
+                _check_seen(connection, one, seen)
                 if isinstance(one, RowId):
                     is_new = _decide_row(connection, one, arguments)
                 else:
@@ -135,6 +133,12 @@ class PostgresQuarantine:
             recompute = _recompute(connection, moved)
         texts = [str(one) for one in changed]
         return Decided(texts, [str(one) for one in wanted if str(one) not in texts], recompute)
+
+    def rests_on(self, identity: str) -> Recompute:
+        """What would have to be computed again if the bar came in or went out; nothing for a row that is no bar."""
+        one = parse_id(identity)
+        with self._database.connect() as connection:
+            return _recompute(connection, [one] if isinstance(one, BarId) else [])
 
     def holds(self) -> list[Hold]:
         """Instruments that may not be traded, with every reason that stands."""
@@ -161,6 +165,24 @@ class PostgresQuarantine:
     def _cases(self, **arguments: Any) -> list[Case]:
         with self._database.connect() as connection, connection.cursor(row_factory=dict_row) as cursor:
             return [Case(**row) for row in cursor.execute(CASES, arguments).fetchall()]
+
+
+def _check_seen(connection: Connection, one: BarId | RowId, seen: Mapping[str, str | None]) -> None:
+    """Nobody else decides on it until this transaction ends; raises LedgerConflict where somebody has since."""
+    connection.execute("select pg_advisory_xact_lock(hashtextextended('quarantine ' || %s, 0))", (str(one),))
+    if str(one) not in seen:
+        return
+    bar = one if isinstance(one, BarId) else None
+    row = connection.execute(
+        LAST_DECISION,
+        {
+            "conid": bar and bar.conid, "size": bar and bar.size.value, "opened_at": bar and bar.opened_at,
+            "version": bar and bar.version, "row": one.number if isinstance(one, RowId) else None,
+        },
+    ).fetchone()  # fmt: skip
+    now = None if row is None else row[0]
+    if now != seen[str(one)]:
+        raise LedgerConflict(f"id {one}: is {now or 'undecided'} now, the page showed {seen[str(one)] or 'undecided'}")
 
 
 def _decide_bar(connection: Connection, bar: BarId, arguments: dict[str, Any]) -> bool:
@@ -194,7 +216,7 @@ def _decide_row(connection: Connection, row: RowId, arguments: dict[str, Any]) -
     """Whether the decision was new."""
     found = connection.execute(
         "select r.reason, exists (select from md.quarantine_decision d where d.rejected_row_id = r.id) "
-        "from md.rejected_row r where r.id = %s for share of r",
+        "from md.rejected_row r where r.id = %s",
         (row.number,),
     ).fetchone()
     if found is None:
