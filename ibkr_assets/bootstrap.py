@@ -119,6 +119,12 @@ def alerts(settings: Settings, by: str) -> PostgresAlerts:
 
     return PostgresAlerts(database(settings), account_ref(settings.account) if settings.account else "platform", by)
 
+    return PostgresAlerts(database(settings), alert_ref(settings), by)
+
+
+def alert_ref(settings: Settings) -> str:
+    """Whose alerts: the account's by its reference, or the platform's own where no account is named."""
+
 
 def bar_store(settings: Settings) -> PostgresBars:
     """Bars and features in Postgres."""

@@ -55,7 +55,7 @@ NAMED_VARIABLES: dict[str, tuple[str, ...]] = {
     "IBKR_ASSETS_PAPER_DATABASE_URL": ("paper_database_url",),
     "MLFLOW_TRACKING_URI": ("mlflow", "tracking_uri"),
 }
-_OTHER_VARIABLES = {"IBKR_ASSETS_CONFIG", "IBKR_ASSETS_DEBUG", "IBKR_ASSETS_ADMIN_TOKEN"}
+_OTHER_VARIABLES = {"IBKR_ASSETS_CONFIG", "IBKR_ASSETS_DEBUG", "IBKR_ASSETS_ADMIN_TOKEN", "IBKR_ASSETS_LOG"}
 
 #: Written by a running embedded stack into its data directory (`stack.state`); gone or stale when it is not running.
 STACK_FILE = "stack.json"

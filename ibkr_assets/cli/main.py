@@ -64,6 +64,7 @@ corporate_actions.register(app)
 risk.register(app)
 dashboard.register(app)
 strategies.register(app)
+alerts.register(app)
 parity.register(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]

@@ -7,6 +7,7 @@ A new code is a line here, a row of `oms.alert_code` by a migration, and a secti
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -93,3 +94,46 @@ class Alert:
     def severity(self) -> Severity:
         """How soon somebody should know."""
         return SEVERITIES[self.code]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One alert, or the day's digest, on its way to one channel.
+
+    `event` is raised, resolved, reminder or digest; a digest has no alert. `may_have_arrived`: a try before this one
+    began and nobody knows how it ended.
+    """
+
+    id: int
+    event: str
+    tries: int
+    may_have_arrived: bool
+    severity: Severity = Severity.INFO
+    code: str = ""
+    subject: str = ""
+    text: str = ""
+    alert_id: int | None = None
+    raised_at: datetime | None = None
+    resolved_at: datetime | None = None
+    repeats: int = 0
+    digest_of: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A way to reach somebody, by name. `scheme` is the kind of its address; the address itself is a secret."""
+
+    name: str
+    scheme: str
+    min_severity: Severity = Severity.INFO
+
+
+@dataclass(frozen=True, slots=True)
+class Unplanned:
+    """An alert that a channel has not been told of yet, in the sense of `event`."""
+
+    alert_id: int
+    channel: str
+    event: str
+    severity: Severity
+    code: str

@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ibkr_assets.domain.alert import AlertCode, Severity
+from ibkr_assets.domain.alert import AlertCode, Delivery, Severity
 from ibkr_assets.domain.text import visible
 
 #: More messages than this at once are one message: a person reads a list sooner than a dozen alarms.
@@ -34,29 +34,6 @@ class Terms:
     digest_at: time = time(18)
     messages_per_minute: int = 6
     remind_every: timedelta = timedelta(minutes=30)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One alert, or the day's digest, on its way to one channel.
-
-    `event` is raised, resolved, reminder or digest; a digest has no alert. `may_have_arrived`: a try before this one
-    began and nobody knows how it ended.
-    """
-
-    id: int
-    event: str
-    tries: int
-    may_have_arrived: bool
-    severity: Severity = Severity.INFO
-    code: str = ""
-    subject: str = ""
-    text: str = ""
-    alert_id: int | None = None
-    raised_at: datetime | None = None
-    resolved_at: datetime | None = None
-    repeats: int = 0
-    digest_of: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +67,11 @@ def digest_due(now: datetime, terms: Terms) -> date:
     """The day whose digest is the newest that is due: today's from its hour on, yesterday's before."""
     local = now.astimezone(terms.zone)
     return local.date() if _on(local.date(), terms.digest_at, terms.zone) <= now else local.date() - timedelta(days=1)
+
+
+def digest_at(day: date, terms: Terms) -> datetime:
+    """When the digest of that day is due."""
+    return _on(day, terms.digest_at, terms.zone)
 
 
 def retry_in(tries: int) -> timedelta:

@@ -48,6 +48,18 @@ _ACKNOWLEDGE = """
 update oms.alert set acknowledged_at = clock_timestamp(), acknowledged_by = %(actor)s
 where alert_id = %(id)s and account_ref = %(account)s and acknowledged_at is null
 """
+_CHANNELS = """
+select c.channel, c.scheme, c.min_severity, c.failing_since, c.problem, c.delivered_at,
+  (select count(*) from oms.alert_delivery d where d.account_ref = c.account_ref and d.channel = c.channel
+     and d.delivered_at is null and d.dropped_at is null and d.due_at <= clock_timestamp()) as waiting
+from oms.alert_channel c where c.account_ref = %s and c.is_active order by c.channel
+"""
+_SENDER = """
+select holder, channels, at, answered_at, heartbeat_at, heartbeat_problem,
+  extract(epoch from clock_timestamp() - at) as age_s,
+  extract(epoch from clock_timestamp() - answered_at) as answered_age_s
+from oms.alert_sender where account_ref = %s
+"""
 #: Longer ones are cut: a subject is a name, and a text is read on a telephone.
 _SUBJECT, _TEXT = 200, 2000
 
@@ -104,3 +116,13 @@ class PostgresAlerts:
         values = {"account": self._account_ref, "open": is_open_only, "before": before, "limit": limit}
         with transaction(self._database) as cursor:
             return cursor.execute(_LIST, values).fetchall()
+
+    def channels(self) -> list[dict[str, Any]]:
+        """Active channels: what is known of each, and how many messages it is due (`waiting`)."""
+        with transaction(self._database) as cursor:
+            return cursor.execute(_CHANNELS, (self._account_ref,)).fetchall()
+
+    def sender(self) -> dict[str, Any] | None:
+        """The process that sends: `holder`, `channels`, `age_s`, `answered_age_s`, the heartbeat; None before one."""
+        with transaction(self._database) as cursor:
+            return cursor.execute(_SENDER, (self._account_ref,)).fetchone()
