@@ -124,6 +124,9 @@ def alerts(settings: Settings, by: str) -> PostgresAlerts:
 
 def alert_ref(settings: Settings) -> str:
     """Whose alerts: the account's by its reference, or the platform's own where no account is named."""
+    from ibkr_assets.domain.order import account_ref
+
+    return account_ref(settings.account) if settings.account else "platform"
 
 
 def bar_store(settings: Settings) -> PostgresBars:

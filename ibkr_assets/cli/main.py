@@ -19,6 +19,7 @@ import typer
 from ibkr_assets import settings as configuration
 from ibkr_assets.cli import (
     account,
+    alerts,
     bars,
     broker,
     corporate_actions,
