@@ -115,9 +115,6 @@ def account(settings: Settings) -> str:
 def alerts(settings: Settings, by: str) -> PostgresAlerts:
     """The outbox of alerts; `by` is who raises them. Without an account they are the platform's own."""
     from ibkr_assets.adapters.postgres.alerts import PostgresAlerts
-    from ibkr_assets.domain.order import account_ref
-
-    return PostgresAlerts(database(settings), account_ref(settings.account) if settings.account else "platform", by)
 
     return PostgresAlerts(database(settings), alert_ref(settings), by)
 
