@@ -37,6 +37,7 @@ $(STAMP): requirements.lock pyproject.toml hatch_build.py $(FRONTEND)
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -q ibkr_assets
+	@$(BIN)/python -c 'from ibkr_assets.features.compute import load_machine_code; load_machine_code()'
 	@touch $@
 
 # Most tests wait for a server, not for a processor: three at a time on two cores take half as long as one.

@@ -71,7 +71,7 @@ FEATURES: tuple[str, ...] = tuple(d.name for d in DEFINITIONS)
 WARM_UP_BARS = max(d.warm_up for d in DEFINITIONS)
 
 #: Raised by one whenever `features.compute` gives other values for the same table.
-FORMULAS = 2
+FORMULAS = 3
 
 
 @cache

@@ -1,6 +1,6 @@
 """What features are carried on from, and what they rest on: values that the store keeps, and the store's interface.
 
-What goes here: plain values. What does not: the arithmetic (`features.averages`) and the tables
+What goes here: plain values. What does not: the arithmetic (`features.kernel`) and the tables
 (`adapters.postgres.features`).
 """
 

@@ -18,7 +18,6 @@ import pandas as pd
 
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import InputError
-from ibkr_assets.features.averages import is_carried_on_exactly
 from ibkr_assets.features.compute import Since
 from ibkr_assets.features.definition import WARM_UP_BARS, feature_digest
 from ibkr_assets.features.state import FeatureInputs, FeatureStart, FeatureState
@@ -101,7 +100,7 @@ def _compute(
     states = {
         conid: state
         for conid, state in start.states.items()
-        if is_carried_on_exactly() and effective(actions[conid], until) == state.actions
+        if effective(actions[conid], until) == state.actions
     }
     recent = calendar.sessions_up_to(before, CARRIED_SESSIONS)
     states = {conid: state for conid, state in states.items() if recent and state.opened_at >= recent[0].opens_at}

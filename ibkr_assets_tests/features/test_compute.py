@@ -6,12 +6,14 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
+import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibkr_assets.domain.errors import DataError
-from ibkr_assets.features.compute import compute_features
+from ibkr_assets.features.compute import Since, compute_features, compute_from
 from ibkr_assets.features.definition import DEFINITIONS, FEATURES, WARM_UP_BARS
+from ibkr_assets.features.kernel import PIECE
 from ibkr_assets_tests.fakes.tape import CONIDS, real_bars
 from ibkr_assets_tests.features import recurrences
 
@@ -41,6 +43,43 @@ def test_every_feature_of_the_tape_equals_its_textbook_recurrence() -> None:
         for name, values in expected.items():
             wanted = np.array([math.nan if v is None else v for v in values])
             np.testing.assert_allclose(got[name].to_numpy(), wanted, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def test_every_feature_that_ta_lib_has_equals_its_value() -> None:
+    bars = real_bars("AAPL")
+    high, low, close = (bars[name].to_numpy() for name in ("high", "low", "close"))
+    macd, upper = talib.MACD(close, 12, 26, 9), talib.BBANDS(close, 20, 2.0, 2.0)
+    expected = {
+        "sma_10": talib.SMA(close, 10), "sma_20": talib.SMA(close, 20), "sma_50": talib.SMA(close, 50),
+        "ema_12": talib.EMA(close, 12), "ema_26": talib.EMA(close, 26), "rsi_14": talib.RSI(close, 14),
+        "macd": macd[0], "macd_signal": macd[1], "macd_hist": macd[2],
+        "bb_upper": upper[0], "bb_middle": upper[1], "bb_lower": upper[2], "atr_14": talib.ATR(high, low, close, 14),
+        "return_1": talib.ROCP(close, 1), "log_return_1": talib.LN(talib.ROCR(close, 1)),
+    }  # fmt: skip
+    got = compute_features(bars)
+    for name, values in expected.items():
+        np.testing.assert_allclose(got[name].to_numpy(), values, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+@given(st.integers(WARM_UP_BARS, 3 * PIECE), st.integers(1, PIECE + 2), st.integers(0, 40))
+@settings(max_examples=60, deadline=None)
+def test_going_on_from_any_bar_gives_the_bits_of_a_computation_from_the_first(at: int, new: int, more: int) -> None:
+    bars = real_bars("MSFT").head(at + 1 + new)
+    known = compute_from(bars.head(at + 1), {}).averages[CONIDS["MSFT"]]
+    first = max(0, at - WARM_UP_BARS - more)
+    got = compute_from(bars.iloc[first:], {CONIDS["MSFT"]: Since(at - first, known)})
+    whole = compute_from(bars, {})
+    rows = got.features.iloc[at - first + 1 :].reset_index(drop=True)
+    expected = whole.features.iloc[at + 1 :].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows, expected, check_exact=True)
+    assert got.averages == whole.averages
+
+
+def test_a_state_with_too_little_before_it_is_refused() -> None:
+    bars = real_bars("MSFT").head(80)
+    known = compute_from(bars.head(WARM_UP_BARS), {}).averages[CONIDS["MSFT"]]
+    with pytest.raises(DataError, match=f"{WARM_UP_BARS - 1} bars before a known state"):
+        compute_from(bars, {CONIDS["MSFT"]: Since(WARM_UP_BARS - 1, known)})
 
 
 def test_the_published_rsi_example_comes_out() -> None:
