@@ -164,6 +164,17 @@ def gateway(context: typer.Context) -> None:
     run(context.args, program="ibkr-assets gateway", port=5000, admin_port=5010)
 
 
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def analyst(context: typer.Context) -> None:
+    """A stand-in for a language model, in the foreground: OpenAI's chat completions over a fixed rule in disguise.
+
+    Example: ibkr-assets analyst --port 5020
+    """
+    from ibkr_assets.simulator.analyst.command import run
+
+    run(context.args, program="ibkr-assets analyst", port=5020)
+
+
 @submitter_app.command("run")
 def submitter_run() -> None:
     """Send approved orders, look after them, reconcile; in the foreground until stopped.
