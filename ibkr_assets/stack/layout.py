@@ -19,6 +19,7 @@ from ibkr_assets.risk.simulated import SIMULATED
 from ibkr_assets.settings import Settings
 from ibkr_assets.stack.databases import ensure_sibling_databases
 from ibkr_assets.stack.postgres import EmbeddedPostgres
+from ibkr_assets.stack.stand_in import plan_stand_in
 
 SIMULATED_ACCOUNT = "DU1000001"
 #: The last day of the real bars that our own gateway replays: after it there is no session to ask for.
@@ -47,7 +48,8 @@ class Databases:
 class Layout:
     """A stack before it runs. `postgres` and `gateway_port` are None where an outside one stands in.
 
-    `clock_url` is None when the market runs on the machine's time; `admin_token` moves the clock.
+    `clock_url` is None when the market runs on the machine's time; `admin_token` moves the clock. `stand_in` are the
+    variables that lead to the stand-in for a language model, none where it is not asked.
     """
 
     data_dir: Path
@@ -69,6 +71,7 @@ class Layout:
     is_mlflow_ours: bool
     dagster_url: str
     dashboard_url: str
+    stand_in: Mapping[str, str]
     dagster_home: Path
     ports: Mapping[str, int]
 
@@ -108,6 +111,7 @@ class Layout:
             "IBKR_ASSETS__DASHBOARD__DAGSTER_URL": self.dagster_url,
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "DAGSTER_HOME": str(self.dagster_home),
+            **self.stand_in,
         }
         if self.last_session is not None:
             variables["IBKR_ASSETS__MARKET__LAST_SESSION"] = self.last_session
@@ -165,6 +169,7 @@ def plan_layout(settings: Settings, data_dir: Path, ports: Mapping[str, int], *,
         is_mlflow_ours=settings.mlflow.tracking_uri is None,
         dagster_url=f"http://127.0.0.1:{ports['webserver']}",
         dashboard_url=f"http://127.0.0.1:{ports['dashboard']}",
+        stand_in=plan_stand_in(settings, ports["analyst"]),
         dagster_home=data_dir / "dagster",
         ports=ports,
     )

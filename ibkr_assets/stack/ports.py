@@ -18,6 +18,7 @@ from ibkr_assets.domain.errors import ConfigurationError
 PREFERRED_PORTS = {
     "gateway": 5000,
     "gateway_admin": 5010,
+    "analyst": 5020,
     "mlflow": 5001,
     "dashboard": 8000,
     "webserver": 3000,

@@ -49,6 +49,8 @@ def list_services(layout: Layout, logs: Path, *, clock_start: datetime) -> list[
     services = []
     if layout.is_gateway_ours:
         services.append(table.gateway(clock_start))
+    if layout.stand_in:
+        services.append(table.analyst())
     if layout.postgres is not None:
         services.append(table.postgres())
     services.append(table.databases())
@@ -86,6 +88,12 @@ class _Table:
             port=ports["gateway"],
             url=self._layout.gateway_url,
         )  # fmt: skip
+
+    def analyst(self) -> Service:
+        """The stand-in for a language model; it takes 20 MB, and half a second of its own to start."""
+        port = self._layout.ports["analyst"]
+        url = f"http://127.0.0.1:{port}/v1"
+        return self._ours("analyst", ("analyst", "--port", str(port)), "^ready http", more={}, port=port, url=url)
 
     def postgres(self) -> Service:
         server = self._layout.postgres

@@ -130,3 +130,32 @@ def test_partitions_of_our_own_gateway_end_with_its_tape(tmp_path: Path) -> None
 def test_an_outside_gateway_has_no_last_session(tmp_path: Path) -> None:
     plan = layout(tmp_path, IBKR_ASSETS_GATEWAY_URL="https://localhost:5555/v1/api", IBKR_ASSETS_ACCOUNT="U7654321")
     assert plan.last_session is None
+
+
+def test_an_embedded_stack_asks_its_own_stand_in_where_no_model_is_named(tmp_path: Path) -> None:
+    plan = layout(tmp_path, IBKR_ASSETS__LLM__TRAINING_CUTOFF="2020-01-01")
+    found = settings.load(plan.environment() | {"IBKR_ASSETS__LLM__TRAINING_CUTOFF": "2020-01-01"}).llm
+    table = services(plan, tmp_path)
+    assert (found.base_url, found.model) == (table["analyst"].url, "rule-in-disguise-1")
+    assert (found.answers_as, found.is_configured, found.api_key_env) == (found.model, True, None)
+    assert "IBKR_ASSETS__LLM__TRAINING_CUTOFF" not in plan.environment()
+    assert "IBKR_ASSETS_ADMIN_TOKEN" not in table["analyst"].environment
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {
+            "IBKR_ASSETS__LLM__PROVIDER": "openai",
+            "IBKR_ASSETS__LLM__MODEL": "m",
+            "IBKR_ASSETS__LLM__BUDGETS": '{"call_usd": "1", "strategy_usd": "1", "day_usd": "1"}',
+        },
+        {"IBKR_ASSETS_GATEWAY_URL": "https://localhost:5555/v1/api", "IBKR_ASSETS_ACCOUNT": "U7654321"},
+    ],
+)
+def test_neither_a_model_that_was_named_nor_real_money_has_a_stand_in(
+    tmp_path: Path, variables: dict[str, str]
+) -> None:
+    plan = layout(tmp_path, **variables)
+    assert "analyst" not in services(plan, tmp_path)
+    assert not [name for name in plan.environment() if "LLM" in name]
