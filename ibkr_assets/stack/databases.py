@@ -21,7 +21,7 @@ SUPERUSER = "postgres"
 #: Database -> owner, on the embedded server.
 DATABASES = {"platform": "ibkr_platform", "dagster": "ibkr_dagster", "mlflow": "ibkr_mlflow"}
 
-#: Who decides, who alone may send orders, and who is looked at by people; all only use the platform's tables (grants are
+#: Who decides, who alone may send orders, and what people look at; all only use the tables of the platform (grants are
 #: in the migrations).
 PLATFORM_USERS = ("ibkr_app", "ibkr_submitter", "ibkr_dashboard")
 

@@ -17,15 +17,22 @@ from ibkr_assets.dashboard.sources import Sources
 from ibkr_assets.domain.order import account_ref
 from ibkr_assets.settings import load
 from ibkr_assets_tests.databases import fresh_database
+from ibkr_assets_tests.execution.decided import decide
 
 HOST = "http://127.0.0.1:8000"
 ACCOUNT = "DU1000001"
 
 
 @contextmanager
-def _application(server, template: str, data_dir: Path) -> Iterator[FastAPI]:
-    """Mode sim, with the database role that pages read by."""
+def _application(
+    server, template: str, data_dir: Path, furnish: Callable[[Database], object] | None = None
+) -> Iterator[FastAPI]:
+    """Mode sim, with the database role that pages read by. `furnish` fills the database as its owner."""
     with fresh_database(server, template) as name:
+        if furnish is not None:
+            owner = Database(server.url(name, "ibkr_platform"))
+            furnish(owner)
+            owner.close()
         url = server.url(name, "ibkr_dashboard")
         settings = load(
             {
@@ -76,3 +83,29 @@ def shared_app(postgres_server, _template, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def shared_browser(shared_app: FastAPI) -> Callable[..., TestClient]:
     return _browser(shared_app)
+
+
+@pytest.fixture
+def held_app(postgres_server, _template, tmp_path: Path) -> Iterator[FastAPI]:
+    """An application over one real decision, followed to its fill: ten shares or so of FB are held."""
+    with _application(postgres_server, _template, tmp_path, lambda owner: decide(owner, tmp_path)) as made:
+        yield made
+
+
+@pytest.fixture
+def held_browser(held_app: FastAPI) -> Callable[..., TestClient]:
+    return _browser(held_app)
+
+
+@pytest.fixture
+def approved_app(postgres_server, _template, tmp_path: Path) -> Iterator[FastAPI]:
+    """An application over one real decision whose order was approved and has not left."""
+    with _application(
+        postgres_server, _template, tmp_path, lambda owner: decide(owner, tmp_path, is_filled=False)
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def approved_browser(approved_app: FastAPI) -> Callable[..., TestClient]:
+    return _browser(approved_app)

@@ -33,10 +33,6 @@ order by i.created_at desc, i.intent_id desc limit %(limit)s
 _COUNTS = """
 select state, count(*) as n from oms.order_intent where account_ref = %s group by state order by state
 """
-_DENIALS = """
-select d.code, count(*) as n from oms.risk_decision d join oms.order_intent i using (intent_id)
-where i.account_ref = %s and not d.is_approved group by d.code order by n desc, d.code
-"""
 _TODAY = """
 select count(*) as orders, coalesce(sum(i.quantity * coalesce(i.limit_price, i.reference_price)), 0) as notional_usd,
   coalesce(max(i.quantity * coalesce(i.limit_price, i.reference_price)), 0) as largest_usd
@@ -77,12 +73,6 @@ def count_orders(database: Database, account_ref: str) -> dict[str, int]:
     """How many orders are in each state."""
     with transaction(database) as cursor:
         return {row["state"]: row["n"] for row in cursor.execute(_COUNTS, (account_ref,)).fetchall()}
-
-
-def count_denials(database: Database, account_ref: str) -> list[dict[str, Any]]:
-    """How often each rule denied, most often first."""
-    with transaction(database) as cursor:
-        return cursor.execute(_DENIALS, (account_ref,)).fetchall()
 
 
 def approved_today(database: Database, account_ref: str, market_at: datetime) -> dict[str, Any]:
