@@ -25,6 +25,7 @@ from ibkr_assets.dashboard.login import Passwords, Sessions, link_directory, sig
 from ibkr_assets.dashboard.pages import (
     experiments,
     login,
+    order_acts,
     orders,
     overview,
     permission,
@@ -43,7 +44,20 @@ from ibkr_assets.domain.errors import ConfigurationError, InputError, LedgerConf
 if TYPE_CHECKING:
     from ibkr_assets.settings import Settings
 
-_PAGES = (login, overview, positions, signals, orders, runs, experiments, strategy_form, strategies, system, permission)
+_PAGES = (
+    login,
+    overview,
+    positions,
+    signals,
+    orders,
+    order_acts,
+    runs,
+    experiments,
+    strategy_form,
+    strategies,
+    system,
+    permission,
+)
 _STATUS = {InputError: 400, ConfigurationError: 400, LedgerConflict: 409, Unavailable: 503, StackFailure: 502}
 
 
