@@ -62,9 +62,12 @@ def find_jumps(bars: pd.DataFrame, *, is_usable: Flags, is_judged: Flags) -> Ite
     for row in _stuck(bars, positions, conids, close, volume):
         if is_judged[positions[row]]:
             yield int(positions[row]), Reason.STUCK
-    for rows in np.split(np.arange(conids.size), np.flatnonzero(np.diff(conids)) + 1):
-        for row, reason in _of_instrument(open_[rows], close[rows], volume[rows]):
-            position = int(positions[rows[row]])
+    starts = np.append(np.flatnonzero(np.diff(conids, prepend=conids[0] - 1)), conids.size)
+    moved = np.flatnonzero(_moved_untraded(close, volume) | _is_candidate(open_, close)) + 1
+    for place in np.unique(np.searchsorted(starts, moved, side="right") - 1).tolist():
+        first, end = starts[place], starts[place + 1]
+        for row, reason in _of_instrument(open_[first:end], close[first:end], volume[first:end]):
+            position = int(positions[first + row])
             if is_judged[position]:
                 yield position, reason
 
@@ -104,12 +107,25 @@ def _is_active(own: pd.DataFrame, conids: npt.NDArray[np.int64], volume: Floats,
     return is_intraday and before.size >= FEWEST_BARS and bool((volume[before] > 0).mean() > 0.5)
 
 
+def _moved_untraded(close: Floats, volume: Floats) -> Flags:
+    """For each bar but the first."""
+    flags: Flags = (volume[1:] == 0) & (close[1:] != close[:-1])
+    return flags
+
+
+def _is_candidate(open_: Floats, close: Floats) -> Flags:
+    """For each bar but the first, whether it moved so far from the close before it that it is worth a look."""
+    before = close[:-1]
+    flags: Flags = np.abs(close[1:] / before - 1) > SMALLEST_CHANGE
+    flags |= np.abs(open_[1:] / before - 1) > SMALLEST_CHANGE
+    return flags
+
+
 def _of_instrument(open_: Floats, close: Floats, volume: Floats) -> Iterator[tuple[int, Reason]]:
-    """One instrument's bars, oldest first. Small moves are passed over by the vectorised first lines."""
-    moved_untraded = (volume[1:] == 0) & (close[1:] != close[:-1])
+    """One instrument's bars, oldest first."""
+    moved_untraded = _moved_untraded(close, volume)
     yield from ((row, Reason.ZERO_VOLUME_MOVE) for row in (np.flatnonzero(moved_untraded) + 1).tolist())
-    is_candidate = np.abs(close[1:] / close[:-1] - 1) > SMALLEST_CHANGE
-    is_candidate |= np.abs(open_[1:] / close[:-1] - 1) > SMALLEST_CHANGE
+    is_candidate = _is_candidate(open_, close)
     flagged: set[int] = set()
     for row in (np.flatnonzero(is_candidate & ~moved_untraded) + 1).tolist():
         sigma = _usual_deviation(close[max(0, row - USUAL_BARS - 1) : row])

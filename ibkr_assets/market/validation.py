@@ -22,10 +22,11 @@ from ibkr_assets.market.calendar import ExchangeCalendar
 from ibkr_assets.market.grid import (
     Flags,
     Nanoseconds,
-    bar_step,
     bars_expected,
     break_bounds,
     is_ordered,
+    last_opened,
+    moments,
     nanoseconds,
     place,
 )
@@ -83,7 +84,7 @@ def judge(
 
 def split_by_reason(bars: pd.DataFrame, reasons: Reasons, is_judged: Flags) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The judged bars without a reason, and those with one, which has a column `reason` besides."""
-    is_good: Flags = np.asarray(reasons == "", dtype=bool)
+    is_good: Flags = ~reasons.astype(bool)
     if is_good.all() and is_judged.all():  # the rule, and a quarter of the time of judging if rows were picked
         return bars.reset_index(drop=True), bars.head(0).assign(reason=[]).reset_index(drop=True)
     bad = bars.loc[is_judged & ~is_good].assign(reason=[str(reason) for reason in reasons[is_judged & ~is_good]])
@@ -105,13 +106,48 @@ def find_reasons(
     """
     opened_at = _nanoseconds(bars["opened_at"])
     reasons = np.full(len(bars), "", dtype=object) if evidence is None else evidence.copy()
-    is_usable: Flags = np.ones(len(bars), dtype=bool) if evidence is None else np.asarray(reasons == "", dtype=bool)
-    for reason, is_wrong in _own_faults(bars, opened_at, calendar, size, now):
-        reasons[is_wrong & is_usable] = reason
-        is_usable &= ~is_wrong
+    is_usable: Flags = np.ones(len(bars), dtype=bool) if evidence is None else ~reasons.astype(bool)
+    suspects = _suspects(bars, opened_at, calendar, size, now)
+    if suspects.size:
+        own, may_be, whys = bars.iloc[suspects], is_usable[suspects], reasons[suspects]
+        copies = _copies(bars, opened_at)
+        own_copies = None if copies is None else (copies[0][suspects], copies[1][suspects])
+        for reason, is_wrong in _own_faults(own, opened_at[suspects], calendar, size, now, own_copies):
+            whys[is_wrong & may_be] = reason
+            may_be &= ~is_wrong
+        reasons[suspects], is_usable[suspects] = whys, may_be
     for row, reason in find_jumps(bars, is_usable=is_usable, is_judged=is_judged):
         reasons[row] = reason
     return reasons
+
+
+def _suspects(
+    bars: pd.DataFrame, opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize, now: datetime | None
+) -> npt.NDArray[np.int64]:
+    """Rows that may have a fault of their own: one look at every bar finds the few that are asked for each reason.
+
+    All of them where bars are not in order, because a copy is no fault that a row shows by itself.
+    """
+    if not is_ordered(bars["conid"].to_numpy(), opened_at):
+        return np.arange(len(bars))
+    open_, high, low, close = (bars[name].to_numpy(dtype=np.float64) for name in PRICES)
+    volume = bars["volume"].to_numpy(dtype=np.float64)
+    is_placed, is_on_grid, over_at = place(opened_at, calendar, size)
+    is_good = is_placed & is_on_grid & (low > 0) & (high < np.inf)  # a number that is missing compares with none
+    for price in (open_, close):
+        is_good &= (low <= price) & (price <= high)
+    is_good &= (low <= high) & (volume >= 0) & (volume < np.inf)
+    is_good &= (volume > 0) | (high == low)
+    if now is not None:
+        is_good &= over_at <= nanoseconds(now)
+    return np.flatnonzero(~is_good)
+
+
+def _copies(bars: pd.DataFrame, opened_at: Nanoseconds) -> tuple[Flags, Flags] | None:
+    """Duplicates and bars out of order; None where bars are in order, so that there are none."""
+    if is_ordered(bars["conid"].to_numpy(), opened_at):
+        return None
+    return _duplicates(bars), _out_of_order(bars["conid"], opened_at)
 
 
 def _own_faults(
@@ -120,6 +156,7 @@ def _own_faults(
     calendar: ExchangeCalendar,
     size: BarSize,
     now: datetime | None,
+    copies: tuple[Flags, Flags] | None,
 ) -> Iterable[tuple[Reason, Flags]]:
     """Faults that a bar shows by itself or beside its copies, in the order of `Reason`."""
     open_, high, low, close = (bars[name].to_numpy(dtype=np.float64) for name in PRICES)
@@ -143,9 +180,9 @@ def _own_faults(
         yield Reason.PARTIAL_BAR, is_unfinished & is_placed & has_begun
     yield Reason.OUTSIDE_SESSION, ~is_placed
     yield Reason.OFF_GRID, ~is_on_grid
-    if not is_ordered(bars["conid"].to_numpy(), opened_at):
-        yield Reason.DUPLICATE_IN_FETCH, _duplicates(bars) & is_dated
-        yield Reason.OUT_OF_ORDER, _out_of_order(bars["conid"], opened_at) & is_dated
+    if copies is not None:
+        yield Reason.DUPLICATE_IN_FETCH, copies[0] & is_dated
+        yield Reason.OUT_OF_ORDER, copies[1] & is_dated
     yield Reason.NOT_POSITIVE, has_no_price
     yield Reason.NEGATIVE_VOLUME, volume < 0
     yield Reason.OHLC_ORDER, (high < fields[:4].max(axis=0)) | (low > fields[:4].min(axis=0))
@@ -187,18 +224,17 @@ def _wanted(
     """Bars of the wanted sessions, and bars of no session at all between the first and the last of them."""
     first_day = min(s.opens_at for s in sessions).date()
     start = nanoseconds(datetime.combine(first_day, time.min, tzinfo=UTC))
-    end = max(nanoseconds(s.closes_at) for s in sessions)
-    is_between = (opened_at >= start) & (opened_at < end)
-    opens = np.array(sorted(nanoseconds(s.opens_at) for s in sessions), dtype=np.int64)
-    own = np.clip(np.searchsorted(opens, opened_at, side="right") - 1, 0, None)
+    end = nanoseconds(max(s.closes_at for s in sessions))
+    opens = np.sort(moments(s.opens_at for s in sessions))
+    own = last_opened(opens, opened_at)
     if size is BarSize.DAY:
         is_wanted = opens[own] == opened_at
     else:
-        closes = np.array(sorted(nanoseconds(s.closes_at) for s in sessions), dtype=np.int64)
+        closes = np.sort(moments(s.closes_at for s in sessions))
         is_wanted = (opens[own] <= opened_at) & (opened_at < closes[own])
-    is_stray = is_between.copy()
-    is_stray[is_between] = ~place(opened_at[is_between], calendar, size)[0]
-    flags: Flags = is_wanted | is_stray | is_undated
+    rest = np.flatnonzero(~is_wanted & (opened_at >= start) & (opened_at < end))
+    is_wanted[rest] = ~place(opened_at[rest], calendar, size)[0]
+    flags: Flags = is_wanted | is_undated
     return flags
 
 
@@ -211,20 +247,25 @@ def find_missing(
 ) -> list[tuple[str, date]]:
     """Sessions that have fewer bars than they must, as (symbol, day), by symbol and day."""
     ordered = sorted(sessions, key=lambda session: session.opens_at)
-    opens = np.array([nanoseconds(s.opens_at) for s in ordered], dtype=np.int64)
-    closes = np.array([nanoseconds(s.closes_at) for s in ordered], dtype=np.int64)
+    opens = moments(s.opens_at for s in ordered)
+    closes = moments(s.closes_at for s in ordered)
     expected = np.array([bars_expected(s, size) for s in ordered], dtype=np.int64)
-    own = np.clip(np.searchsorted(opens, opened_at, side="right") - 1, 0, None)
-    is_there = (opens[own] <= opened_at) & (opened_at < closes[own])
-    is_there &= (opened_at - opens[own]) % bar_step(size, closes[own] - opens[own]) == 0
-    if size is not BarSize.DAY and any(s.breaks_at is not None for s in ordered):
-        breaks, resumes = break_bounds(ordered)
-        is_there &= (opened_at < breaks[own]) | (resumes[own] <= opened_at)
+    own = last_opened(opens, opened_at)
+    if size is BarSize.DAY:
+        is_there = opens[own] == opened_at
+    else:
+        is_there = (opens[own] <= opened_at) & (opened_at < closes[own])
+        is_there &= (opened_at - opens[own]) % (int(size.length.total_seconds()) * 1_000_000_000) == 0
+        if any(s.breaks_at is not None for s in ordered):
+            breaks, resumes = break_bounds(ordered)
+            is_there &= (opened_at < breaks[own]) | (resumes[own] <= opened_at)
     if not is_ordered(conids.to_numpy(), opened_at):
         is_there &= ~pd.DataFrame({"conid": conids.to_numpy(), "opened_at": opened_at}).duplicated().to_numpy()
     known = np.array(sorted({i.conid for i in instruments}), dtype=np.int64)
-    row = np.searchsorted(known, conids.to_numpy()[is_there])
-    cells = np.bincount(row * len(ordered) + own[is_there], minlength=known.size * len(ordered))
+    own, there = own[is_there], conids.to_numpy()[is_there]
+    first = np.flatnonzero(np.diff(there, prepend=-1))  # instruments stand together as a rule
+    row = np.repeat(np.searchsorted(known, there[first]), np.diff(first, append=there.size))
+    cells = np.bincount(row * len(ordered) + own, minlength=known.size * len(ordered))
     counts = cells.reshape(known.size, len(ordered))
     symbols = {i.conid: i.symbol for i in instruments}
     lacking = np.argwhere(counts < expected)
