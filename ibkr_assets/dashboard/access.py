@@ -26,6 +26,7 @@ class Role(IntEnum):
 #: (method, path as the route is declared) -> the role it takes. WS is a WebSocket.
 ROUTES: dict[tuple[str, str], Role] = {
     ("GET", "/health"): Role.NOBODY,
+    ("GET", "/openapi.json"): Role.VIEWER,
     ("GET", "/login"): Role.NOBODY,
     ("POST", "/login"): Role.NOBODY,
     ("GET", "/login/{token}"): Role.NOBODY,
@@ -53,6 +54,8 @@ ROUTES: dict[tuple[str, str], Role] = {
     ("GET", "/strategies/~export"): Role.VIEWER,
     ("GET", "/strategies/{strategy_id}"): Role.VIEWER,
     ("GET", "/strategies/{strategy_id}/export"): Role.VIEWER,
+    ("GET", "/quarantine"): Role.VIEWER,
+    ("GET", "/quarantine/{identity}"): Role.VIEWER,
     ("GET", "/system"): Role.VIEWER,
     ("GET", "/stop"): Role.VIEWER,
     ("WS", "/live"): Role.VIEWER,
@@ -64,6 +67,7 @@ ROUTES: dict[tuple[str, str], Role] = {
     ("POST", "/runs/{run_id}/terminate"): Role.OPERATOR,
     ("POST", "/runs/{run_id}/retry"): Role.OPERATOR,
     ("POST", "/runs/instigators/{kind}/{name}"): Role.OPERATOR,
+    ("POST", "/quarantine/~decide"): Role.OPERATOR,
     ("GET", "/strategies/~new"): Role.OPERATOR,
     ("GET", "/strategies/{strategy_id}/edit"): Role.OPERATOR,
     ("POST", "/strategies/~review"): Role.OPERATOR,

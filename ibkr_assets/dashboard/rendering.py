@@ -6,6 +6,7 @@ What goes here: formats and the template environment. What does not: which value
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -29,7 +30,8 @@ _DASH = "–"
 _NOTHING = Markup("–")
 NAVIGATION = (
     ("/", "Overview"), ("/positions", "Positions"), ("/signals", "Signals"), ("/orders", "Orders"), ("/runs", "Runs"),
-    ("/experiments", "Experiments"), ("/strategies", "Strategies"), ("/system", "System"),
+    ("/experiments", "Experiments"), ("/strategies", "Strategies"), ("/quarantine", "Quarantine"),
+    ("/system", "System"),
 )  # fmt: skip
 
 
@@ -44,6 +46,13 @@ def number(value: Decimal | float | None) -> str:
         return _DASH
     text = f"{value:,.6f}" if isinstance(value, Decimal) else f"{value:,.6g}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def plain(value: Any) -> str:
+    """A value as it came: a number with separators, anything else as its text, however odd it is."""
+    if isinstance(value, Decimal | float | int) and not isinstance(value, bool):
+        return number(value) if math.isfinite(value) else str(value)
+    return _DASH if value is None else str(value)
 
 
 def percent(value: Decimal | float | None, places: int = 2) -> str:
@@ -133,7 +142,7 @@ def environment() -> Environment:
     )  # fmt: skip
     made.filters |= {
         "money": money, "number": number, "percent": percent, "signed": signed, "signed_percent": signed_percent,
-        "moment": moment, "day": day, "span": span, "words": words, "pretty": pretty,
+        "moment": moment, "day": day, "span": span, "words": words, "pretty": pretty, "plain": plain,
     }  # fmt: skip
     made.globals |= {"age": age, "Role": Role, "has_scripts": bool(script_names()), "new_key": new_key}
     return made

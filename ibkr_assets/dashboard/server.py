@@ -30,6 +30,7 @@ from ibkr_assets.dashboard.pages import (
     overview,
     permission,
     positions,
+    quarantine,
     runs,
     signals,
     strategies,
@@ -55,6 +56,7 @@ _PAGES = (
     experiments,
     strategy_form,
     strategies,
+    quarantine,
     system,
     permission,
 )
@@ -75,7 +77,7 @@ def build(sources: Sources) -> FastAPI:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
-    app = FastAPI(title="ibkr_assets dashboard", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="ibkr_assets dashboard", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.sources = sources
     app.state.hub = hub
     app.state.directory = link_directory(sources.settings.data_dir)

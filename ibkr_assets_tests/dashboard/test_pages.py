@@ -12,7 +12,18 @@ from ibkr_assets.dashboard.audit import acts
 from ibkr_assets.execution.kill import kill_file, read_kill_file
 from ibkr_assets.sections import DatabaseSettings
 
-PAGES = ["/", "/positions", "/signals", "/orders", "/runs", "/experiments", "/strategies", "/system", "/stop"]
+PAGES = [
+    "/",
+    "/positions",
+    "/signals",
+    "/orders",
+    "/runs",
+    "/experiments",
+    "/strategies",
+    "/quarantine",
+    "/system",
+    "/stop",
+]
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -73,7 +73,7 @@ def neighbours(database: Database, identity: str, count: int) -> dict[str, Any]:
             came = {"raw": None, "conid": one.conid, "bar_size": one.size.value, "opened_at": one.opened_at}
         else:
             came = cursor.execute(_ROW, (one.number,)).fetchone() or dict.fromkeys(_PLACE)
-        found = {"raw": came["raw"], "at": came["opened_at"], "bars": []}
+        found: dict[str, Any] = {"raw": came["raw"], "at": came["opened_at"], "bars": []}
         if came["conid"] is None or came["opened_at"] is None:
             return found
         values = {
