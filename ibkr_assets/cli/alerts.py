@@ -90,8 +90,10 @@ def alerts_test(
         channels = alerts.channels()
         row = next(row for row in alerts.list_alerts(limit=20, before=number + 1) if row["alert_id"] == number)
         told = {one["channel"]: one for one in row["deliveries"]}
-        is_done = bool(channels) and all(told.get(c["channel"], {}).get("delivered_at") for c in channels)
-        if is_done or time.monotonic() >= deadline:
+        found = [told.get(channel["channel"], {}) for channel in channels]
+        is_done = bool(channels) and all(one.get("delivered_at") for one in found)
+        has_ended = bool(channels) and all(one.get("delivered_at") or one.get("problem") for one in found)
+        if has_ended or time.monotonic() >= deadline:
             break
         time.sleep(_POLL_S)
     alerts.settle(AlertCode.TEST)
