@@ -12,6 +12,8 @@ from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.risk.engine import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ibkr_assets.adapters.ibkr.client import IbkrBroker
     from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
     from ibkr_assets.adapters.mlflow import MlflowTracker
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from ibkr_assets.ports import Clock
     from ibkr_assets.risk.facts import Versions
     from ibkr_assets.settings import Settings
+    from ibkr_assets.strategies.analyst import Analysts, PastAnalysts
 
 
 def clock(settings: Settings) -> Clock:
@@ -151,6 +154,7 @@ def parity(settings: Settings) -> Parity:
     return Parity(
         bar_store(settings), store, past, store.version, calendar(settings), account=settings.account, directory=own,
         window_sessions=settings.market.warm_up_sessions, models=models(settings),
+        analysts=analysts(settings, may_ask=False),
     )  # fmt: skip
 
 
@@ -225,6 +229,36 @@ def models(settings: Settings) -> MlflowModels | None:
     from ibkr_assets.adapters.mlflow_models import MlflowModels
 
     return MlflowModels(settings.mlflow.tracking_uri) if settings.mlflow.tracking_uri else None
+
+
+def analysts(settings: Settings, dagster_run_id: str | None = None, *, may_ask: bool = True) -> Analysts | None:
+    """A language model for each strategy, None where none is configured; without `may_ask` what it answered before."""
+    from ibkr_assets.adapters.llm.chat import ChatModel
+    from ibkr_assets.adapters.postgres.llm_calls import PostgresCalls
+    from ibkr_assets.domain.analysis import Caller
+    from ibkr_assets.execution.analyst import KeptAnalyst
+
+    own = settings.llm
+    if not own.is_configured:
+        return None
+    terms, calls, endpoint = own.terms(settings.market.symbols), PostgresCalls(database(settings)), own.endpoint
+    model = ChatModel(endpoint.base_url, key_env=endpoint.api_key_env, timeout_s=own.timeout_s) if may_ask else None
+    return lambda strategy_id, version: KeptAnalyst(
+        terms, Caller(strategy_id, version, dagster_run_id), calls, model, own.price_of, own.read_notes
+    )
+
+
+def past_analysts(settings: Settings) -> PastAnalysts:
+    """What a language model answered in requests that are stored, with the settings of then; nobody is asked."""
+    from ibkr_assets.adapters.postgres.llm_calls import PostgresCalls
+    from ibkr_assets.execution.analyst import KeptAnalyst
+
+    def of(call_ids: Sequence[int]) -> KeptAnalyst:
+        calls = PostgresCalls(database(settings), past=call_ids)
+        then = calls.asked_with(call_ids)
+        return KeptAnalyst(then.terms, then.caller, calls, None, lambda _: None, lambda *_: then.texts)
+
+    return of
 
 
 def limits(settings: Settings) -> Limits:

@@ -6,7 +6,7 @@ What goes here: one class a section. What does not: where a value may come from,
 
 from __future__ import annotations
 
-from datetime import date, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from ibkr_assets.adapters.llm.endpoints import ENDPOINTS
+from ibkr_assets.adapters.llm.endpoints import ENDPOINTS, Endpoint
+from ibkr_assets.domain.analysis import Budgets, Price, Terms
 from ibkr_assets.domain.host import is_loopback
 
 
@@ -214,6 +215,36 @@ class LlmSettings(Section):
     def is_configured(self) -> bool:
         """Whether there is an endpoint."""
         return self.base_url is not None or self.provider is not None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where to ask, and the variable of the key; ask for it only where one is configured."""
+        known = ENDPOINTS.get(self.provider or "")
+        if known is None:
+            return Endpoint(self.base_url or "", self.api_key_env)
+        return Endpoint(known.base_url, self.api_key_env or known.api_key_env)
+
+    def price_of(self, model: str) -> Price | None:
+        """What the model costs today, by these settings or by the table that is installed; None: not known."""
+        from ibkr_assets.adapters.llm.prices import find_price
+
+        if self.price is not None:
+            return Price(**self.price.model_dump())
+        return find_price(model, self.endpoint.base_url, datetime.now(UTC).date())
+
+    def read_notes(self, symbol: str, opened_at: datetime) -> list[str]:
+        """Outside text on a symbol up to the day of a bar; none where no directory is named."""
+        from ibkr_assets.adapters.llm.notes import read_notes
+
+        return [] if self.notes is None else read_notes(self.notes, symbol, opened_at)
+
+    def terms(self, symbols: tuple[str, ...]) -> Terms:
+        """How is asked. `symbols` are those of the market, which no answer may name."""
+        budgets = None if self.budgets is None else Budgets(**self.budgets.model_dump())
+        return Terms(
+            self.model or "", {"temperature": 0, "max_tokens": self.max_output_tokens}, self.samples, self.sees_charts,
+            symbols, budgets, self.answers_as, self.ask_again,
+        )  # fmt: skip
 
     @model_validator(mode="after")
     def _whole(self) -> LlmSettings:

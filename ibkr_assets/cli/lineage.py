@@ -76,6 +76,7 @@ def replay(order: Order, as_json: AsJson = False) -> None:
         lineage.feature_bars(document),
         directory=settings.strategies.directory,
         models=None if registry is None else registry.version,
+        analysts=bootstrap.past_analysts(settings),
     )
     if as_json:
         emit_json(

@@ -59,6 +59,7 @@ def signals(
         window_sessions=in_force.market.warm_up_sessions,
         directory=in_force.strategies.directory,
         models=bootstrap.models(in_force),
+        analysts=bootstrap.analysts(in_force, context.run.run_id),
     )
     found = decided.signals
     tracked = mlflow.tracked(context.run)

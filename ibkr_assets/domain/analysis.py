@@ -7,7 +7,7 @@ an answer (`strategies.analyst_answer`), asking (`execution.analyst`) and storin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -32,6 +32,7 @@ class AbstentionCode(StrEnum):
     EVIDENCE = "evidence"
     FOREIGN_TEXT = "foreign_text"
     OTHER_MODEL = "other_model"
+    MODEL_CHANGED = "model_changed"
     NO_AGREEMENT = "no_agreement"
     NOT_STORED = "not_stored"
 
@@ -51,15 +52,15 @@ class Abstention:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is known of one instrument after one bar, by fact id. `opened_at` (aware UTC) finds notes and is not shown.
+    """What is known of one instrument after one bar, by fact id; there is no position and no money in it.
 
-    There is no position, no money and no name in it. `chart` is a PNG or None. `model` is asked in place of the one of
-    the settings, `samples` times in place of their number, where they are not None.
+    `symbol` and `opened_at` (of the bar, aware UTC) find notes and are not shown. `chart` is a PNG or None. `model` is
+    asked in place of the one of the settings, `samples` times in place of their number, where they are not None.
     """
 
-    conid: int
+    symbol: str
     opened_at: datetime
-    facts: Mapping[str, str]
+    facts: Mapping[str, str | float]
     chart: bytes | None = None
     samples: int | None = None
     model: str | None = None
@@ -87,11 +88,10 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """On whose account is asked: a version of a strategy in one session, within a Dagster run or none."""
+    """On whose account is asked: a version of a strategy, within a Dagster run or none."""
 
     strategy_id: str
     strategy_version: int
-    session_date: date
     dagster_run_id: str | None = None
 
 
@@ -138,8 +138,17 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class NoReply:
+    """Why nothing came back; `may_cost` says that the other side may have begun to work."""
+
+    code: AbstentionCode
+    text: str
+    may_cost: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Budgets:
-    """At most so much for one request, for a strategy in a UTC day, and for all in a UTC day."""
+    """At most so much in USD for one request, for a strategy in a UTC day, and for all in a UTC day."""
 
     call_usd: Decimal
     strategy_usd: Decimal
@@ -148,8 +157,66 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True)
 class StoredReply:
-    """A request that was answered before."""
+    """A request that was answered before, or just now."""
 
     call_id: int
     text: str
     model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request with what became of it, as it is kept.
+
+    `texts` and `names` are what outside text was quoted from, so that the prompt can be made again. `cost_usd` is the
+    worst case where `is_estimate`. `price` is None where none was known, and nothing was asked then.
+    """
+
+    caller: Caller
+    symbol: str
+    bar_opened_at: datetime
+    sample: int
+    attempt: int
+    request: Request
+    template_sha256: str
+    texts: tuple[str, ...]
+    names: tuple[str, ...]
+    text_events: tuple[Mapping[str, str], ...]
+    endpoint: str
+    outcome: str
+    problem: str
+    reply: Reply | None
+    price: Price | None
+    cost_usd: Decimal
+    is_estimate: bool
+    latency_s: float | None
+    reservation_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How is asked: what decides an answer beside the question, and what may be spent."""
+
+    model: str
+    settings: Mapping[str, Any]
+    samples: int
+    sees_charts: bool
+    names: tuple[str, ...]
+    budgets: Budgets | None
+    answers_as: str | None = None
+    ask_again: bool = False
+
+
+#: A signal's numbers name the requests that it rests on, one a sample.
+_CALL = "llm_call_"
+
+
+def name_calls(answered: Sequence[Answered]) -> dict[str, float]:
+    """The requests behind these answers, as numbers of a signal."""
+    return {f"{_CALL}{place}": float(one.call_id) for place, one in enumerate(answered)}
+
+
+def call_ids(numbers: Mapping[str, Any]) -> list[int]:
+    """The requests that a signal's numbers name, by sample."""
+    named = {int(name.removeprefix(_CALL)): value for name, value in numbers.items() if name.startswith(_CALL)}
+    return [int(named[place]) for place in sorted(named)]

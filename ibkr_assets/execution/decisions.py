@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.signal import Signal
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import BarStore, StrategyRecord, StrategyStore
+    from ibkr_assets.strategies.analyst import Analysts
     from ibkr_assets.strategies.model_score import Models
 
 
@@ -95,13 +96,14 @@ def decide_sessions(
     window_sessions: int,
     directory: Path | None = None,
     models: Models | None = None,
+    analysts: Analysts | None = None,
 ) -> SessionDecisions:
     """What each strategy says of its instruments at the end of each session; it can see `window_sessions` before it.
 
     Only validated bars are read, in the shares of each session: splits after it are not known to it. A strategy's own
-    symbols are narrowed to `instruments`. `directory` holds the user's own kinds, `models` leads to registered models.
-    Sessions that a schedule leaves out give no signal. Raises ConfigurationError for a kind that is neither shipped nor
-    there.
+    symbols are narrowed to `instruments`. `directory` holds the user's own kinds, `models` leads to registered models,
+    `analysts` to language models; without them a strategy that asks one abstains. Sessions that a schedule leaves out
+    give no signal. Raises ConfigurationError for a kind that is neither shipped nor there.
     """
     from ibkr_assets.features.definition import feature_digest
     from ibkr_assets.market.adjustment import adjust, effective
@@ -112,7 +114,16 @@ def decide_sessions(
     if not sessions or not strategies:
         return decided
     built = [
-        (record, build_strategy(record.kind, record.params, directory=directory, models=models))
+        (
+            record,
+            build_strategy(
+                record.kind,
+                record.params,
+                directory=directory,
+                models=models,
+                analyst=None if analysts is None else analysts(record.id, record.version),
+            ),
+        )
         for record in strategies
     ]
     conids = [instrument.conid for instrument in instruments]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ibkr_assets.domain.signal import Signal
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import BarStore, StrategyRecord, StrategyStore
+    from ibkr_assets.strategies.analyst import Analysts
     from ibkr_assets.strategies.model_score import Models
 
 _SIGNS = {Direction.LONG: 1, Direction.FLAT: 0, Direction.SHORT: -1}
@@ -72,11 +73,15 @@ class Parity:
         account: str | None,
         directory: Path | None = None,
         models: Models | None = None,
+        analysts: Analysts | None = None,
     ) -> None:
-        """`version_of` gives a strategy as it was; window, directory and models are those of live decisions."""
+        """`version_of` gives a strategy as it was; window, directory and models are those of live decisions.
+
+        `analysts` know what was answered then, and ask nobody.
+        """
         self._bars, self._strategies, self._read, self._version_of = bar_store, strategy_store, read, version_of
         self._calendar, self._window, self._account = calendar, window_sessions, account
-        self._directory, self._models = directory, models
+        self._directory, self._models, self._analysts = directory, models, analysts
 
     def last_day(self, now: datetime) -> date:
         """The newest session whose orders' own session is over at the market's time `now`."""
@@ -124,6 +129,7 @@ class Parity:
         again = decide_sessions(
             self._bars, self._calendar, strategies=[record], instruments=instruments, sessions=[session],
             window_sessions=self._window, directory=self._directory, models=self._models,
+            analysts=self._analysts,
         )  # fmt: skip
         now = {signal.conid: signal for signal in again.signals}
         then = {signal.conid: signal for signal in self._strategies.signals(session.day, record.id)}

@@ -14,6 +14,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from ibkr_assets.domain.analysis import call_ids
 from ibkr_assets.domain.errors import PlatformError
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.lineage import Difference, first_difference
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from ibkr_assets.strategies.analyst import Analyst, PastAnalysts
     from ibkr_assets.strategies.model_score import Models, PastModels
 
 Document = Mapping[str, Any]
@@ -53,15 +55,17 @@ def replay(
     *,
     directory: Path | None = None,
     models: PastModels | None = None,
+    analysts: PastAnalysts | None = None,
 ) -> Replay:
     """Compute the decision of a lineage document again, stage by stage, up to the first difference.
 
     `feature_bars` are the bar versions behind the stored features, `directory` holds the user's own kinds of strategy,
-    `models` leads to the version of a model that scored then. An order from outside has its review alone.
+    `models` leads to the version of a model that scored then, `analysts` to what a language model answered then: it is
+    not asked again. An order from outside has its review alone.
     """
     not_kept = tuple(f"{link['link']}: {link['why']}" for link in document["missing"] if not link["is_expected"])
     identical: list[str] = []
-    for name, compare in _stages(document, feature_bars, directory, models).items():
+    for name, compare in _stages(document, feature_bars, directory, models, analysts).items():
         try:
             difference = compare()
         except (PlatformError, ValueError, TypeError, KeyError) as error:
@@ -73,7 +77,11 @@ def replay(
 
 
 def _stages(
-    document: Document, feature_bars: Sequence[Document], directory: Path | None, models: PastModels | None
+    document: Document,
+    feature_bars: Sequence[Document],
+    directory: Path | None,
+    models: PastModels | None,
+    analysts: PastAnalysts | None,
 ) -> dict[str, Callable[[], Difference | None]]:
     """What can be computed of what was kept."""
     missing = {link["link"] for link in document["missing"]}
@@ -82,7 +90,7 @@ def _stages(
         stages["bars"] = lambda: _compare_bars(document, feature_bars)
         stages["features"] = lambda: _compare_features(document, feature_bars)
         stages["parameters"] = lambda: _compare_parameters(document)
-        stages["signal"] = lambda: _compare_signal(document, directory, models)
+        stages["signal"] = lambda: _compare_signal(document, directory, models, analysts)
     if document["plan"] is not None and "sizing" not in missing:
         stages["sizing"] = lambda: _compare_plan(document)
     if document["plan"] is not None:
@@ -133,7 +141,9 @@ def _compare_parameters(document: Document) -> Difference | None:
     return first_difference("parameters", used, kept)
 
 
-def _compare_signal(document: Document, directory: Path | None, models: PastModels | None) -> Difference | None:
+def _compare_signal(
+    document: Document, directory: Path | None, models: PastModels | None, analysts: PastAnalysts | None
+) -> Difference | None:
     """Direction, strength, price, reason and the numbers compared, from the same bars by the same rule."""
     import pandas as pd
 
@@ -149,7 +159,13 @@ def _compare_signal(document: Document, directory: Path | None, models: PastMode
     decisions = decide_signals(
         stored.strategy_id,
         stored.strategy_version,
-        build_strategy(basis["kind"], basis["params"], directory=directory, models=_then(basis["numbers"], models)),
+        build_strategy(
+            basis["kind"],
+            basis["params"],
+            directory=directory,
+            models=_then(basis["numbers"], models),
+            analyst=_answered_then(basis["numbers"], analysts),
+        ),
         bars=bars,
         features=features,
         session=TradingSession("", stored.session_date, opens_at, stored.as_of),
@@ -167,6 +183,12 @@ def _then(numbers: Mapping[str, Any], models: PastModels | None) -> Models | Non
     if models is None or "model_version" not in numbers:
         return None
     return lambda name, _alias: models(name, int(numbers["model_version"]))
+
+
+def _answered_then(numbers: Mapping[str, Any], analysts: PastAnalysts | None) -> Analyst | None:
+    """The analyst that knows the requests which the signal rests on; None where it rests on none."""
+    calls = call_ids(numbers)
+    return analysts(calls) if calls and analysts is not None else None
 
 
 def _compare_plan(document: Document) -> Difference | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from ibkr_assets.domain.analysis import Abstention
 from ibkr_assets.domain.signal import Direction
 from ibkr_assets.strategies.strategy import Bracket, Opinion, words_of
 
@@ -27,7 +28,7 @@ class ByBar(ABC):
     bracket: Bracket | None = None
 
     @abstractmethod
-    def decide(self, history: pd.DataFrame) -> Opinion | None:
+    def decide(self, history: pd.DataFrame) -> Opinion | Abstention | None:
         """As `Strategy.decide`."""
 
     @property
@@ -49,5 +50,8 @@ class ByBar(ABC):
         for bar in range(len(history)):
             shown = history.iloc[max(0, bar + 1 - self.memory_bars) : bar + 1].reset_index(drop=True)
             opinion = self.decide(shown) if is_known[bar] else None
-            stands[bar] = stands[bar - 1] if opinion is None and bar else _SIGNS[opinion.direction] if opinion else 0
+            if isinstance(opinion, Opinion):
+                stands[bar] = _SIGNS[opinion.direction]
+            elif bar:
+                stands[bar] = stands[bar - 1]
         return stands

@@ -16,6 +16,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ibkr_assets.domain.analysis import Abstention
 from ibkr_assets.domain.bar import BAR_COLUMNS
 from ibkr_assets.domain.errors import DataError
 from ibkr_assets.domain.instrument import Instrument
@@ -97,6 +98,9 @@ def decide_signals(
         opinion = strategy.decide(history)
         if opinion is None:
             skipped.append(Skipped(instrument.symbol, _why_none(strategy, len(history))))
+            continue
+        if isinstance(opinion, Abstention):
+            skipped.append(Skipped(instrument.symbol, opinion.reason))
             continue
         signals.append(
             Signal(

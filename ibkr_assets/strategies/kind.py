@@ -12,8 +12,12 @@ from ibkr_assets.strategies.strategy import Strategy
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A model of parameters and what is built from them; with `scores` the way to registered models is given too."""
+    """A model of parameters and what is built from them.
+
+    With `scores` the way to registered models is given too; with `asks` how another kind is built, and the analyst.
+    """
 
     params: type[BaseModel]
     build: Callable[..., Strategy]
     scores: bool = False
+    asks: bool = False

@@ -7,14 +7,17 @@ them, with symbols and sizing, are `ports.StrategyRecord`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.strategies.analyst import Analyst
 from ibkr_assets.strategies.donchian import Donchian, DonchianParams
 from ibkr_assets.strategies.kind import Kind
+from ibkr_assets.strategies.llm_analyst import LlmAnalyst, LlmAnalystParams
 from ibkr_assets.strategies.model_score import Models, ModelScore, ModelScoreParams
 from ibkr_assets.strategies.momentum_rank import MomentumRank, MomentumRankParams
 from ibkr_assets.strategies.own_files import load_kinds
@@ -25,6 +28,7 @@ from ibkr_assets.strategies.strategy import Strategy
 
 KINDS: dict[str, Kind] = {
     "donchian": Kind(DonchianParams, Donchian),
+    "llm_analyst": Kind(LlmAnalystParams, LlmAnalyst, asks=True),
     "model_score": Kind(ModelScoreParams, ModelScore, scores=True),
     "momentum_rank": Kind(MomentumRankParams, MomentumRank),
     "rsi_reversion": Kind(RsiReversionParams, RsiReversion),
@@ -43,10 +47,16 @@ def all_kinds(directory: Path | None = None) -> dict[str, Kind]:
 
 
 def build_strategy(
-    kind: str, params: Mapping[str, Any], *, directory: Path | None = None, models: Models | None = None
+    kind: str,
+    params: Mapping[str, Any],
+    *,
+    directory: Path | None = None,
+    models: Models | None = None,
+    analyst: Analyst | None = None,
 ) -> Strategy:
     """A strategy of this kind; `models` leads one that scores to its model, which it asks for when it first scores.
 
+    `analyst` answers one that asks a language model; without one it abstains.
     Raises ConfigurationError naming the kind, or the parameter and its value.
     """
     kinds = all_kinds(directory)
@@ -55,6 +65,8 @@ def build_strategy(
     known = kinds[kind]
     try:
         checked = known.params.model_validate(dict(params))
+        if known.asks:
+            return known.build(checked, partial(build_strategy, directory=directory, models=models), analyst)
         return known.build(checked, models) if known.scores else known.build(checked)
     except ValidationError as error:
         raise ConfigurationError(f"strategy of kind {kind!r}: {_first_problem(error)}") from None

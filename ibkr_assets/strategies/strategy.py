@@ -8,16 +8,19 @@ how large a position becomes (`portfolio.sizing`). A strategy knows no clock and
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from ibkr_assets.domain.analysis import Abstention
 from ibkr_assets.domain.signal import Direction
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pandas as pd
+
+    from ibkr_assets.features.frame import Floats
 
     #: +1 long, 0 flat, -1 short, one a bar.
     Directions = npt.NDArray[np.int8]
@@ -70,8 +73,8 @@ class Strategy(Protocol):
     def words(self) -> str:
         """The rule in words, with its parameters, or the prompt of a model: what is kept to explain an order by."""
 
-    def decide(self, history: pd.DataFrame) -> Opinion | None:
-        """The opinion at the last row of `history`, or None when there is none.
+    def decide(self, history: pd.DataFrame) -> Opinion | Abstention | None:
+        """The opinion at the last row of `history`, or None when there is none; an Abstention also says why.
 
         `history` is one instrument, oldest first, up to and including the bar decided on: the columns of a bar
         frame and `features`, which have a value at the last row and may have none before. None is not flat: nothing
@@ -96,6 +99,24 @@ class Compares(Protocol):
 
         `decide` and `directions` are then shown them beside the bars.
         """
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """What a strategy has besides whose directions follow from one number a bar, which takes longest to find.
+
+    Strategies of one `scored_by` share their scores: only what they make of them differs.
+    """
+
+    @property
+    def scored_by(self) -> Hashable:
+        """What gives the scores, with all that they depend on beside the bars."""
+
+    def scores(self, history: pd.DataFrame) -> Floats:
+        """One a bar, from this bar alone; NaN where there is none."""
+
+    def directions_by(self, scores: Floats) -> Directions:
+        """As `Strategy.directions`, where the scores are known."""
 
 
 def words_of(strategy: object) -> str:
