@@ -84,9 +84,9 @@ class DagsterApi:
     ) -> None:
         self._client.close()
 
-    def launch(self, job: str, *, partition: date, config: Mapping[str, Any], tags: Mapping[str, str]) -> str:
-        """Ask for a run of an asset job for one partition; returns its id."""
-        all_tags = {**tags, "dagster/partition": partition.isoformat()}
+    def launch(self, job: str, *, partition: date | None, config: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+        """Ask for a run of an asset job, for one partition where it has any; returns its id."""
+        all_tags = {**tags, **({} if partition is None else {"dagster/partition": partition.isoformat()})}
         answer = self.ask(
             _LAUNCH,
             p={
@@ -97,7 +97,7 @@ class DagsterApi:
         )["launchRun"]
         if answer["__typename"] != "LaunchRunSuccess":
             reason = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", ()))
-            raise StackFailure(f"Dagster did not launch {job} for {partition}: {answer['__typename']}: {reason}")
+            raise StackFailure(f"Dagster did not launch {job}{f' for {partition}' if partition else ''}: {answer['__typename']}: {reason}")
         return str(answer["run"]["runId"])
 
     def status(self, run_id: str) -> Run:

@@ -67,10 +67,10 @@ _VERSION = "{ version }"
 
 
 def list_runs(
-    api: DagsterApi, *, limit: int, cursor: str | None = None, status: str | None = None
+    api: DagsterApi, *, limit: int, cursor: str | None = None, status: str | None = None, job: str | None = None
 ) -> list[dict[str, Any]]:
-    """Runs newest first; `cursor` is the id of the last one of the page before."""
-    wanted = {"statuses": [status]} if status else {}
+    """Runs newest first, of one job or of all; `cursor` is the id of the last one of the page before."""
+    wanted = ({"statuses": [status]} if status else {}) | ({"pipelineName": job} if job else {})
     answer = api.ask(_RUNS, f=wanted, n=limit, c=cursor)["runsOrError"]
     if answer["__typename"] != "Runs":
         raise StackFailure(f"Dagster does not list its runs: {answer.get('message', answer['__typename'])}")

@@ -83,12 +83,12 @@ def show(name: str, value: float | None) -> str:
     return f"{value:,.0f}" if name in COUNTS else f"{value:,.2f}"
 
 
-def monthly_returns(result: Result, returns: Returns) -> dict[tuple[int, int], float]:
+def monthly_returns(starting_cash: float, returns: Returns) -> dict[tuple[int, int], float]:
     """By year and month: equity at its last day over that of the month before, minus one; first over starting cash."""
     months = returns.days.astype("datetime64[M]").astype(np.int64)
     is_last = np.append(months[1:] != months[:-1], [True])
     ends = returns.equity[is_last]
-    changes = ends / np.concatenate(([result.starting_cash], ends[:-1])) - 1
+    changes = ends / np.concatenate(([starting_cash], ends[:-1])) - 1
     keys = ((1970 + month // 12, month % 12 + 1) for month in months[is_last].tolist())
     return dict(zip(keys, changes.tolist(), strict=True))
 
@@ -139,7 +139,7 @@ def _figure(name: str, value: float | None) -> dict[str, str]:
 
 
 def _months(result: Result, returns: Returns) -> list[tuple[int, list[dict[str, str] | None]]]:
-    by_month = monthly_returns(result, returns)
+    by_month = monthly_returns(result.starting_cash, returns)
     rows = []
     for year in sorted({year for year, _ in by_month}, reverse=True):
         of_year = [by_month.get((year, month)) for month in range(1, 13)]

@@ -137,7 +137,7 @@ def test_the_rolling_ratio_is_that_of_each_window() -> None:
 
 def test_months_multiply_to_the_whole_and_a_result_without_trades_can_be_drawn() -> None:
     _, result = run("AAPL")
-    months = monthly_returns(result, daily_returns(result))
+    months = monthly_returns(CASH, daily_returns(result))
     assert len(months) == 13 * 12 + 1
     assert float(np.prod([1 + value for value in months.values()])) == pytest.approx(result.equity[-1] / CASH)
     still = backtest(
