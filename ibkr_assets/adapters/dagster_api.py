@@ -97,7 +97,8 @@ class DagsterApi:
         )["launchRun"]
         if answer["__typename"] != "LaunchRunSuccess":
             reason = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", ()))
-            raise StackFailure(f"Dagster did not launch {job}{f' for {partition}' if partition else ''}: {answer['__typename']}: {reason}")
+            what = job if partition is None else f"{job} for {partition}"
+            raise StackFailure(f"Dagster did not launch {what}: {answer['__typename']}: {reason}")
         return str(answer["run"]["runId"])
 
     def status(self, run_id: str) -> Run:
