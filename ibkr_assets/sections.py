@@ -140,6 +140,11 @@ class AlertSettings(Section):
         return known_zone(value)
 
     @model_validator(mode="after")
+    @field_validator("heartbeat_url", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None  # as a compose file hands on a variable that is not set
+
     def _consistent(self) -> AlertSettings:
         names = [channel.name for channel in self.channels]
         if len(set(names)) < len(names):

@@ -66,3 +66,5 @@ class Vitals:
     compared_at: datetime | None
     questions: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    #: When the process that tells people of alerts last looked; None where it has nobody to tell.
+    sender_at: datetime | None = None

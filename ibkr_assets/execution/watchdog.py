@@ -36,6 +36,7 @@ class Limits:
     doubt_page_s: float = 300.0
     doubt_kill_s: float = 900.0
     compared_s: float = 300.0
+    sender_s: float = 60.0
     pause_s: float = 5.0
 
 
@@ -80,11 +81,12 @@ class _Watched:
     began: float
     beat: _Timer = field(init=False)
     compared: _Timer = field(init=False)
+    sender: _Timer = field(init=False)
     questions: dict[str, float] = field(default_factory=dict)
     doubts: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.beat, self.compared = _Timer(self.began), _Timer(self.began)
+        self.beat, self.compared, self.sender = _Timer(self.began), _Timer(self.began), _Timer(self.began)
 
 
 class Watchdog:
@@ -108,7 +110,7 @@ class Watchdog:
         self._away_since: float | None = None
         self._has_written_file = False
         #: Kinds of alerts that may be open; those of an earlier watchdog are closed in the first round.
-        self._open = {"silent", "question_open", "doubt_lasts", "not_compared"}
+        self._open = {"silent", "question_open", "doubt_lasts", "not_compared", "sender_silent"}
 
     def run(self, stop: threading.Event, say: Callable[[str], None]) -> None:
         """Watch until `stop` is set; `say` gets the ready line after the first look at the database."""
@@ -143,6 +145,10 @@ class Watchdog:
         compared_s = self._watched.compared.age_s(vitals.compared_at, now)
         is_late = vitals.is_active and vitals.status == "working" and compared_s >= self._limits.compared_s
         self._tell("not_compared", "account", f"the account was not compared for {compared_s:.0f} s", is_true=is_late)
+        # Nobody is told of this one while it lasts: it is shown, and after ten minutes orders are denied (R24).
+        mute_s = self._watched.sender.age_s(vitals.sender_at, now)
+        is_mute = vitals.sender_at is not None and mute_s >= self._limits.sender_s
+        self._tell("sender_silent", "alerts", f"nobody is told of alerts for {mute_s:.0f} s", is_true=is_mute)
 
     def _judge_silence(self, vitals: Vitals, now: float) -> None:
         silent_s = self._watched.beat.age_s(vitals.beat_at, now)

@@ -36,6 +36,11 @@ def run_checks(settings: Settings, state: dict[str, Any] | None) -> list[dict[st
         _row("market clock", lambda: _clock(settings), "it is served by the simulated gateway's admin port"),
         _row("submitter", lambda: _submitter(settings), "start it with `ibkr-assets submitter run`; see its log"),
         _row("watchdog", lambda: _watchdog(settings), "start it with `ibkr-assets watchdog run`; see its log"),
+        _row(
+            "alerts",
+            lambda: _alerts(settings),
+            "see the log of `ibkr-assets alerts run`; try `ibkr-assets alerts test`",
+        ),
         _row("mlflow", lambda: _mlflow(settings), f"{_START} with MLFLOW_TRACKING_URI; runs go on without it"),
         _row("dagster", lambda: _dagster(state), "see logs/webserver.log and logs/code.log in the data directory"),
     ]
@@ -135,6 +140,24 @@ def _watchdog(settings: Settings) -> str:
     if age > _HEARTBEAT_LIMIT:
         raise Unavailable(f"last heard of {age.total_seconds():.0f} s ago: {status} {detail}")
     return f"{status}, {detail}, {alerts} alerts open"
+
+
+def _alerts(settings: Settings) -> str:
+    """Whether anybody would hear of anything. No channel is a choice, and said so."""
+    alerts = bootstrap.alerts(settings, "doctor")
+    sender, channels = alerts.sender(), alerts.channels()
+    if sender is None:
+        raise _Unknown("the process that tells people has never run for this account")
+    if sender["age_s"] > _HEARTBEAT_LIMIT.total_seconds():
+        raise Unavailable(f"nobody is told of alerts: last seen {sender['age_s']:.0f} s ago")
+    if not channels:
+        return "kept and shown; nobody is told: set alerts.channels"
+    failing = [f"{one['channel']} ({one['problem']})" for one in channels if one["failing_since"] is not None]
+    if failing:
+        raise Unavailable(f"not taken: {', '.join(failing)}")
+    if sender["heartbeat_problem"]:
+        raise Unavailable(f"heartbeat: {sender['heartbeat_problem']}")
+    return f"{', '.join(one['channel'] for one in channels)}; {sum(one['waiting'] for one in channels)} waiting"
 
 
 def _mlflow(settings: Settings) -> str:

@@ -37,6 +37,8 @@ _NOT_INHERITED = (
     "IBKR_ASSETS_ADMIN_TOKEN", "IBKR_ASSETS_LIVE_ARM", "IBKR_ASSETS_PAPER_DATABASE_URL", "MLFLOW_BACKEND_STORE_URI",
     "MLFLOW_REGISTRY_STORE_URI",
 )  # fmt: skip
+#: Whoever knows the address of a channel can use it.
+_ADDRESSES = ("IBKR_ASSETS__ALERTS__CHANNELS", "IBKR_ASSETS__ALERTS__HEARTBEAT_URL")
 _PATHS = ("IBKR_ASSETS_CONFIG", "IBKR_ASSETS_GATEWAY_CA")
 
 
@@ -62,6 +64,7 @@ def list_services(layout: Layout, logs: Path, *, clock_start: datetime) -> list[
         services.append(table.mlflow())
     services.append(table.submitter())
     services.append(table.watchdog())
+    services.append(table.alerts())
     return services
 
 
@@ -221,6 +224,11 @@ class _Table:
         # After the submitter, and so stopped before it: an end that was asked for is no silence.
         return self._ours("watchdog", ("watchdog", "run"), "^ready", more={}, after=("databases", "submitter"))
 
+    def alerts(self) -> Service:
+        # The one process that is handed the channels' addresses.
+        more = {name: value for name, value in os.environ.items() if name.startswith(_ADDRESSES)}
+        return self._ours("alerts", ("alerts", "run"), "^ready", more=more, after=("databases",))
+
     def _ours(
         self,
         name: str,
@@ -249,7 +257,7 @@ class _Table:
         )
 
     def _environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
+        inherited = {name: value for name, value in os.environ.items() if name not in (*_NOT_INHERITED, *_ADDRESSES)}
         for name in _PATHS:  # the working directory is another one there
             if (value := inherited.get(name)) and not value.startswith("sha256:"):
                 inherited[name] = str(Path(value).absolute())

@@ -96,6 +96,17 @@ def test_a_submitter_with_nothing_out_or_that_ended_on_purpose_is_not_missed(wat
     assert watch.rows.kills == []
 
 
+def test_a_process_that_tells_people_and_falls_silent_is_an_alert_and_no_reason_to_kill(watch):
+    watch.rows.now = replace(watch.rows.now, sender_at=AT)
+    watch.pass_time(59)
+    assert watch.rows.alerts == set()
+    watch.pass_time(3)
+    assert watch.rows.alerts == {("sender_silent", "alerts")}
+    watch.rows.now = replace(watch.rows.now, sender_at=AT + timedelta(seconds=1))
+    watch.pass_time(1)
+    assert (watch.rows.alerts, watch.rows.kills) == (set(), [])
+
+
 def test_a_submitter_that_was_never_seen_alive_is_paged_and_not_killed(watch):
     """As after the start of a stack whose submitter is not up yet, over the rows of the day before."""
     watch.pass_time(120, beats=False)

@@ -144,7 +144,7 @@ def test_status_names_every_process_and_the_mode(first_life: dict[str, object]) 
     assert answer.returncode == 0
     assert report["mode"] == "sim"
     names = {"gateway", "postgres", "code", "daemon", "webserver", "mlflow", "submitter", "watchdog", "dashboard"}
-    names.add("analyst")
+    names |= {"analyst", "alerts"}
     assert {row["name"]: row["state"] for row in report["processes"]} == dict.fromkeys(names, "ready")
 
 

@@ -79,8 +79,9 @@ select oms.blocked_by(%(account)s, %(strategy)s, %(conid)s, oms.reduces(jsonb_po
 _PEERS = """
 select extract(epoch from clock_timestamp()) as database_s, r.code, r.configuration, r.schema_revision,
   (select version_num from platform.schema_version) as own_schema,
-  (select extract(epoch from clock_timestamp() - w.at) from oms.watchdog w where w.account_ref = %(account)s)
-    as alert_age_s
+  (select extract(epoch from clock_timestamp() - least(w.at, n.answered_at)) from oms.watchdog w
+     left join oms.alert_sender n on n.account_ref = w.account_ref and n.channels > 0
+     where w.account_ref = %(account)s) as alert_age_s
 from (select 1) as always left join oms.running r on r.account_ref = %(account)s
 """
 

@@ -30,7 +30,8 @@ select h.status, h.at as beat_at, coalesce(h.busy_s, 0) as busy_s,
   array(select i.client_order_id from oms.order_intent i where i.account_ref = r.ref and i.state = 'QUESTION')
     as questions,
   array(select i.client_order_id from oms.order_intent i where i.account_ref = r.ref
-          and i.state in ('UNKNOWN', 'CANCEL_UNKNOWN')) as doubts
+          and i.state in ('UNKNOWN', 'CANCEL_UNKNOWN')) as doubts,
+  (select n.at from oms.alert_sender n where n.account_ref = r.ref and n.channels > 0) as sender_at
 from (select %s::text as ref) r left join oms.heartbeat h on h.account_ref = r.ref
 """
 
@@ -55,6 +56,7 @@ class PostgresWatchRows:
             compared_at=row["compared_at"],
             questions=tuple(row["questions"]),
             doubts=tuple(row["doubts"]),
+            sender_at=row["sender_at"],
         )
 
     def beat(self, status: str, detail: str) -> None:
