@@ -42,7 +42,8 @@ def once(
 ) -> str:
     """Do it and write it down; with a key that was used before, give what came of it then.
 
-    Raises what `do` raises, LedgerConflict while the same act is still going on or where it failed before.
+    Raises what `do` raises; LedgerConflict while the same act is still going on, where it failed before, and for a key
+    of another act.
     """
     if len(key) < 8:
         raise InputError(f"key: the form's own key is needed, got {key!r}")
@@ -59,6 +60,8 @@ def once(
         found = cursor.execute("select * from dash.act where key = %s", (f"{session.id}/{key}",)).fetchone()
     assert found is not None
     if not is_first:
+        if (found["action"], found["subject"]) != (action, subject):
+            raise LedgerConflict(f"this form was used to {found['action']} {found['subject']}; load the page again")
         if found["result"] is None:
             raise LedgerConflict(found["problem"] or f"{action} {subject} is being done already")
         return str(found["result"])
