@@ -151,28 +151,26 @@ def _instants(
 ) -> tuple[pd.Series, npt.NDArray[np.object_]]:
     """Aware instants, and for each row "" or why it has none. Each distinct value is read once."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        moments = column.dt.tz_convert("UTC").astype("datetime64[us, UTC]")
-        codes, distinct = pd.factorize(moments)
-        dates = np.zeros(len(distinct), dtype=bool)
-        wrong = np.full(len(distinct), "", dtype=object)
-        values = pd.Series(distinct)
-    else:
-        codes, uniques = pd.factorize(column)
-        text = pd.Series([_text(value) for value in uniques], dtype=object)
-        dates = text.str.fullmatch(_DATE).to_numpy(dtype=bool)
-        values = pd.to_datetime(text, utc=True, errors="coerce", format="ISO8601").astype("datetime64[us, UTC]")
-        wrong = np.full(len(text), "", dtype=object)
-        is_naive = ~dates & ~text.str.contains(_ZONE).to_numpy(dtype=bool)
-        is_readable = values.notna().to_numpy()
-        if zone is not None:
-            values = values.where(~is_naive, values.dt.tz_localize(None).dt.tz_localize(
-                zone, ambiguous="NaT", nonexistent="NaT").dt.tz_convert("UTC"))  # fmt: skip
-            is_naive &= values.isna().to_numpy()
-        wrong[is_naive] = Reason.TZ_AMBIGUOUS.value
-        wrong[~is_readable] = Reason.UNREADABLE.value
-        if size is not BarSize.DAY:
-            wrong[dates & (wrong == "")] = Reason.TZ_AMBIGUOUS.value
-    if size is BarSize.DAY:
+        moments = column.dt.tz_convert("UTC").astype("datetime64[us, UTC]").reset_index(drop=True)
+        reasons = np.full(len(moments), "", dtype=object)
+        reasons[moments.isna().to_numpy()] = Reason.MISSING_FIELD.value
+        return moments, reasons
+    codes, uniques = pd.factorize(column)
+    text = pd.Series([_text(value) for value in uniques], dtype=object)
+    dates = text.str.fullmatch(_DATE).to_numpy(dtype=bool)
+    values = pd.to_datetime(text, utc=True, errors="coerce", format="ISO8601").astype("datetime64[us, UTC]")
+    wrong = np.full(len(text), "", dtype=object)
+    is_naive = ~dates & ~text.str.contains(_ZONE).to_numpy(dtype=bool)
+    is_readable = values.notna().to_numpy()
+    if zone is not None:
+        values = values.where(~is_naive, values.dt.tz_localize(None).dt.tz_localize(
+            zone, ambiguous="NaT", nonexistent="NaT").dt.tz_convert("UTC"))  # fmt: skip
+        is_naive &= values.isna().to_numpy()
+    wrong[is_naive] = Reason.TZ_AMBIGUOUS.value
+    wrong[~is_readable] = Reason.UNREADABLE.value
+    if size is not BarSize.DAY:
+        wrong[dates & (wrong == "")] = Reason.TZ_AMBIGUOUS.value
+    elif dates.any():
         values = _at_openings(values, dates, calendar)
     reasons = np.append(wrong, Reason.MISSING_FIELD.value)[codes]  # a hole has code -1
     moments = pd.concat([values, pd.Series([pd.NaT], dtype=values.dtype)]).iloc[codes]
@@ -187,9 +185,7 @@ def _text(value: object) -> str:
 
 def _at_openings(values: pd.Series, is_date: npt.NDArray[np.bool_], calendar: ExchangeCalendar) -> pd.Series:
     """Dates of sessions as these sessions' openings; other dates stay midnights, which are in no session."""
-    known = (
-        {s.day: s.opens_at for s in calendar.sessions(calendar.first_day, calendar.last_day)} if is_date.any() else {}
-    )
+    known = {s.day: s.opens_at for s in calendar.sessions(calendar.first_day, calendar.last_day)}
     moved = [
         known.get(value.date(), value) if date and not pd.isna(value) else value
         for value, date in zip(values, is_date, strict=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ibkr_assets.domain.bar import BAR_COLUMNS, BarSize
@@ -143,15 +144,16 @@ def _save(
 ) -> None:
     store.save_rejected(unreadable, size, source=source, known_from=now)
     saved = store.save_bars(bars[list(BAR_COLUMNS)], size, source=source, known_from=now)
-    repeats = bars.duplicated(["conid", "opened_at"], keep="last")
-    same = bars.duplicated([name for name in BAR_COLUMNS if name != "symbol"], keep="last")
     report.rows += len(bars) + len(unreadable)
     report.inserted += saved.inserted
     report.revised += saved.revised
     report.unchanged += saved.unchanged
-    report.repeated += int(same.sum())
     report.rejected.update(unreadable["reason"].tolist())
-    report.rejected.update({"duplicate_in_fetch": int((repeats & ~same).sum())} if (repeats & ~same).any() else {})
+    if len(bars) > saved.inserted + saved.revised + saved.unchanged:
+        repeats = bars.duplicated(["conid", "opened_at"], keep="last")
+        same = bars.duplicated([name for name in BAR_COLUMNS if name != "symbol"], keep="last")
+        report.repeated += int(same.sum())
+        report.rejected.update({"duplicate_in_fetch": int((repeats & ~same).sum())} if (repeats & ~same).any() else {})
 
 
 def _judge(
@@ -170,9 +172,7 @@ def _judge(
     context = past[0].opens_at if past else start
     bars = store.load_bars(conids, size, context, end + timedelta(microseconds=1))
     earlier = store.load_bars(conids, size, context, start, is_validated=True)[["conid", "opened_at"]]
-    is_judged = pd.MultiIndex.from_frame(bars[["conid", "opened_at"]]).isin(
-        pd.MultiIndex.from_frame(batch[["conid", "opened_at"]])
-    )
+    is_judged = _is_among(bars, batch)
     evidence = np.full(len(bars), "", dtype=object)
     evidence[is_judged] = find_evidence(store, bars[is_judged], size, calendar)
     reasons = find_reasons(bars, is_judged=is_judged, calendar=calendar, size=size, now=now, evidence=evidence)
@@ -184,11 +184,27 @@ def _judge(
     report.quarantined.update(verdict.quarantined["reason"].tolist())
     sessions = [s for s in calendar.sessions_between(start, end) if s.closes_at <= now]
     if sessions:
-        moments = bars["opened_at"].to_numpy(dtype="datetime64[ns]").astype(np.int64)
-        missing = find_missing(bars["conid"], moments, sessions, instruments, size)
+        missing = find_missing(bars["conid"], _nanoseconds(bars["opened_at"]), sessions, instruments, size)
         missing = _within_listing(missing, verdict.accepted)
         store.save_gaps(size, missing, conids=conids, sessions=[s.day for s in sessions])
         report.gaps += len(missing)
+
+
+def _is_among(bars: pd.DataFrame, batch: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which of the stored bars the batch names; of a first import all of them, which shows without a search."""
+    key = ["conid", "opened_at"]
+    if len(bars) == len(batch):
+        ours, theirs = ([frame["conid"].to_numpy(), _nanoseconds(frame["opened_at"])] for frame in (bars, batch))
+        order = np.lexsort(theirs[::-1])
+        if all(np.array_equal(stored, named[order]) for stored, named in zip(ours, theirs, strict=True)):
+            return np.ones(len(bars), dtype=bool)
+    found: npt.NDArray[np.bool_] = pd.MultiIndex.from_frame(bars[key]).isin(pd.MultiIndex.from_frame(batch[key]))
+    return found
+
+
+def _nanoseconds(moments: pd.Series) -> npt.NDArray[np.int64]:
+    values: npt.NDArray[np.int64] = moments.to_numpy(dtype="datetime64[ns]").astype(np.int64)
+    return values
 
 
 def _within_listing(missing: list[tuple[str, date]], accepted: pd.DataFrame) -> list[tuple[str, date]]:

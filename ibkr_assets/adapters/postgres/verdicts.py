@@ -59,7 +59,8 @@ where v.conid = any(%(conids)s::bigint[]) and v.bar_size = %(size)s
   and v.opened_at >= %(first)s and v.opened_at <= %(last)s
   and not exists (
     select from md.bar b where b.conid = v.conid and b.bar_size = v.bar_size and b.opened_at = v.opened_at
-      and b.version = v.version and b.bar_size = %(size)s and b.opened_at >= %(first)s and b.opened_at <= %(last)s)
+      and b.version = v.version and b.conid = any(%(conids)s::bigint[]) and b.bar_size = %(size)s
+      and b.opened_at >= %(first)s and b.opened_at <= %(last)s)
 limit 1
 """
 DECISIONS = """
