@@ -17,6 +17,7 @@ import psycopg
 from psycopg.rows import DictRow
 
 from ibkr_assets.adapters.postgres.batch import fetch_together
+from ibkr_assets.domain.analysis import call_ids
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.order import OrderIntent, TimeInForce
 from ibkr_assets.risk.facts import Circumstances, DataFacts, InstrumentFacts, PlatformFacts, Versions
@@ -145,14 +146,14 @@ def _data(bars: list[DictRow], signal: DictRow | None) -> DataFacts:
     if signal is None:
         return proof
     sign = {"long": 1, "short": -1, "flat": 0}[signal["direction"]]
-    model, weight = _model(signal["kind"], signal["params"])
+    model, weight = _model(signal, signal["params"])
     return replace(
         proof,
         features=signal["features"],
         infinite_features=signal["infinite"],
         score=Decimal(repr(signal["strength"])) * sign,
         model=model,
-        is_model_approved=_is_approved(signal["numbers"]) if model else None,
+        is_model_approved=_is_approved(signal["kind"], signal["numbers"]) if model else None,
         llm_weight=weight,
     )
 
@@ -196,14 +197,24 @@ def _is_revised(bar: DictRow, signal: DictRow | None) -> bool:
     return bool(bar["version"] > 1 and bar["known_from"] > signal["as_of"])
 
 
-def _is_approved(numbers: dict[str, Any] | None) -> bool:
-    """Whether the signal says which version scored: only an approved one is opened (`adapters.mlflow_models`)."""
+def _is_approved(kind: str, numbers: dict[str, Any] | None) -> bool:
+    """Whether the signal says who scored: an approved version (`adapters.mlflow_models`), or stored requests."""
+    if kind == "llm_analyst":
+        return numbers is not None and bool(call_ids(numbers))
     return numbers is not None and isinstance(numbers.get("model_version"), int | float)
 
 
-def _model(kind: str, params: dict[str, Any]) -> tuple[str, Decimal | None]:
-    """The model that scores ("" where none does), and how much a language model decides; None where it is not said."""
+def _model(signal: DictRow, params: dict[str, Any]) -> tuple[str, Decimal | None]:
+    """The model that scores ("" where none does), and how much a language model decides.
+
+    One that may only shrink or veto adds nothing to a score; one that may open decides all of it. A rule that wants
+    nothing is passed through without a question, and has no model then.
+    """
+    kind = signal["kind"]
     if kind not in MODEL_KINDS:
         return "", Decimal(0)
-    weight = params.get("llm_weight", None if kind == "llm_analyst" else 0)
-    return str(params.get("model", kind)), None if weight is None else Decimal(str(weight))
+    if kind == "model_score":
+        return str(params.get("model", kind)), Decimal(0)
+    if signal["direction"] == "flat" and not call_ids(signal["numbers"] or {}):
+        return "", Decimal(0)
+    return str(params.get("model") or kind), Decimal(1 if params.get("may_open", False) else 0)
