@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psycopg
 import uvicorn
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -23,13 +24,18 @@ from starlette.staticfiles import StaticFiles
 from ibkr_assets.dashboard.guard import Guard
 from ibkr_assets.dashboard.login import Passwords, Sessions, link_directory, signing_key
 from ibkr_assets.dashboard.pages import (
+    alerts,
+    backtest_launch,
+    backtests,
     experiments,
     login,
+    metrics,
     order_acts,
     orders,
     overview,
     permission,
     positions,
+    promotion,
     quarantine,
     runs,
     signals,
@@ -54,11 +60,16 @@ _PAGES = (
     order_acts,
     runs,
     experiments,
+    backtest_launch,
+    backtests,
+    promotion,
     strategy_form,
     strategies,
     quarantine,
+    alerts,
     system,
     permission,
+    metrics,
 )
 _STATUS = {InputError: 400, ConfigurationError: 400, LedgerConflict: 409, Unavailable: 503, StackFailure: 502}
 
@@ -91,6 +102,7 @@ def build(sources: Sources) -> FastAPI:
     for kind in _STATUS:
         app.add_exception_handler(kind, _show_error)
     app.add_exception_handler(RequestValidationError, _show_invalid)
+    app.add_exception_handler(psycopg.DataError, _show_unfit)
     hosts = (*settings.allowed_hosts, settings.host)
     app.add_middleware(Guard, router=app.router, sessions=app.state.sessions, allowed_hosts=hosts)
     return app
@@ -123,6 +135,12 @@ def serve(settings: Settings, sources: Sources, ready: Callable[[str], None]) ->
 def _show_error(request: Request, error: Exception) -> Response:
     status = next(code for kind, code in _STATUS.items() if isinstance(error, kind))
     return render(request, "problem.html", code=status, title="That did not work", text=str(error))
+
+
+def _show_unfit(request: Request, error: Exception) -> Response:
+    """A number too large for any row, a text with a zero byte: such a thing is not there."""
+    text = f"{request.url.path}: no such value can be stored: {str(error).splitlines()[0]}"
+    return render(request, "problem.html", code=400, title="That is no valid input", text=text)
 
 
 def _show_invalid(request: Request, error: Exception) -> Response:
