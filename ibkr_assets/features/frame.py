@@ -84,7 +84,7 @@ def _checked_blocks(bars: pd.DataFrame) -> list[InstrumentBars]:
 def _numbers(frame: pd.DataFrame, name: str) -> pd.Series:
     if name not in frame.columns:
         raise DataError(f"column {name!r}: missing; the frame has {list(frame.columns)}")
-    dtype = frame[name].dtype
-    if not pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
-        raise DataError(f"column {name!r}: must be numeric, got {dtype}")
-    return frame[name]
+    column = frame[name]
+    if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+        raise DataError(f"column {name!r}: must be numeric, got {column.dtype}")
+    return column

@@ -33,10 +33,12 @@ if TYPE_CHECKING:
 
 #: Instruments computed and stored at a time: about as many bars of ten years of days as of one year of minutes.
 AT_A_TIME = {BarSize.DAY: 100, BarSize.MINUTE: 4}
+#: The same of those that are carried on, which need a month or two of bars.
+CARRIED_AT_A_TIME = {BarSize.DAY: 2000, BarSize.MINUTE: 20}
 #: More sessions than these since the state, and starting from the first bar is as good.
 CARRIED_SESSIONS = 60
 #: Sessions before the state that are read: the bars of the longest window, and room for a few that have none.
-CONTEXT_SESSIONS = WARM_UP_BARS + 10
+CONTEXT_SESSIONS = {BarSize.DAY: WARM_UP_BARS + 10, BarSize.MINUTE: 2}
 
 
 def build_features(
@@ -58,7 +60,7 @@ def build_features(
     parts = list(
         build_feature_parts(store, calendar, instruments=instruments, sessions=sessions, size=size, progress=progress)
     )
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts).sort_values(["conid", "opened_at"], kind="stable", ignore_index=True)
 
 
 def build_feature_parts(
@@ -75,35 +77,58 @@ def build_feature_parts(
         raise InputError(f"{'instruments' if sessions else 'sessions'}: none given; there is nothing to compute")
     wanted = sorted(set(sessions), key=lambda session: session.day)
     conids = sorted(instrument.conid for instrument in instruments)
-    rows = carried = 0
-    for first in range(0, len(conids), AT_A_TIME[size]):
-        part = conids[first : first + AT_A_TIME[size]]
-        features, inputs = _compute(store, calendar, part, wanted, size)
+    actions: Mapping[int, list[CorporateAction]] = defaultdict(list)
+    for action in store.load_actions(conids):
+        actions[action.conid].append(action)
+    start = _fresh(store, calendar, conids, wanted, size, actions)
+    length = AT_A_TIME[size] if len(wanted) > CARRIED_SESSIONS else CARRIED_AT_A_TIME[size]
+    others = [conid for conid in conids if conid not in start.states]
+    rows = carried = done = 0
+    for part in [*_parts(sorted(start.states), length), *_parts(others, AT_A_TIME[size])]:
+        features, inputs = _compute(store, calendar, part, wanted, size, start, actions)
         kept = features[_is_wanted(features["opened_at"], wanted)].reset_index(drop=True)
         store.save_features(kept, size, feature_digest=feature_digest(), inputs=inputs)
-        rows, carried = rows + len(kept), carried + len(inputs.start.states)
-        done = first + len(part)
+        rows, carried, done = rows + len(kept), carried + len(inputs.start.states), done + len(part)
         if progress is not None:
             progress(f"features: {rows} rows of {done} of {len(conids)} instruments, {carried} of them carried on")
         yield kept
 
 
-def _compute(
-    store: BarStore, calendar: ExchangeCalendar, conids: Sequence[int], wanted: Sequence[TradingSession], size: BarSize
-) -> tuple[pd.DataFrame, FeatureInputs]:
-    end, until = wanted[-1].closes_at, wanted[-1].day
-    actions: Mapping[int, list[CorporateAction]] = defaultdict(list)
-    for action in store.load_actions(conids):
-        actions[action.conid].append(action)
-    before = wanted[0].opens_at
+def _parts(conids: Sequence[int], length: int) -> list[Sequence[int]]:
+    return [conids[first : first + length] for first in range(0, len(conids), length)]
+
+
+def _fresh(
+    store: BarStore,
+    calendar: ExchangeCalendar,
+    conids: Sequence[int],
+    wanted: Sequence[TradingSession],
+    size: BarSize,
+    actions: Mapping[int, Sequence[CorporateAction]],
+) -> FeatureStart:
+    """Epochs of all, and the states that are not too old and are in the shares of the last session."""
+    before, until = wanted[0].opens_at, wanted[-1].day
     start = store.load_feature_start(conids, size, before, feature_digest=feature_digest())
-    states = {
+    recent = calendar.sessions_up_to(before, CARRIED_SESSIONS)
+    fresh = {
         conid: state
         for conid, state in start.states.items()
-        if effective(actions[conid], until) == state.actions
+        if recent and state.opened_at >= recent[0].opens_at and effective(actions[conid], until) == state.actions
     }
-    recent = calendar.sessions_up_to(before, CARRIED_SESSIONS)
-    states = {conid: state for conid, state in states.items() if recent and state.opened_at >= recent[0].opens_at}
+    return FeatureStart(start.epochs, fresh)
+
+
+def _compute(
+    store: BarStore,
+    calendar: ExchangeCalendar,
+    conids: Sequence[int],
+    wanted: Sequence[TradingSession],
+    size: BarSize,
+    start: FeatureStart,
+    actions: Mapping[int, Sequence[CorporateAction]],
+) -> tuple[pd.DataFrame, FeatureInputs]:
+    before, end, until = wanted[0].opens_at, wanted[-1].closes_at, wanted[-1].day
+    states = {conid: start.states[conid] for conid in conids if conid in start.states}
     bars, since = _load_recent(store, calendar, states, end, size)
     if states:  # a correction that came between the two reads is in the bars and not in the averages
         now = store.load_feature_start(list(since), size, before, feature_digest=feature_digest()).epochs
@@ -117,8 +142,9 @@ def _compute(
         bars = bars.sort_values(["conid", "opened_at"], kind="stable", ignore_index=True) if since else bars
     else:
         bars = bars.reset_index(drop=True)
-    found = compute_adjusted(bars, actions, since)
-    used = {conid: effective(own, until) for conid, own in actions.items() if own}
+    own_actions = {conid: actions[conid] for conid in conids if actions[conid]}
+    found = compute_adjusted(bars, own_actions, since)
+    used = {conid: effective(own, until) for conid, own in own_actions.items()}
     kept = FeatureStart(start.epochs, {conid: states[conid] for conid in since})
     return found.features, FeatureInputs(bars, kept, used, found.averages)
 
@@ -140,7 +166,7 @@ def _load_recent(
     begins = oldest.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     if oldest.year != end.year:
         begins = begins.replace(month=1)
-    context = calendar.sessions_up_to(oldest, CONTEXT_SESSIONS)
+    context = calendar.sessions_up_to(oldest, CONTEXT_SESSIONS[size])
     bars = store.load_bars(
         list(states), size, min([begins, *(s.opens_at for s in context[:1])]), end, is_validated=True
     )
