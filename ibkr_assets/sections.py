@@ -176,6 +176,7 @@ class DashboardSettings(Section):
         names = [user.name for user in self.users]
         if len(set(names)) < len(names):
             raise ValueError("users: a name is there twice")
+    metrics_token: SecretStr | None = Field(None, description="what a scrape of /metrics must bear; on loopback none")
         if not self.users and not is_loopback(self.host):
             raise ValueError(f"host {self.host} is not loopback, and there is no user with a password")
         return self

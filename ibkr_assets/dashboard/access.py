@@ -26,6 +26,9 @@ class Role(IntEnum):
 #: (method, path as the route is declared) -> the role it takes. WS is a WebSocket.
 ROUTES: dict[tuple[str, str], Role] = {
     ("GET", "/health"): Role.NOBODY,
+    ("GET", "/health/live"): Role.NOBODY,
+    ("GET", "/health/ready"): Role.NOBODY,
+    ("GET", "/metrics"): Role.NOBODY,
     ("GET", "/openapi.json"): Role.VIEWER,
     ("GET", "/login"): Role.NOBODY,
     ("POST", "/login"): Role.NOBODY,
@@ -60,6 +63,7 @@ ROUTES: dict[tuple[str, str], Role] = {
     ("GET", "/stop"): Role.VIEWER,
     ("WS", "/live"): Role.VIEWER,
     ("POST", "/stop"): Role.OPERATOR,
+    ("GET", "/alerts"): Role.VIEWER,
     ("POST", "/orders/{order}/cancel"): Role.OPERATOR,
     ("POST", "/orders/{order}/look"): Role.OPERATOR,
     ("POST", "/positions/{conid}/close"): Role.OPERATOR,
@@ -79,3 +83,4 @@ ROUTES: dict[tuple[str, str], Role] = {
     ("POST", "/orders/{order}/doubt"): Role.ARM,
     ("POST", "/strategies/{strategy_id}/resume"): Role.ARM,
 }
+    ("POST", "/alerts/{alert_id}/acknowledge"): Role.OPERATOR,

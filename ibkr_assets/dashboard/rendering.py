@@ -30,8 +30,8 @@ _DASH = "–"
 _NOTHING = Markup("–")
 NAVIGATION = (
     ("/", "Overview"), ("/positions", "Positions"), ("/signals", "Signals"), ("/orders", "Orders"), ("/runs", "Runs"),
-    ("/experiments", "Experiments"), ("/strategies", "Strategies"), ("/quarantine", "Quarantine"),
-    ("/system", "System"),
+    ("/experiments", "Experiments"), ("/backtests", "Backtests"), ("/strategies", "Strategies"),
+    ("/quarantine", "Quarantine"), ("/alerts", "Alerts"), ("/system", "System"),
 )  # fmt: skip
 
 

@@ -10,6 +10,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from ibkr_assets.adapters.postgres.alert_outbox import PostgresOutbox
+from ibkr_assets.adapters.postgres.alerts import PostgresAlerts
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.dashboard.access import Role
 from ibkr_assets.dashboard.server import build
@@ -109,3 +111,12 @@ def approved_app(postgres_server, _template, tmp_path: Path) -> Iterator[FastAPI
 @pytest.fixture
 def approved_browser(approved_app: FastAPI) -> Callable[..., TestClient]:
     return _browser(approved_app)
+
+
+@pytest.fixture
+def alert_rows(app: FastAPI, postgres_server) -> Iterator[tuple[PostgresOutbox, PostgresAlerts]]:
+    """The outbox and the alerts behind the pages, as the processes write them that raise and send."""
+    sources = app.state.sources
+    database = Database(postgres_server.url(sources.database.url.rpartition("/")[2], "ibkr_app"))
+    yield PostgresOutbox(database, sources.account_ref), PostgresAlerts(database, sources.account_ref, "test")
+    database.close()

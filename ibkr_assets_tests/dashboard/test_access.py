@@ -10,7 +10,7 @@ from ibkr_assets.dashboard.access import ROUTES, Role
 
 _EXAMPLES = {
     "token": "x", "conid": "265598", "order": "q1-x", "run_id": "x", "path": "x", "strategy_id": "x", "kind": "sensor",
-    "name": "x", "identity": "1",
+    "name": "x", "identity": "1", "alert_id": "1",
 }  # fmt: skip
 
 

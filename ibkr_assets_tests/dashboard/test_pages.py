@@ -22,6 +22,7 @@ PAGES = [
     "/strategies",
     "/quarantine",
     "/system",
+    "/alerts",
     "/stop",
 ]
 

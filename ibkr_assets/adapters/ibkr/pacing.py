@@ -241,6 +241,19 @@ class Limiter:
             age_s = None if sent.alive_at is None else self._clock() - sent.alive_at
         return age_s if age_s is not None and age_s >= 0 else None  # a later one is of before the machine's start
 
+    def left(self) -> tuple[dict[str, int], float]:
+        """How many requests each limit would let go now, and for how many seconds a 429 still holds all of them up."""
+        with self._state.locked() as sent:
+            now = self._clock()
+            shut_s = max(0.0, sent.shut_until - now) if _is_shut(sent, now) else 0.0
+            found = {}
+            for rule in RULES:
+                window_s = rule.window_s / self.pace
+                stamps = sent.stamps.get(rule.name, {}).values()
+                taken = sum(1 for at in stamps if now - window_s < at <= now + window_s)
+                found[rule.name] = max(0, rule.limit - taken)
+        return found, shut_s
+
     def penalise(self) -> None:
         """A 429 came: nothing at all leaves for a while. Further 429s of requests already under way do not add."""
         with self._state.locked() as sent:
