@@ -31,6 +31,7 @@ from ibkr_assets.cli.past import (
     SlippageOf,
     Symbols,
     To,
+    contamination,
     describe,
     load_bars,
     parse_param,
@@ -78,6 +79,7 @@ def sweep(
     """
     from ibkr_assets.backtest import sweep as work
     from ibkr_assets.backtest import walk_forward as walk
+    from ibkr_assets.backtest.contamination import keep_clean
     from ibkr_assets.backtest.files import write_sweep
     from ibkr_assets.backtest.grid import combinations, parse_grid
     from ibkr_assets.backtest.heat_map import draw_heat_map
@@ -96,6 +98,9 @@ def sweep(
     tried = combinations(values, fixed, sample=sample, seed=seed)
     terms = parse_terms(cash, size, commission, slippage, may_borrow=may_borrow)
     frame = load_bars(settings, bars, symbols, start, end)
+    if (spoilt := contamination(settings, strategy, fixed, frame)) is not None and spoilt.contaminated_bars:
+        frame = keep_clean(frame, spoilt.training_cutoff)
+        say(f"left out of the ranking: {spoilt.doubt}")
     tapes, directory, cores = tapes_of(frame), settings.strategies.directory, processes or os.cpu_count() or 1
     with tracked(settings, f"sweep {strategy}", is_wanted=not no_track) as record:
         done = work.sweep(

@@ -1,7 +1,7 @@
 """What commands about the past share: their options, the bars they read, and what was run on what.
 
-What goes here: the way from options to bars and to words. What does not: costs and limits (`cli.run_terms`), and the
-commands (`cli.research`, `cli.parameter_sweep`).
+What goes here: the way from options to bars and to words, and what a language model may have known of these bars. What
+does not: costs and limits (`cli.run_terms`), and the commands (`cli.research`, `cli.parameter_sweep`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from ibkr_assets.domain.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ibkr_assets.backtest.contamination import Contamination
     from ibkr_assets.settings import Settings
+    from ibkr_assets.strategies.analyst import Analyst
 
 Kind = Annotated[str, typer.Argument(metavar="STRATEGY", help="the kind of strategy, for example sma_cross")]
 Bars = Annotated[Path | None, typer.Option(help="CSV or Parquet bar file")]
@@ -94,6 +96,36 @@ def describe(kind: str, params: Mapping[str, Any], frame: pd.DataFrame, path: Pa
         "source": "database" if path is None else path.name,
         "source_sha256": _digest(frame) if path is None else hashlib.sha256(path.read_bytes()).hexdigest(),
     }
+
+
+def contamination(
+    settings: Settings, kind: str, params: Mapping[str, Any], frame: pd.DataFrame
+) -> Contamination | None:
+    """What a language model may have known of these bars; None for a kind that asks none.
+
+    The cutoff of the settings is that of their model, and of no other that the parameters name.
+    """
+    from ibkr_assets.backtest.contamination import find_contamination
+
+    if not _asks(settings, kind):
+        return None
+    is_theirs = params.get("model") in (None, settings.llm.model)
+    return find_contamination(frame, settings.llm.training_cutoff if is_theirs else None)
+
+
+def stored_answers(settings: Settings, kind: str) -> Analyst | None:
+    """What a language model answered before, for a kind that asks one: about the past nobody is asked anew."""
+    from ibkr_assets import bootstrap
+
+    analysts = bootstrap.analysts(settings, may_ask=False) if _asks(settings, kind) else None
+    return None if analysts is None else analysts("backtest", 1)
+
+
+def _asks(settings: Settings, kind: str) -> bool:
+    from ibkr_assets.strategies.registry import all_kinds
+
+    known = all_kinds(settings.strategies.directory).get(kind)
+    return known is not None and known.asks
 
 
 def _digest(frame: pd.DataFrame) -> str:

@@ -29,9 +29,11 @@ from ibkr_assets.cli.past import (
     SlippageOf,
     Symbols,
     To,
+    contamination,
     describe,
     load_bars,
     parse_param,
+    stored_answers,
 )
 from ibkr_assets.cli.run_terms import parse_risk, parse_terms
 from ibkr_assets.cli.tracked import tracked
@@ -68,6 +70,7 @@ def backtest(
     """
     from ibkr_assets import bootstrap
     from ibkr_assets.backtest import study
+    from ibkr_assets.backtest.contamination import TAG
     from ibkr_assets.backtest.files import write_files
     from ibkr_assets.backtest.metrics import compute_metrics
     from ibkr_assets.backtest.tape import tapes_of
@@ -76,21 +79,28 @@ def backtest(
 
     settings = configuration.load()
     params = dict(parse_param(text) for text in param or [])
-    built = build_strategy(strategy, params, directory=settings.strategies.directory, models=bootstrap.models(settings))
+    built = build_strategy(
+        strategy, params, directory=settings.strategies.directory, models=bootstrap.models(settings),
+        analyst=stored_answers(settings, strategy),
+    )  # fmt: skip
     terms = parse_terms(cash, size, commission, slippage, may_borrow=may_borrow, oversight=parse_risk(settings, risk))
     frame = load_bars(settings, bars, symbols, start, end)
     title = f"{strategy} {' '.join(f'{key}={value}' for key, value in params.items())}".strip()
-    with tracked(settings, f"backtest {title}", is_wanted=not no_track) as record:
+    spoilt = contamination(settings, strategy, params, frame)
+    tags, doubt = ({}, "") if spoilt is None else ({TAG: spoilt.tag}, spoilt.doubt)
+    with tracked(settings, f"backtest {title}", is_wanted=not no_track, tags=tags) as record:
         result = study.backtest(built, tapes_of(frame), terms)
         metrics = compute_metrics(result)
         about = describe(strategy, params, frame, bars) | {
             "cash": cash, "size": size, "commission": terms.commission.describe(),
             "slippage": terms.slippage.describe(),
             "risk": "none" if terms.oversight is None else terms.oversight.describe(),
-        }  # fmt: skip
+        } | ({} if spoilt is None else spoilt.about)  # fmt: skip
         written = write_files(out, result, metrics, about)
         sheet = out / "tear_sheet.html"
-        sheet.write_text(draw_tear_sheet(result, metrics, title=title, about=about), encoding="utf-8")
+        sheet.write_text(draw_tear_sheet(result, metrics, title=title, about=about, doubt=doubt), encoding="utf-8")
+        if doubt:
+            say(doubt)
         for missed in result.not_opened[:3]:
             say(f"not opened: {missed.symbol} at bar {missed.bar}: {missed.reason}")
         for code, count in Counter(denied.code for denied in result.denied or ()).items():

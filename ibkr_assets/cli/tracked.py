@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.cli.output import say
@@ -53,13 +53,15 @@ class Record:
 
 
 @contextmanager
-def tracked(settings: Settings, name: str, *, is_wanted: bool) -> Iterator[Record]:
+def tracked(
+    settings: Settings, name: str, *, is_wanted: bool, tags: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Record]:
     """Work on record under `name`, whose first word is its kind. SIGTERM ends it as an interrupt does."""
     from ibkr_assets import bootstrap
 
     record = Record()
     tracker = bootstrap.tracker(settings) if is_wanted else None
-    run = None if tracker is None else _open(tracker, name)
+    run = None if tracker is None else _open(tracker, name, tags)
     if is_wanted and tracker is None:
         say("not tracked: no MLflow server is named (mlflow.tracking_uri); --no-track leaves this line out")
     if tracker is None or run is None:
@@ -79,10 +81,10 @@ def tracked(settings: Settings, name: str, *, is_wanted: bool) -> Iterator[Recor
         _close(tracker, run_id, key, end, record, settings)
 
 
-def _open(tracker: MlflowTracker, name: str) -> tuple[str, str] | None:
+def _open(tracker: MlflowTracker, name: str, more: Mapping[str, str]) -> tuple[str, str] | None:
     """The run's id and key, after runs of processes that are gone have been ended."""
     key = f"cli-{uuid.uuid4()}"
-    tags = {"run_kind": name.split(maxsplit=1)[0], "process": f"{socket.gethostname()}:{os.getpid()}"}
+    tags = {"run_kind": name.split(maxsplit=1)[0], "process": f"{socket.gethostname()}:{os.getpid()}", **more}
     try:
         tracker.close_lost(_is_alive)
         return tracker.open_run(name, dagster_run_id=key, tags=tags), key

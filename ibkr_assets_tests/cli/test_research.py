@@ -208,3 +208,37 @@ def test_a_wrong_bar_is_named(bars: Path, tmp_path: Path) -> None:
     bars.write_text("\n".join([*lines[:8], ",".join([*cells[:2], "0.5", *cells[3:]]), *lines[9:]]))
     with pytest.raises(InputError, match=r"bars: AAPL bar 7: high is below open, close or low, got 0\.5"):
         run("backtest", "sma_cross", "--bars", bars, "--out", tmp_path / "o", "--no-track")
+
+
+@pytest.mark.parametrize(("cutoff", "contaminated"), [("", "true"), ("1990-01-01", "false")])
+def test_a_backtest_of_a_kind_that_asks_a_model_says_what_the_model_may_have_known(
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cutoff: str, contaminated: str
+) -> None:
+    if cutoff:
+        monkeypatch.setenv("IBKR_ASSETS__LLM__TRAINING_CUTOFF", cutoff)
+    out = tmp_path / "result"
+    _, stderr = run("backtest", "llm_analyst", "--bars", bars, "--out", out, "--no-track")
+    about = json.loads((out / "metrics.json").read_text())["about"]
+    assert (about["contaminated"], about["training_cutoff"]) == (contaminated, cutoff or "unknown")
+    assert about["contaminated_bars"] == (400 if contaminated == "true" else 0)
+    told = "a language model decided on 400 of 400 bars"
+    assert (told in stderr) is (told in (out / "tear_sheet.html").read_text()) is (contaminated == "true")
+
+
+def test_a_rule_that_asks_no_model_is_not_spoken_of_as_one(bars: Path, tmp_path: Path) -> None:
+    run("backtest", "sma_cross", "--bars", bars, "--out", tmp_path / "result", "--no-track")
+    assert "contaminated" not in json.loads((tmp_path / "result" / "metrics.json").read_text())["about"]
+
+
+def test_a_sweep_ranks_no_day_that_a_model_may_have_known(
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("sweep", "llm_analyst", "--bars", bars, "--grid", "samples=1:2:1", "--no-track", "--out")
+    with pytest.raises(InputError, match="nothing left to rank"):
+        run(*asked, tmp_path / "none")
+    monkeypatch.setenv("IBKR_ASSETS__LLM__TRAINING_CUTOFF", "2000-12-29")
+    _, stderr = run(*asked, tmp_path / "some")
+    about = json.loads((tmp_path / "some" / "sweep.json").read_text())["about"]
+    assert "left out of the ranking: contaminated" in stderr
+    assert about["from"] > "2000-12-29"
+    assert 0 < about["bars"] < 400

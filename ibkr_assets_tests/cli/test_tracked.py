@@ -83,6 +83,12 @@ def test_what_ended_well_is_finished_with_its_figures_and_what_it_rests_on(
     assert server.tags == {"run_kind": "backtest", "process": f"{socket.gethostname()}:{os.getpid()}"}
 
 
+def test_what_is_known_before_the_work_is_a_tag_from_its_beginning(serve: Callable[..., Server]) -> None:
+    server = serve(Server())
+    with tracked(Settings(), "backtest llm_analyst", is_wanted=True, tags={"contaminated": "true"}):
+        assert server.tags["contaminated"] == "true"
+
+
 def test_what_failed_or_was_interrupted_is_ended_as_that(serve: Callable[..., Server]) -> None:
     def fail() -> None:
         raise ValueError("no")

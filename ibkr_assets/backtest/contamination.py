@@ -1,0 +1,78 @@
+"""Decisions whose outcome a language model may have learnt: a past that it was trained on shows nothing.
+
+What goes here: which bars are not after the end of a model's training, and the words about them. What does not: asking
+a model (`execution.analyst`), and where the day comes from (`llm.training_cutoff` of the settings). A day that nobody
+named is no proof: every decision is contaminated then. The prompts name no day and no instrument, which makes memory
+less of a help and proves nothing either (Sarkar and Vafa, Lookahead Bias in Pretrained Language Models, 2024).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+from ibkr_assets.domain.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The name of the tag of a tracked run.
+TAG = "contaminated"
+
+
+@dataclass(frozen=True, slots=True)
+class Contamination:
+    """How many bars there are, and how many of them are not after the cutoff; None is a day that is not known."""
+
+    training_cutoff: date | None
+    bars: int
+    contaminated_bars: int
+
+    @property
+    def about(self) -> dict[str, str | int]:
+        """For `metrics.json`, the facts of a tear sheet and the parameters of a tracked run."""
+        return {
+            "training_cutoff": "unknown" if self.training_cutoff is None else self.training_cutoff.isoformat(),
+            "contaminated_bars": self.contaminated_bars,
+            "contaminated": self.tag,
+        }
+
+    @property
+    def tag(self) -> str:
+        """`true` where there is any."""
+        return "true" if self.contaminated_bars else "false"
+
+    @property
+    def doubt(self) -> str:
+        """What a reader is told first; empty where there is nothing to tell."""
+        if not self.contaminated_bars:
+            return ""
+        known = "the day its training ended is not known"
+        if self.training_cutoff is not None:
+            known = f"they are not after {self.training_cutoff}, the end of its training"
+        return (
+            f"contaminated: a language model decided on {self.contaminated_bars:,} of {self.bars:,} bars whose outcome "
+            f"it may have learnt: {known}. Nothing here shows that it foresees anything"
+        )
+
+
+def find_contamination(frame: pd.DataFrame, training_cutoff: date | None) -> Contamination:
+    """Of bars with `opened_at` (aware UTC), those that are not after the cutoff by their UTC day."""
+    return Contamination(training_cutoff, len(frame), int((~_is_clean(frame, training_cutoff)).sum()))
+
+
+def keep_clean(frame: pd.DataFrame, training_cutoff: date | None) -> pd.DataFrame:
+    """The bars that a ranking may rest on. Raises InputError where there is none."""
+    clean = frame.loc[_is_clean(frame, training_cutoff)].reset_index(drop=True)
+    if clean.empty:
+        raise InputError(
+            f"bars: {find_contamination(frame, training_cutoff).doubt}; there is nothing left to rank "
+            "(llm.training_cutoff)"
+        )
+    return clean
+
+
+def _is_clean(frame: pd.DataFrame, training_cutoff: date | None) -> pd.Series[bool]:
+    days = frame["opened_at"].dt.date
+    return days > (date.max if training_cutoff is None else training_cutoff)
