@@ -1,8 +1,8 @@
 """What every process of the platform writes about itself: one configuration, JSON lines or lines for a person.
 
 What goes here: the form of a line, and that no secret is in one. What does not: what is worth a line (whoever logs).
-Modules log with the standard library by a logger of their own name; structlog gives the lines their form, and binds
-`run_id` or `client_order_id` to those of a run or an order (`bound`).
+Modules log with the standard library by a logger of their own name; structlog gives the lines their form. A line that
+names an order or a run carries its id as a field too, so that everything about one is found by one search.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
+
+from pydantic import BaseModel, SecretStr
 
 from ibkr_assets.domain.text import visible
 
@@ -29,10 +30,18 @@ _MOST = 4000
 #: A broker's account id: IBKR's letters and digits; and what stands behind a word that says that it is secret.
 _ACCOUNT = re.compile(r"\b(?:D?[UFI]|DF[PO]?|DI)\d{5,9}\b")
 _URL_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^@/\s]+(?=@)")
+#: The gateway's keep-alive answers with the session's own id; the word alone is an exchange's day.
+_SESSION = re.compile(r"""(["']session["']\s*:\s*["'])[^"']+""")
+_URL_PASSWORD_IN = re.compile(r"://[^/@:\s]*:([^@/\s]+)@")
 _NAMED = re.compile(
-    r"(?i)\b((?:set-)?cookie|authorization|x-csrf-token|x-sess-uuid|api[_-]?key|password|passwd|secret|token|\"session\")"
+    r"(?i)\b((?:set-)?cookie|authorization|x-csrf-token|x-sess-uuid|api[_-]?key|password|passwd|secret|token)"
     r"(['\"]?\s*[:=]\s*['\"]?)(bearer\s+|basic\s+)?([^\s'\",;&}]+)"
 )
+#: Ids that a text names, and the field that each becomes.
+_IDS = {
+    "client_order_id": re.compile(r"\b(q1-[a-z2-7]{26})\b"),
+    "run_id": re.compile(r"\brun[ _]([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b"),
+}
 _SECRET_VARIABLES = ("TOKEN", "PASSWORD", "SECRET", "KEY", "HEARTBEAT_URL")
 _SECRET_KEYS = ("cookie", "authorization", "password", "token", "secret", "api_key", "url_query")
 
@@ -49,6 +58,7 @@ class Redactor:
             value = value.replace(secret, _STARS)
         value = _URL_PASSWORD.sub(rf"\1:{_STARS}", value)
         value = _NAMED.sub(rf"\1\2{_STARS}", value)
+        value = _SESSION.sub(rf"\1{_STARS}", value)
         value = _ACCOUNT.sub(_STARS, value)
         return value if len(value) <= _MOST else value[:_MOST] + "..."
 
@@ -71,21 +81,22 @@ class Redactor:
 
 def configure_logs(
     process: str,
+    settings: BaseModel | None = None,
     *,
-    secrets: Iterable[str] = (),
     level: int = logging.INFO,
     stream: IO[str] | None = None,
     form: str | None = None,
 ) -> None:
     """The one configuration of a process: its lines go to `stream`, standard error where none is given.
 
-    `secrets` are values that must not stand in any line, beside those of the environment.
+    What is secret in `settings` and in the environment stands in no line.
     """
     import structlog
 
     target = stream or sys.stderr
     chosen = form or os.environ.get(FORM_VARIABLE) or ("text" if target.isatty() else "json")
-    redact = Redactor([*secrets, *_of_environment(os.environ)])
+    of_settings = () if settings is None else secrets_of(settings)
+    redact = Redactor([*of_settings, *_of_environment(os.environ)])
     before: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -98,6 +109,7 @@ def configure_logs(
         structlog.processors.format_exc_info,
         _name_process(process),
         redact,
+        _name_ids,
         _line if chosen == "text" else structlog.processors.JSONRenderer(sort_keys=True, ensure_ascii=False),
     ]
     handler = logging.StreamHandler(target)
@@ -114,13 +126,19 @@ def configure_logs(
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
 
 
-@contextmanager
-def bound(**ids: str) -> Iterator[None]:
-    """Lines written inside carry these ids, in this thread: `run_id=...`, `client_order_id=...`."""
-    import structlog
-
-    with structlog.contextvars.bound_contextvars(**ids):
-        yield
+def secrets_of(settings: BaseModel) -> Iterator[str]:
+    """Every value of the settings that must not stand in a line: secrets, passwords in addresses, the account's id."""
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, BaseModel):
+                yield from secrets_of(one)
+            elif isinstance(one, SecretStr):
+                text = one.get_secret_value()
+                found = _URL_PASSWORD_IN.search(text)
+                yield found[1] if found else text
+            elif name == "account" and isinstance(one, str):
+                yield one
 
 
 def _of_environment(environment: Mapping[str, str]) -> Iterator[str]:
@@ -130,7 +148,7 @@ def _of_environment(environment: Mapping[str, str]) -> Iterator[str]:
             continue
         if name == "IBKR_ASSETS_ACCOUNT" or any(word in name for word in _SECRET_VARIABLES):
             yield value
-        elif found := re.search(r"://[^/@:\s]*:([^@/\s]+)@", value):
+        elif found := _URL_PASSWORD_IN.search(value):
             yield found[1]
 
 
@@ -142,12 +160,21 @@ def _name_process(process: str) -> Any:
     return step
 
 
+def _name_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    text = str(event.get("event", ""))
+    for name, pattern in _IDS.items():
+        if name not in event and (found := pattern.search(text)):
+            event[name] = found[1]
+    return event
+
+
 def _line(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     """One record as a line that a terminal shows and does not obey; a traceback below it, line by line."""
     shown = dict(event)
     head = f"{shown.pop('timestamp', '')} {shown.pop('level', '').upper():<7} {shown.pop('logger', '')}"
     text, trace = str(shown.pop("event", "")), str(shown.pop("exception", ""))
-    shown.pop("process", None)
+    for told in ("process", *_IDS):  # the file's name says the one, the text the others
+        shown.pop(told, None)
     more = "".join(f" {name}={value}" for name, value in sorted(shown.items()))
     lines = [visible(f"{head} {text}{more}"), *(visible(line) for line in trace.splitlines())]
     return "\n".join(lines)

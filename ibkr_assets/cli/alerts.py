@@ -38,7 +38,7 @@ def alerts_run() -> None:
     from ibkr_assets.cli.alert_sender import build_sender
 
     settings = configuration.load()
-    configure_logs("alerts")
+    configure_logs("alerts", settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

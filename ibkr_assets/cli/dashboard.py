@@ -30,13 +30,14 @@ def dashboard_run() -> None:
     import logging
 
     from ibkr_assets import bootstrap
+    from ibkr_assets.adapters.logs import configure_logs
     from ibkr_assets.adapters.postgres.connection import Database
     from ibkr_assets.dashboard.server import serve
     from ibkr_assets.dashboard.sources import Sources
     from ibkr_assets.domain.order import account_ref
 
     settings = configuration.load()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logs("dashboard", settings, level=logging.WARNING)
     # Pages are read by people who wait: what takes longer than this is told, not waited for.
     database = Database(
         bootstrap.database_url(settings),

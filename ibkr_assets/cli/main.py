@@ -7,6 +7,7 @@ what it returned; anything longer belongs elsewhere.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -39,7 +40,6 @@ from ibkr_assets.cli import (
 )
 from ibkr_assets.cli.output import emit, emit_json, say, table
 from ibkr_assets.domain.errors import PlatformError
-from ibkr_assets.domain.text import visible
 
 app = typer.Typer(
     help="An asset-based data and trading platform for Interactive Brokers, on Dagster.",
@@ -160,8 +160,10 @@ def gateway(context: typer.Context) -> None:
     """
     from ibkr_assets.simulator.command import run
 
+    from ibkr_assets.adapters.logs import configure_logs
     # Its options are the simulator's own, read in one place for both of its commands.
     run(context.args, program="ibkr-assets gateway", port=5000, admin_port=5010)
+    configure_logs("gateway", level=logging.WARNING)
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -181,27 +183,19 @@ def submitter_run() -> None:
 
     Example: IBKR_ASSETS_MODE=sim ibkr-assets submitter run
     """
-    import logging
     import signal
     import threading
     import time
 
     from ibkr_assets import bootstrap_submitter
 
-    class Visible(logging.Formatter):
-        """A record is one line that a terminal shows and does not obey."""
-
-        def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the library's name
-            return visible(super().formatMessage(record))
-
-    logging.Formatter.converter = time.gmtime
-    lines = logging.StreamHandler()
-    lines.setFormatter(Visible("%(asctime)sZ %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[lines])
+    from ibkr_assets.adapters.logs import configure_logs
+    settings = configuration.load()
+    configure_logs("submitter", settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    bootstrap_submitter.submitter(configuration.load()).run(stop)
+    bootstrap_submitter.submitter(settings).run(stop)
 
 
 def main() -> None:

@@ -164,11 +164,11 @@ def watchdog_run() -> None:
 
     Example: ibkr-assets watchdog run
     """
-    import logging
     import signal
     import threading
 
     from ibkr_assets import bootstrap
+    from ibkr_assets.adapters.logs import configure_logs
     from ibkr_assets.adapters.postgres.connection import Database
     from ibkr_assets.adapters.postgres.invariants import check_invariants
     from ibkr_assets.adapters.postgres.watch_rows import PostgresWatchRows
@@ -177,7 +177,7 @@ def watchdog_run() -> None:
     from ibkr_assets.execution.watchdog import Watchdog
 
     settings = configuration.load()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logs("watchdog", settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

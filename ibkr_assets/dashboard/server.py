@@ -112,8 +112,8 @@ def serve(settings: Settings, sources: Sources, ready: Callable[[str], None]) ->
     """Run until a signal ends it. `ready` is told the address once it listens."""
     place = settings.dashboard
     config = uvicorn.Config(
-        build(sources), host=place.host, port=place.port, log_level="warning", access_log=False, server_header=False,
-        ws_ping_interval=20, timeout_graceful_shutdown=3,
+        build(sources), host=place.host, port=place.port, log_config=None, log_level="warning", access_log=False,
+        server_header=False, ws_ping_interval=20, timeout_graceful_shutdown=3,
     )  # fmt: skip
     server = uvicorn.Server(config)
 
