@@ -158,12 +158,12 @@ def gateway(context: typer.Context) -> None:
 
     Example: ibkr-assets gateway --port 5000 --admin-port 5010 --admin-token secret
     """
+    from ibkr_assets.adapters.logs import configure_logs
     from ibkr_assets.simulator.command import run
 
-    from ibkr_assets.adapters.logs import configure_logs
+    configure_logs("gateway", level=logging.WARNING)
     # Its options are the simulator's own, read in one place for both of its commands.
     run(context.args, program="ibkr-assets gateway", port=5000, admin_port=5010)
-    configure_logs("gateway", level=logging.WARNING)
 
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -185,11 +185,10 @@ def submitter_run() -> None:
     """
     import signal
     import threading
-    import time
 
     from ibkr_assets import bootstrap_submitter
-
     from ibkr_assets.adapters.logs import configure_logs
+
     settings = configuration.load()
     configure_logs("submitter", settings)
     stop = threading.Event()
