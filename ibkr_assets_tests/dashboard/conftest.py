@@ -26,7 +26,7 @@ ACCOUNT = "DU1000001"
 
 
 @contextmanager
-def _application(
+def application(
     server, template: str, data_dir: Path, furnish: Callable[[Database], object] | None = None
 ) -> Iterator[FastAPI]:
     """Mode sim, with the database role that pages read by. `furnish` fills the database as its owner."""
@@ -66,7 +66,7 @@ def _browser(app: FastAPI) -> Callable[..., TestClient]:
 @pytest.fixture
 def app(postgres_server, _template, tmp_path: Path) -> Iterator[FastAPI]:
     """An application of its own, for tests that change something."""
-    with _application(postgres_server, _template, tmp_path) as made:
+    with application(postgres_server, _template, tmp_path) as made:
         yield made
 
 
@@ -78,7 +78,7 @@ def browser(app: FastAPI) -> Callable[..., TestClient]:
 @pytest.fixture(scope="module")
 def shared_app(postgres_server, _template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
     """One application for the tests of a module that only look, or are refused."""
-    with _application(postgres_server, _template, tmp_path_factory.mktemp("dashboard")) as made:
+    with application(postgres_server, _template, tmp_path_factory.mktemp("dashboard")) as made:
         yield made
 
 
@@ -90,7 +90,7 @@ def shared_browser(shared_app: FastAPI) -> Callable[..., TestClient]:
 @pytest.fixture
 def held_app(postgres_server, _template, tmp_path: Path) -> Iterator[FastAPI]:
     """An application over one real decision, followed to its fill: ten shares or so of FB are held."""
-    with _application(postgres_server, _template, tmp_path, lambda owner: decide(owner, tmp_path)) as made:
+    with application(postgres_server, _template, tmp_path, lambda owner: decide(owner, tmp_path)) as made:
         yield made
 
 
@@ -102,7 +102,7 @@ def held_browser(held_app: FastAPI) -> Callable[..., TestClient]:
 @pytest.fixture
 def approved_app(postgres_server, _template, tmp_path: Path) -> Iterator[FastAPI]:
     """An application over one real decision whose order was approved and has not left."""
-    with _application(
+    with application(
         postgres_server, _template, tmp_path, lambda owner: decide(owner, tmp_path, is_filled=False)
     ) as made:
         yield made
