@@ -94,6 +94,10 @@ class MlflowPages:
                     raise InputError(f"artifact: {path!r} is larger than {MOST_BYTES} bytes; open it in MLflow")
             return body
 
+    def set_tag(self, run_id: str, key: str, value: str) -> None:
+        """Put a tag on a run; another value of the same key takes the place of the one before."""
+        self._post("/runs/set-tag", {"run_id": run_id, "key": key, "value": value})
+
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         with self._answers():
             return _understood(self._client.post(_API + path, json=dict(body)))

@@ -60,7 +60,7 @@ def read_draft(draft: Draft, settings: Settings) -> tuple[StrategyRecord | None,
         "account": draft.account.strip() or None, "enabled": draft.enabled, "dry_run": draft.dry_run,
     }  # fmt: skip
     for name, text in (("params", draft.params), ("risk", draft.risk)):
-        entry[name], problem = _read_mapping(text)
+        entry[name], problem = read_mapping(text)
         if problem:
             problems[name] = problem
     record, wrong = parse_entry(entry)
@@ -85,7 +85,7 @@ def _mapping_text(value: dict[str, Any]) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).strip() if value else ""
 
 
-def _read_mapping(text: str) -> tuple[dict[str, Any], str]:
+def read_mapping(text: str) -> tuple[dict[str, Any], str]:
     """A YAML mapping of names to values, and what is wrong with it. References are refused: a few lines of them
     could stand for more than a machine holds.
     """

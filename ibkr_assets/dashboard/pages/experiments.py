@@ -7,10 +7,13 @@ import io
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Form, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
+from ibkr_assets.adapters.mlflow import DAGSTER_RUN_TAG, LEFT_OUT_TAG, PROCESS_TAG
+from ibkr_assets.adapters.postgres.views.strategies import list_strategies
+from ibkr_assets.dashboard.audit import once
 from ibkr_assets.dashboard.drawing import curves
 from ibkr_assets.dashboard.rendering import render
 from ibkr_assets.dashboard.sources import Sources, card
@@ -21,6 +24,7 @@ _PAGE = 50
 _MOST_COMPARED = 5
 _MOST_ROWS = 50
 _IMAGES = {"png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif"}
+_OWN_TAGS = (DAGSTER_RUN_TAG, LEFT_OUT_TAG, PROCESS_TAG, "run_kind")
 _TEXTS = ("txt", "log", "md", "yaml", "yml", "py")
 
 
@@ -82,8 +86,31 @@ def experiment_run(request: Request, run_id: str, path: str = "") -> Response:
         if chosen and _ending(chosen) not in (*_IMAGES, "html"):
             preview = _preview(chosen, mlflow.artifact(run_id, chosen))
     return render(request, "experiment.html", run=shown, files=files, chosen=chosen, preview=preview,
+                  strategies=card(lambda: list_strategies(sources.database, sources.account_ref)),
                   kind="image" if _ending(chosen) in _IMAGES else _ending(chosen),
                   mlflow_url=sources.settings.mlflow.tracking_uri)  # fmt: skip
+
+
+@router.post("/experiments/{run_id}/tag")
+def tag(
+    request: Request,
+    run_id: str,
+    name: Annotated[str, Form(pattern=r"^[A-Za-z0-9_. /-]{1,100}$")],
+    key: Annotated[str, Form(min_length=8, max_length=64)],
+    value: Annotated[str, Form(max_length=500)] = "",
+) -> Response:
+    """Put a tag on a run. MLflow's own tags and those by which runs are found again are not for people to change."""
+    sources: Sources = request.app.state.sources
+    if name.startswith("mlflow.") or name in _OWN_TAGS:
+        raise InputError(f"name {name!r}: this tag is the platform's own")
+
+    def do() -> str:
+        with sources.mlflow() as mlflow:
+            mlflow.set_tag(run_id, name, value)
+        return run_id
+
+    once(request, key, "tag run", run_id, do, detail={"name": name, "value": value})
+    return RedirectResponse(f"/experiments/{run_id}", 303)
 
 
 @router.get("/experiments/{run_id}/artifacts/{path:path}")

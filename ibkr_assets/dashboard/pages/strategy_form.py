@@ -71,8 +71,11 @@ def review(
     request: Request, draft: Drafted, seen: Seen = 0, step: Annotated[str, Form(pattern="^(review|edit)$")] = "review"
 ) -> Response:
     """What storing the form would change; the form again where something is wrong with it. Stores nothing."""
-    if step == "edit":
-        return _form(request, draft, seen=seen)
+    return _form(request, draft, seen=seen) if step == "edit" else show_review(request, draft, seen=seen)
+
+
+def show_review(request: Request, draft: Draft, *, seen: int) -> Response:
+    """The difference that storing the form would make to what was at version `seen`; stores nothing."""
     sources: Sources = request.app.state.sources
     record, problems, warnings = read_draft(draft, sources.settings)
     known = {one.id: one for one in bootstrap.strategy_store(sources.settings).strategies()}
