@@ -234,17 +234,21 @@ def models(settings: Settings) -> MlflowModels | None:
 def analysts(settings: Settings, dagster_run_id: str | None = None, *, may_ask: bool = True) -> Analysts | None:
     """A language model for each strategy, None where none is configured; without `may_ask` what it answered before."""
     from ibkr_assets.adapters.llm.chat import ChatModel
+    from ibkr_assets.adapters.postgres.canaries import PostgresCanaries
     from ibkr_assets.adapters.postgres.llm_calls import PostgresCalls
     from ibkr_assets.domain.analysis import Caller
     from ibkr_assets.execution.analyst import KeptAnalyst
+    from ibkr_assets.execution.canary import watch
 
     own = settings.llm
     if not own.is_configured:
         return None
     terms, calls, endpoint = own.terms(settings.market.symbols), PostgresCalls(database(settings)), own.endpoint
     model = ChatModel(endpoint.base_url, key_env=endpoint.api_key_env, timeout_s=own.timeout_s) if may_ask else None
-    return lambda strategy_id, version: KeptAnalyst(
-        terms, Caller(strategy_id, version, dagster_run_id), calls, model, own.price_of, own.read_notes
+    canaries = PostgresCanaries(database(settings)) if may_ask else None
+    return lambda strategy_id, version: watch(
+        KeptAnalyst(terms, Caller(strategy_id, version, dagster_run_id), calls, model, own.price_of, own.read_notes),
+        canaries,
     )
 
 

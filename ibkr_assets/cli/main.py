@@ -23,6 +23,7 @@ from ibkr_assets.cli import (
     alerts,
     bars,
     broker,
+    canary,
     corporate_actions,
     dashboard,
     data,
@@ -64,6 +65,7 @@ universe.register(app)
 corporate_actions.register(app)
 risk.register(app)
 dashboard.register(app)
+canary.register(app)
 strategies.register(app)
 alerts.register(app)
 parity.register(app)
