@@ -38,7 +38,7 @@ def run_program(program: str, *arguments: str, url: str | None) -> None:
     lines = [line for line in done.stderr.strip().splitlines() if line]
     said = next((line for line in lines if "ERROR" in line or "error" in line), lines[-1] if lines else "no word")
     if 'role "' in said and "does not exist" in said:
-        raise ConfigurationError(f"database: {said}; create the roles first (docker/databases.sql)")
+        raise ConfigurationError(f"database: {said}; create the roles first (docker/databases.sh)")
     raise Unavailable(f"{program} failed with {done.returncode}: {said}")
 
 

@@ -1,0 +1,89 @@
+"""The containers' files: one published port, no rights to spare, and each process with its own secrets alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PSQL = shutil.which("psql")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+
+
+def test_the_dashboard_alone_is_published_and_on_loopback(compose: dict[str, Any]) -> None:
+    ports = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+    assert ports == {"dashboard": ["127.0.0.1:8000:8000"]}
+
+
+def test_no_container_of_ours_has_rights_to_spare(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert "privileged" not in service
+        assert "docker.sock" not in str(service.get("volumes", ""))
+        assert service.get("network_mode") != "host"
+        if name != "postgres":
+            assert (service["read_only"], service["user"], service["cap_drop"]) == (True, "10001:10001", ["ALL"]), name
+            assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_each_process_has_the_passwords_of_its_own_roles(compose: dict[str, Any]) -> None:
+    found = {name: set(service.get("secrets", ())) for name, service in compose["services"].items()}
+    assert [name for name, secrets in found.items() if "ibkr_submitter" in secrets] == ["postgres", "submitter"]
+    assert [name for name, secrets in found.items() if "ibkr_dashboard" in secrets] == ["postgres", "dashboard"]
+    assert found["dashboard"] == {"ibkr_dashboard", "dashboard_users"}
+    assert [name for name, secrets in found.items() if "postgres_password" in secrets] == ["postgres"]
+    for name, service in compose["services"].items():
+        role = (service.get("environment") or {}).get("DATABASE_ROLE")
+        assert role is None or role in found[name], name
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
+def test_docker_compose_accepts_it() -> None:
+    done = subprocess.run(
+        ["docker-compose", "-f", str(ROOT / "docker-compose.yml"), "config", "-q"], capture_output=True, text=True,
+        check=False, cwd=ROOT, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(PSQL is None, reason="psql is not installed")
+def test_the_roles_that_the_server_begins_with_are_those_that_the_migrations_grant_to(tmp_path: Path) -> None:
+    from ibkr_assets.adapters.postgres.migrate import migrate
+    from ibkr_assets.stack.databases import PLATFORM_USERS
+    from ibkr_assets.stack.postgres import EmbeddedPostgres
+
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name in ("ibkr_platform", "ibkr_dagster", "ibkr_mlflow", *PLATFORM_USERS):
+        (secrets / name).write_text(f"secret-of-{name}\n", encoding="ascii")
+    server = EmbeddedPostgres(tmp_path / "data")
+    server.start()
+    try:
+        superuser = psycopg.conninfo.conninfo_to_dict(server.url("postgres", "postgres"))
+        environment = os.environ | {
+            "SECRETS": str(secrets), "PGHOST": "127.0.0.1", "PGPORT": str(server.port),
+            "PGPASSWORD": str(superuser["password"]), "PGDATABASE": "postgres",
+        }  # fmt: skip
+        done = subprocess.run(
+            ["sh", str(ROOT / "docker" / "databases.sh")], env=environment, capture_output=True, text=True, timeout=60,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        where = f"127.0.0.1:{server.port}/platform"
+        migrate(f"postgresql://ibkr_platform:secret-of-ibkr_platform@{where}")
+        with psycopg.connect(f"postgresql://ibkr_dashboard:secret-of-ibkr_dashboard@{where}") as connection:
+            assert connection.execute("select count(*) from oms.order_intent").fetchone() == (0,)
+            assert connection.execute("select oms.may_drive()").fetchone() == (False,)
+    finally:
+        server.stop()
