@@ -34,7 +34,7 @@ def find_evidence(store: BarStore, bars: pd.DataFrame, size: BarSize, calendar: 
         return reasons
     rows = marks["row"].to_numpy(dtype=np.int64)
     moments = bars["opened_at"].iloc[rows].to_numpy(dtype="datetime64[ns]").astype(np.int64)
-    ends = pd.to_datetime(place(moments, calendar, size)[2], utc=True)
+    ends = pd.to_datetime(place(moments, calendar, size).over_at(), utc=True)
     for mark, end in zip(marks.itertuples(), ends, strict=True):
         if mark.is_altered:
             reasons[mark.row] = Reason.CHECKSUM.value

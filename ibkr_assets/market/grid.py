@@ -7,6 +7,7 @@ What goes here: arithmetic on instants against the sessions of an exchange. What
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -18,6 +19,9 @@ from ibkr_assets.market.calendar import ExchangeCalendar
 
 Flags = npt.NDArray[np.bool_]
 Nanoseconds = npt.NDArray[np.int64]
+
+#: What numpy has for an instant that is missing; before all sessions.
+NOWHEN = np.iinfo(np.int64).min
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_NS = 86_400_000_000_000
@@ -54,32 +58,53 @@ def last_opened(opens: Nanoseconds, opened_at: Nanoseconds) -> npt.NDArray[np.in
     return np.maximum(own, 0, out=own)
 
 
-def place(opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize) -> tuple[Flags, Flags, Nanoseconds]:
-    """For each bar: whether a session has room for it, whether it starts on the session's grid, and when it is over.
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where bars lie among the sessions of a calendar.
 
-    A daily bar starts with its session and is over with it. A shorter one starts a whole number of lengths after the
-    opening, or after the end of a break, and before the close or the break. Where no session has room for a bar, it is
-    over one length after it started.
+    `own` is for each bar the place of its session in `opens` and `closes`, which says nothing where no session has room
+    for the bar (`is_inside`). `is_on_grid` is true of these too.
     """
-    length = int(size.length.total_seconds()) * 1_000_000_000
+
+    opens: Nanoseconds
+    closes: Nanoseconds
+    own: npt.NDArray[np.int64]
+    is_inside: Flags
+    is_on_grid: Flags
+    opened_at: Nanoseconds
+    size: BarSize
+
+    def over_at(self) -> Nanoseconds:
+        """When each bar is over: a daily one with its session, any other and one of no session after its length."""
+        ends = self.opened_at + _length_ns(self.size)
+        is_by_session = self.size is BarSize.DAY and self.closes.size > 0
+        return np.where(self.is_inside, self.closes[self.own], ends) if is_by_session else ends
+
+
+def place(opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize) -> Places:
+    """Find for each bar whether a session has room for it, and whether it starts on the session's grid.
+
+    A daily bar starts with its session. A shorter one starts a whole number of lengths after the opening, or after the
+    end of a break, and before the close or the break.
+    """
     sessions = _around(opened_at, calendar)
-    if not sessions:
-        nowhere = np.zeros(opened_at.size, dtype=bool)
-        return nowhere, ~nowhere, opened_at + length
     opens = moments(s.opens_at for s in sessions)
     closes = moments(s.closes_at for s in sessions)
+    everywhere = np.ones(opened_at.size, dtype=bool)
+    if not sessions:
+        own = np.zeros(opened_at.size, dtype=np.int64)
+        return Places(opens, closes, own, ~everywhere, everywhere, opened_at, size)
     own = last_opened(opens, opened_at)
     if size is BarSize.DAY:
-        is_inside: Flags = opens[own] == opened_at
-        over_at = closes[own] if is_inside.all() else np.where(is_inside, closes[own], opened_at + length)
-        return is_inside, np.ones(is_inside.size, dtype=bool), over_at
-    is_inside = (opens[own] <= opened_at) & (opened_at < closes[own])
+        return Places(opens, closes, own, opens[own] == opened_at, everywhere, opened_at, size)
     begins = opens[own]
+    is_inside: Flags = (begins <= opened_at) & (opened_at < closes[own])
     if any(s.breaks_at is not None for s in sessions):
         breaks, resumes = break_bounds(sessions)
         is_inside &= (opened_at < breaks[own]) | (resumes[own] <= opened_at)
         begins = np.where(opened_at < resumes[own], begins, resumes[own])
-    return is_inside, ~is_inside | ((opened_at - begins) % length == 0), opened_at + length
+    is_on_grid: Flags = ~is_inside | ((opened_at - begins) % _length_ns(size) == 0)
+    return Places(opens, closes, own, is_inside, is_on_grid, opened_at, size)
 
 
 def break_bounds(sessions: Sequence[TradingSession]) -> tuple[Nanoseconds, Nanoseconds]:
@@ -97,11 +122,18 @@ def bars_expected(session: TradingSession, size: BarSize) -> int:
     return -int(-before // size.length) - int(-after // size.length)
 
 
+def _length_ns(size: BarSize) -> int:
+    return int(size.length.total_seconds()) * 1_000_000_000
+
+
 def _around(opened_at: Nanoseconds, calendar: ExchangeCalendar) -> Sequence[TradingSession]:
     """Sessions in the range of these instants, as far as the calendar reaches."""
-    if opened_at.size == 0:
+    if opened_at.size == 0 or opened_at.max() == NOWHEN:
         return []
-    first, last = (date.fromordinal(719_163 + int(value) // _DAY_NS) for value in (opened_at.min(), opened_at.max()))
+    earliest = opened_at.min()
+    if earliest == NOWHEN:
+        earliest = opened_at[opened_at != NOWHEN].min()
+    first, last = (date.fromordinal(719_163 + int(value) // _DAY_NS) for value in (earliest, opened_at.max()))
     if last < calendar.first_day or first > calendar.last_day:
         return []
     return calendar.sessions(max(first, calendar.first_day), min(last, calendar.last_day))

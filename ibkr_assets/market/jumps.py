@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ibkr_assets.market.grid import is_ordered
 from ibkr_assets.market.reasons import Reason
 
 Flags = npt.NDArray[np.bool_]
@@ -45,20 +44,24 @@ SPLIT_SIGMAS = 1.5
 SPLIT_VOLUME = 4.0
 
 
-def find_jumps(bars: pd.DataFrame, *, is_usable: Flags, is_judged: Flags) -> Iterator[tuple[int, Reason]]:
+def find_jumps(
+    bars: pd.DataFrame, opened_at: npt.NDArray[np.int64], *, is_usable: Flags, is_judged: Flags, is_sorted: bool
+) -> Iterator[tuple[int, Reason]]:
     """Rows of `bars` that jump, or do not move at all, with the reason.
 
     `is_usable` marks bars without another fault; the others neither jump nor say what is usual. `is_judged` marks
     the rows of interest; earlier rows are looked at too, because a bar is compared with the last good one.
+    `opened_at` is theirs in nanoseconds, and `is_sorted` what `is_ordered` says of them.
     """
     if not (is_usable & is_judged).any():
         return
-    conids, moments = bars["conid"].to_numpy(), bars["opened_at"].to_numpy(dtype="datetime64[ns]").astype(np.int64)
+    conids = bars["conid"].to_numpy()
+    open_, close, volume = (bars[name].to_numpy(dtype=np.float64) for name in ("open", "close", "volume"))
     positions = np.flatnonzero(is_usable)
-    if not is_ordered(conids, moments):
-        positions = positions[np.lexsort((moments[positions], conids[positions]))]
-    conids = conids[positions]
-    open_, close, volume = (bars[name].to_numpy(dtype=np.float64)[positions] for name in ("open", "close", "volume"))
+    if not is_sorted:
+        positions = positions[np.lexsort((opened_at[positions], conids[positions]))]
+    if not is_sorted or positions.size < len(bars):
+        conids, open_, close, volume = (values[positions] for values in (conids, open_, close, volume))
     for row in _stuck(bars, positions, conids, close, volume):
         if is_judged[positions[row]]:
             yield int(positions[row]), Reason.STUCK

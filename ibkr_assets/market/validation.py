@@ -20,8 +20,10 @@ from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.market.calendar import ExchangeCalendar
 from ibkr_assets.market.grid import (
+    NOWHEN,
     Flags,
     Nanoseconds,
+    Places,
     bars_expected,
     break_bounds,
     is_ordered,
@@ -75,9 +77,11 @@ def judge(
     _check_columns(bars)
     _check_conids(bars, instruments)
     opened_at = _nanoseconds(bars["opened_at"])
-    is_wanted = _wanted(opened_at, bars["opened_at"].isna().to_numpy(), calendar, sessions, size)
-    reasons = find_reasons(bars, is_judged=is_wanted, calendar=calendar, size=size, now=now, evidence=evidence)
-
+    places = place(opened_at, calendar, size)
+    is_wanted = _wanted(places, sessions)
+    reasons = find_reasons(
+        bars, is_judged=is_wanted, calendar=calendar, size=size, now=now, evidence=evidence, places=places
+    )
     missing = find_missing(bars["conid"], opened_at, sessions, instruments, size)
     return Verdict(*split_by_reason(bars, reasons, is_wanted), missing)
 
@@ -86,7 +90,9 @@ def split_by_reason(bars: pd.DataFrame, reasons: Reasons, is_judged: Flags) -> t
     """The judged bars without a reason, and those with one, which has a column `reason` besides."""
     is_good: Flags = ~reasons.astype(bool)
     if is_good.all() and is_judged.all():  # the rule, and a quarter of the time of judging if rows were picked
-        return bars.reset_index(drop=True), bars.head(0).assign(reason=[]).reset_index(drop=True)
+        is_numbered = isinstance(bars.index, pd.RangeIndex) and bars.index.equals(pd.RangeIndex(len(bars)))
+        good = bars.copy(deep=False) if is_numbered else bars.reset_index(drop=True)
+        return good, bars.head(0).assign(reason=[]).reset_index(drop=True)
     bad = bars.loc[is_judged & ~is_good].assign(reason=[str(reason) for reason in reasons[is_judged & ~is_good]])
     return bars.loc[is_judged & is_good].reset_index(drop=True), bad.reset_index(drop=True)
 
@@ -99,64 +105,48 @@ def find_reasons(
     size: BarSize,
     now: datetime | None = None,
     evidence: Reasons | None = None,
+    places: Places | None = None,
 ) -> Reasons:
     """For each bar the first reason of `Reason` that applies, or "". Jumps are looked for where `is_judged` only.
 
     `evidence` is, for each bar, a reason that its values do not show, or "" (`ingest.evidence`): it goes before others.
+    `places` is where the bars lie, if that has been found already.
     """
-    opened_at = _nanoseconds(bars["opened_at"])
+    places = places or place(_nanoseconds(bars["opened_at"]), calendar, size)
+    opened_at = places.opened_at
+    is_sorted = is_ordered(bars["conid"].to_numpy(), opened_at)
     reasons = np.full(len(bars), "", dtype=object) if evidence is None else evidence.copy()
     is_usable: Flags = np.ones(len(bars), dtype=bool) if evidence is None else ~reasons.astype(bool)
-    suspects = _suspects(bars, opened_at, calendar, size, now)
+    # A copy is no fault that a row shows by itself: where bars are not in order, all are asked.
+    suspects = _suspects(bars, places, now) if is_sorted else np.arange(len(bars))
     if suspects.size:
         own, may_be, whys = bars.iloc[suspects], is_usable[suspects], reasons[suspects]
-        copies = _copies(bars, opened_at)
-        own_copies = None if copies is None else (copies[0][suspects], copies[1][suspects])
-        for reason, is_wrong in _own_faults(own, opened_at[suspects], calendar, size, now, own_copies):
+        copies = None if is_sorted else (_duplicates(bars), _out_of_order(bars["conid"], opened_at))
+        for reason, is_wrong in _own_faults(own, place(opened_at[suspects], calendar, size), now, copies):
             whys[is_wrong & may_be] = reason
             may_be &= ~is_wrong
         reasons[suspects], is_usable[suspects] = whys, may_be
-    for row, reason in find_jumps(bars, is_usable=is_usable, is_judged=is_judged):
+    for row, reason in find_jumps(bars, opened_at, is_usable=is_usable, is_judged=is_judged, is_sorted=is_sorted):
         reasons[row] = reason
     return reasons
 
 
-def _suspects(
-    bars: pd.DataFrame, opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize, now: datetime | None
-) -> npt.NDArray[np.int64]:
-    """Rows that may have a fault of their own: one look at every bar finds the few that are asked for each reason.
-
-    All of them where bars are not in order, because a copy is no fault that a row shows by itself.
-    """
-    if not is_ordered(bars["conid"].to_numpy(), opened_at):
-        return np.arange(len(bars))
+def _suspects(bars: pd.DataFrame, places: Places, now: datetime | None) -> npt.NDArray[np.int64]:
+    """Rows that may have a fault of their own: one look at every bar finds the few that are asked for each reason."""
     open_, high, low, close = (bars[name].to_numpy(dtype=np.float64) for name in PRICES)
     volume = bars["volume"].to_numpy(dtype=np.float64)
-    is_placed, is_on_grid, over_at = place(opened_at, calendar, size)
-    is_good = is_placed & is_on_grid & (low > 0) & (high < np.inf)  # a number that is missing compares with none
+    is_good = places.is_inside & places.is_on_grid & (low > 0) & (high < np.inf)  # nothing compares with a hole
     for price in (open_, close):
         is_good &= (low <= price) & (price <= high)
     is_good &= (low <= high) & (volume >= 0) & (volume < np.inf)
     is_good &= (volume > 0) | (high == low)
     if now is not None:
-        is_good &= over_at <= nanoseconds(now)
+        is_good &= places.over_at() <= nanoseconds(now)
     return np.flatnonzero(~is_good)
 
 
-def _copies(bars: pd.DataFrame, opened_at: Nanoseconds) -> tuple[Flags, Flags] | None:
-    """Duplicates and bars out of order; None where bars are in order, so that there are none."""
-    if is_ordered(bars["conid"].to_numpy(), opened_at):
-        return None
-    return _duplicates(bars), _out_of_order(bars["conid"], opened_at)
-
-
 def _own_faults(
-    bars: pd.DataFrame,
-    opened_at: Nanoseconds,
-    calendar: ExchangeCalendar,
-    size: BarSize,
-    now: datetime | None,
-    copies: tuple[Flags, Flags] | None,
+    bars: pd.DataFrame, places: Places, now: datetime | None, copies: tuple[Flags, Flags] | None
 ) -> Iterable[tuple[Reason, Flags]]:
     """Faults that a bar shows by itself or beside its copies, in the order of `Reason`."""
     open_, high, low, close = (bars[name].to_numpy(dtype=np.float64) for name in PRICES)
@@ -170,16 +160,13 @@ def _own_faults(
 
     yield Reason.MISSING_FIELD, is_incomplete
     yield Reason.NOT_FINITE, is_infinite
-    is_placed, is_on_grid, over_at = (np.ones(len(bars), dtype=bool) for _ in range(3))
-    is_placed[is_dated], is_on_grid[is_dated], over_at = place(opened_at[is_dated], calendar, size)
     if now is not None:
-        is_unfinished = np.zeros(len(bars), dtype=bool)
-        is_unfinished[is_dated] = over_at > nanoseconds(now)
-        has_begun: Flags = opened_at < nanoseconds(now)
+        is_unfinished = is_dated & (places.over_at() > nanoseconds(now))
+        has_begun: Flags = places.opened_at < nanoseconds(now)
         yield Reason.FUTURE, is_unfinished & ~has_begun
-        yield Reason.PARTIAL_BAR, is_unfinished & is_placed & has_begun
-    yield Reason.OUTSIDE_SESSION, ~is_placed
-    yield Reason.OFF_GRID, ~is_on_grid
+        yield Reason.PARTIAL_BAR, is_unfinished & places.is_inside & has_begun
+    yield Reason.OUTSIDE_SESSION, is_dated & ~places.is_inside
+    yield Reason.OFF_GRID, ~places.is_on_grid
     if copies is not None:
         yield Reason.DUPLICATE_IN_FETCH, copies[0] & is_dated
         yield Reason.OUT_OF_ORDER, copies[1] & is_dated
@@ -214,28 +201,22 @@ def _out_of_order(conids: pd.Series, opened_at: Nanoseconds) -> Flags:
     return flags
 
 
-def _wanted(
-    opened_at: Nanoseconds,
-    is_undated: Flags,
-    calendar: ExchangeCalendar,
-    sessions: Sequence[TradingSession],
-    size: BarSize,
-) -> Flags:
-    """Bars of the wanted sessions, and bars of no session at all between the first and the last of them."""
+def _wanted(places: Places, sessions: Sequence[TradingSession]) -> Flags:
+    """Bars of the wanted sessions, bars of no session at all between the first and the last of them, and undated ones.
+
+    A bar in the break of a session is of none.
+    """
+    opened_at = places.opened_at
     first_day = min(s.opens_at for s in sessions).date()
     start = nanoseconds(datetime.combine(first_day, time.min, tzinfo=UTC))
     end = nanoseconds(max(s.closes_at for s in sessions))
-    opens = np.sort(moments(s.opens_at for s in sessions))
-    own = last_opened(opens, opened_at)
-    if size is BarSize.DAY:
-        is_wanted = opens[own] == opened_at
-    else:
-        closes = np.sort(moments(s.closes_at for s in sessions))
-        is_wanted = (opens[own] <= opened_at) & (opened_at < closes[own])
-    rest = np.flatnonzero(~is_wanted & (opened_at >= start) & (opened_at < end))
-    is_wanted[rest] = ~place(opened_at[rest], calendar, size)[0]
-    flags: Flags = is_wanted | is_undated
-    return flags
+    is_chosen = np.isin(places.opens, moments(s.opens_at for s in sessions))
+    is_wanted: Flags = places.is_inside.copy()
+    if not is_chosen.all():
+        is_wanted &= is_chosen[places.own]
+    rest = np.flatnonzero(~places.is_inside)
+    is_wanted[rest] = (opened_at[rest] >= start) & (opened_at[rest] < end) | (opened_at[rest] == NOWHEN)
+    return is_wanted
 
 
 def find_missing(
@@ -262,7 +243,9 @@ def find_missing(
     if not is_ordered(conids.to_numpy(), opened_at):
         is_there &= ~pd.DataFrame({"conid": conids.to_numpy(), "opened_at": opened_at}).duplicated().to_numpy()
     known = np.array(sorted({i.conid for i in instruments}), dtype=np.int64)
-    own, there = own[is_there], conids.to_numpy()[is_there]
+    there = conids.to_numpy()
+    if not is_there.all():
+        own, there = own[is_there], there[is_there]
     first = np.flatnonzero(np.diff(there, prepend=-1))  # instruments stand together as a rule
     row = np.repeat(np.searchsorted(known, there[first]), np.diff(first, append=there.size))
     cells = np.bincount(row * len(ordered) + own, minlength=known.size * len(ordered))

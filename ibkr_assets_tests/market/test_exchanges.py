@@ -134,9 +134,9 @@ def test_tokyo_rests_at_noon_and_no_bar_of_a_minute_belongs_there() -> None:
     assert bars_expected(exchange_calendar("XTKS").session(date(2024, 11, 1)), BarSize.MINUTE) == 300
     times = ["00:00", "02:29", "02:30", "03:00", "03:29", "03:30", "06:29", "06:30"]
     moments = np.array([f"2024-11-05T{time}" for time in times], dtype="datetime64[ns]").astype(np.int64)
-    is_inside, is_on_grid, _ = place(moments, exchange_calendar("XTKS"), BarSize.MINUTE)
-    assert is_inside.tolist() == [True, True, False, False, False, True, True, False]
-    assert is_on_grid.all()
+    found = place(moments, exchange_calendar("XTKS"), BarSize.MINUTE)
+    assert found.is_inside.tolist() == [True, True, False, False, False, True, True, False]
+    assert found.is_on_grid.all()
 
 
 @pytest.mark.parametrize("mic", ["XNYS", "XNAS", "XLON", "XETR"])
