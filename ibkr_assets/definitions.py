@@ -9,6 +9,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from ibkr_assets import settings
+from ibkr_assets.defs.alerts import tell_of_failed_checks, tell_of_failed_runs, tell_of_login_deadline
 from ibkr_assets.defs.bar_scale import bar_scale, nightly_scale, scale_at_night
 from ibkr_assets.defs.broker_hours import broker_hours
 from ibkr_assets.defs.enriched_features import enriched_features
@@ -47,7 +48,15 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
             sweep_in_the_morning,
             scale_at_night,
         ],
-        sensors=[market_open, ibkr_auth, bar_freshness, *closers],
+        sensors=[
+            market_open,
+            ibkr_auth,
+            bar_freshness,
+            tell_of_failed_runs,
+            tell_of_failed_checks,
+            tell_of_login_deadline,
+            *closers,
+        ],
         resources={
             "settings": in_force,
             "ibkr": Ibkr(settings=in_force),

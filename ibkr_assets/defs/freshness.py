@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from ibkr_assets.defs import metadata as show
+from ibkr_assets.defs.alerts import tell_of_stale_bars
 from ibkr_assets.defs.resources import Calendar, Clock, Postgres, SettingsInForce
-from ibkr_assets.domain.errors import ConfigurationError, Unavailable
+from ibkr_assets.domain.errors import ConfigurationError, LedgerConflict, Unavailable
 
 if TYPE_CHECKING:
     from ibkr_assets.ingest.freshness import Freshness
@@ -54,6 +55,10 @@ def bar_freshness(
     cursor = f"{found.due.day}|{','.join(sorted(found.stale))}"
     if context.cursor == cursor:
         return dg.SensorResult(skip_reason=dg.SkipReason(_words(found)))
+    try:
+        tell_of_stale_bars(postgres.alerts(), found.due.day.isoformat(), sorted(found.stale))
+    except (Unavailable, LedgerConflict) as error:  # the cursor stays, and the next tick tells
+        return dg.SensorResult(skip_reason=dg.SkipReason(f"nobody could be told: {error}"))
     verdict = dg.AssetCheckEvaluation(
         asset_key=dg.AssetKey(ASSET),
         check_name=NAME,

@@ -16,6 +16,7 @@ from ibkr_assets import bootstrap
 from ibkr_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from ibkr_assets.adapters.postgres.alerts import PostgresAlerts
     from ibkr_assets.ingest.hours import HoursRegister, HoursSource
     from ibkr_assets.ingest.sources import OwnSource
     from ibkr_assets.ingest.sweep import GapRegister
@@ -91,6 +92,10 @@ class Postgres(dg.ConfigurableResource[Any]):
     def intents(self) -> "IntentBook":
         """The order ledger as those who decide see it."""
         return bootstrap.intent_book(self.settings.get())
+
+    def alerts(self) -> "PostgresAlerts":
+        """Where people are told of what is wrong."""
+        return bootstrap.alerts(self.settings.get(), "dagster")
 
     def invariants(self) -> "list[dict[str, Any]]":
         """Every invariant of the order ledger, with what contradicts it now."""

@@ -11,6 +11,7 @@ import dagster as dg
 from ibkr_assets.definitions import defs
 from ibkr_assets.defs.due import run_key
 from ibkr_assets.defs.resources import Calendar, Clock, Ibkr, Postgres, SettingsInForce
+from ibkr_assets.domain.alert import Alert
 from ibkr_assets.domain.broker import SessionStatus
 from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.market.calendar import exchange_calendar
@@ -55,6 +56,7 @@ class Peers(SettingsInForce):
         super().__init__(lambda: settings)
         self.now, self.session, self.bars = now, session, bars or MemoryBars()
         self.strategies = strategies
+        self.alerts = MemoryAlerts()
 
 
 class _Source:
@@ -90,7 +92,33 @@ class TickIbkr(Ibkr):
         return _Source(self.settings.session)
 
 
+class MemoryAlerts:
+    """Open alerts, by code and subject; what was told stays in `told`."""
+
+    def __init__(self) -> None:
+        self.open: dict[tuple[str, str], Alert] = {}
+        self.told: list[Alert] = []
+
+    def raise_alert(self, alert: Alert) -> bool:
+        is_new = (alert.code, alert.subject) not in self.open
+        self.open[alert.code, alert.subject] = alert
+        self.told += [alert] if is_new else []
+        return is_new
+
+    def settle(self, code: str, *, keep: tuple[str, ...] = ()) -> int:
+        over = [key for key in self.open if key[0] == code and key[1] not in keep]
+        for key in over:
+            del self.open[key]
+        return len(over)
+
+    def settle_one(self, code: str, subject: str) -> bool:
+        return self.open.pop((code, subject), None) is not None
+
+
 class TickPostgres(Postgres):
+    def alerts(self) -> MemoryAlerts:
+        return self.settings.alerts
+
     def bars(self) -> BarStore:
         return self.settings.bars
 

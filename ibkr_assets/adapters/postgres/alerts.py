@@ -32,6 +32,10 @@ _SETTLE = """
 update oms.alert set resolved_at = clock_timestamp()
 where account_ref = %s and kind = %s and resolved_at is null and not subject = any(%s)
 """
+_SETTLE_ONE = """
+update oms.alert set resolved_at = clock_timestamp()
+where account_ref = %s and kind = %s and subject = %s and resolved_at is null
+"""
 _LIST = """
 select a.alert_id, a.severity, a.kind, a.subject, a.text, a.payload, a.raised_by, a.raised_at, a.last_seen_at,
   a.repeats, a.resolved_at, a.acknowledged_at, a.acknowledged_by,
@@ -91,6 +95,11 @@ class PostgresAlerts:
         """End the open alerts of this code about other subjects than `keep`: they are over. Returns how many."""
         with transaction(self._database) as cursor:
             return cursor.execute(_SETTLE, (self._account_ref, code, [one[:_SUBJECT] for one in keep])).rowcount
+
+    def settle_one(self, code: AlertCode, subject: str) -> bool:
+        """End the open alert of this code and subject; False where there is none."""
+        with transaction(self._database) as cursor:
+            return cursor.execute(_SETTLE_ONE, (self._account_ref, code, subject[:_SUBJECT])).rowcount == 1
 
     def acknowledge(self, alert_id: int, actor: str) -> None:
         """Somebody looks after it: no more reminders. Raises InputError for one that is not there.
