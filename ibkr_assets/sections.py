@@ -98,6 +98,12 @@ class MlflowSettings(Section):
     experiment: str = "ibkr_assets"
 
 
+class ClusterSettings(Section):
+    """Runs on other machines. Without a broker every run is a process of this one."""
+
+    broker_url: SecretStr | None = Field(None, description="redis:// URL that carries runs to `ibkr-assets worker run`")
+
+
 class StrategySettings(Section):
     """Where strategies come from beside the shipped kinds."""
 
@@ -134,17 +140,17 @@ class AlertSettings(Section):
     heartbeat_every_s: float = Field(60.0, ge=1, le=3600)
     login_deadline_min: int = Field(60, ge=1, le=720, description="before the opening: somebody must have logged in")
 
+    @field_validator("heartbeat_url", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None  # as a compose file hands on a variable that is not set
+
     @field_validator("zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
         return known_zone(value)
 
     @model_validator(mode="after")
-    @field_validator("heartbeat_url", mode="before")
-    @classmethod
-    def _empty_is_none(cls, value: object) -> object:
-        return value or None  # as a compose file hands on a variable that is not set
-
     def _consistent(self) -> AlertSettings:
         names = [channel.name for channel in self.channels]
         if len(set(names)) < len(names):
@@ -170,13 +176,13 @@ class DashboardSettings(Section):
     allowed_hosts: tuple[str, ...] = Field((), description="host names it answers to, beside those of loopback")
     users: tuple[DashboardUser, ...] = ()
     dagster_url: str | None = Field(None, description="Dagster's webserver, on loopback or a network of its own")
+    metrics_token: SecretStr | None = Field(None, description="what a scrape of /metrics must bear; on loopback none")
 
     @model_validator(mode="after")
     def _guarded(self) -> DashboardSettings:
         names = [user.name for user in self.users]
         if len(set(names)) < len(names):
             raise ValueError("users: a name is there twice")
-    metrics_token: SecretStr | None = Field(None, description="what a scrape of /metrics must bear; on loopback none")
         if not self.users and not is_loopback(self.host):
             raise ValueError(f"host {self.host} is not loopback, and there is no user with a password")
         return self

@@ -27,6 +27,7 @@ from ibkr_assets.risk.configuration import RiskSettings
 from ibkr_assets.risk.simulated import SIMULATED
 from ibkr_assets.sections import (
     AlertSettings,
+    ClusterSettings,
     DashboardSettings,
     DatabaseSettings,
     GatewaySettings,
@@ -81,6 +82,7 @@ class Settings(Section):
     submitter: SubmitterSettings = SubmitterSettings()
     mlflow: MlflowSettings = MlflowSettings()
     strategies: StrategySettings = StrategySettings()
+    cluster: ClusterSettings = ClusterSettings()
     sources: SourceSettings = SourceSettings()
     dashboard: DashboardSettings = DashboardSettings()
     alerts: AlertSettings = AlertSettings()

@@ -29,6 +29,7 @@ from ibkr_assets.cli import (
     data,
     database,
     lineage,
+    llm,
     order_requests,
     orders,
     parity,
@@ -38,6 +39,7 @@ from ibkr_assets.cli import (
     risk,
     strategies,
     universe,
+    worker,
 )
 from ibkr_assets.cli.output import emit, emit_json, say, table
 from ibkr_assets.domain.errors import PlatformError
@@ -56,18 +58,20 @@ order_requests.register(app)
 permission.register(app)
 account.register(app)
 lineage.register(app)
+llm.register(app)
 data.register(app)
 database.register(app)
 research.register(app)
 quarantine.register(app)
 bars.register(app)
 universe.register(app)
+worker.register(app)
 corporate_actions.register(app)
 risk.register(app)
 dashboard.register(app)
 canary.register(app)
-strategies.register(app)
 alerts.register(app)
+strategies.register(app)
 parity.register(app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]

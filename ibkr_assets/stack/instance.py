@@ -19,16 +19,22 @@ DRIVER = "postgresql+psycopg2://"
 
 FILE = "dagster.yaml"
 
+#: Where processes of Dagster's find the broker that carries runs to workers.
+BROKER_VARIABLE = "IBKR_ASSETS__CLUSTER__BROKER_URL"
+
 #: The shortest time between two looks at the queue; `stack.queue` says why.
 SHORTEST_INTERVAL_S = 0.5
 #: How many strategies may decide at the same time.
 RUNS_AT_ONCE = 8
 
 
-def instance_config(*, postgres_url: str | None = None, dequeue_interval_s: float = 0.5) -> dict[str, Any]:
+def instance_config(
+    *, postgres_url: str | None = None, dequeue_interval_s: float = 0.5, has_workers: bool = False
+) -> dict[str, Any]:
     """The content of `dagster.yaml`. `postgres_url` is any `postgresql...://` URL; without one, SQLite is used.
 
-    `dequeue_interval_s` is rounded up to half a second, or to whole seconds above that: all that Dagster can do.
+    `dequeue_interval_s` is rounded up to half a second, or to whole seconds above that: all that Dagster can do. With
+    `has_workers` runs are handed to workers on other machines, through the broker that BROKER_VARIABLE names.
 
     Raises ConfigurationError when the URL is not Postgres'.
     """
@@ -40,8 +46,7 @@ def instance_config(*, postgres_url: str | None = None, dequeue_interval_s: floa
         # The welcome dialog asks for a mail address and covers the page.
         "nux": {"enabled": False},
         **storage,
-        # A forked child of a warm process instead of a new interpreter: the first step starts after 0.3 s, not 2 to 3.
-        "run_launcher": {"module": "ibkr_assets.stack.launcher", "class": "ForkServerRunLauncher"},
+        "run_launcher": _run_launcher(has_workers=has_workers),
         # The queue is what keeps the limits below; looked at every five seconds, it is most of what a run waits.
         "run_coordinator": _run_coordinator(dequeue_interval_s),
         "concurrency": {
@@ -77,6 +82,19 @@ def instance_config(*, postgres_url: str | None = None, dequeue_interval_s: floa
     }
 
 
+def _run_launcher(*, has_workers: bool) -> dict[str, Any]:
+    if not has_workers:
+        # A forked child of a warm process instead of a new interpreter: the first step starts after 0.3 s, not 2 to 3.
+        return {"module": "ibkr_assets.stack.launcher", "class": "ForkServerRunLauncher"}
+    # By the variable's name: the URL holds a password, and Dagster shows its configuration on a page.
+    broker = {"env": BROKER_VARIABLE}
+    return {
+        "module": "ibkr_assets.stack.cluster",
+        "class": "ClusterRunLauncher",
+        "config": {"broker": broker, "backend": broker},
+    }
+
+
 def _run_coordinator(interval_s: float) -> dict[str, Any]:
     if interval_s <= SHORTEST_INTERVAL_S:
         return {"module": "ibkr_assets.stack.queue", "class": "PromptRunCoordinator"}
@@ -95,11 +113,15 @@ def with_driver(url: str) -> str:
     return DRIVER + rest
 
 
-def write_instance(home: Path, *, postgres_url: str | None = None, dequeue_interval_s: float = 0.5) -> Path:
+def write_instance(
+    home: Path, *, postgres_url: str | None = None, dequeue_interval_s: float = 0.5, has_workers: bool = False
+) -> Path:
     """Write `dagster.yaml` into a DAGSTER_HOME, readable by its owner only, because it may hold a password."""
     home.mkdir(parents=True, exist_ok=True)
     path = home / FILE
-    config = instance_config(postgres_url=postgres_url, dequeue_interval_s=dequeue_interval_s)
+    config = instance_config(
+        postgres_url=postgres_url, dequeue_interval_s=dequeue_interval_s, has_workers=has_workers
+    )  # fmt: skip
     path.touch(mode=0o600, exist_ok=True)
     path.chmod(0o600)
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

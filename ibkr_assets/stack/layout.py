@@ -18,6 +18,7 @@ from ibkr_assets.domain.order import Mode
 from ibkr_assets.risk.simulated import SIMULATED
 from ibkr_assets.settings import Settings
 from ibkr_assets.stack.databases import ensure_sibling_databases
+from ibkr_assets.stack.instance import BROKER_VARIABLE
 from ibkr_assets.stack.postgres import EmbeddedPostgres
 from ibkr_assets.stack.stand_in import plan_stand_in
 
@@ -49,7 +50,8 @@ class Layout:
     """A stack before it runs. `postgres` and `gateway_port` are None where an outside one stands in.
 
     `clock_url` is None when the market runs on the machine's time; `admin_token` moves the clock. `stand_in` are the
-    variables that lead to the stand-in for a language model, none where it is not asked.
+    variables that lead to the stand-in for a language model, none where it is not asked; `cluster` those that lead to
+    the broker of the workers, none where runs stay on this machine.
     """
 
     data_dir: Path
@@ -72,6 +74,7 @@ class Layout:
     dagster_url: str
     dashboard_url: str
     stand_in: Mapping[str, str]
+    cluster: Mapping[str, str]
     dagster_home: Path
     ports: Mapping[str, int]
 
@@ -112,6 +115,7 @@ class Layout:
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "DAGSTER_HOME": str(self.dagster_home),
             **self.stand_in,
+            **self.cluster,
         }
         if self.last_session is not None:
             variables["IBKR_ASSETS__MARKET__LAST_SESSION"] = self.last_session
@@ -170,9 +174,15 @@ def plan_layout(settings: Settings, data_dir: Path, ports: Mapping[str, int], *,
         dagster_url=f"http://127.0.0.1:{ports['webserver']}",
         dashboard_url=f"http://127.0.0.1:{ports['dashboard']}",
         stand_in=plan_stand_in(settings, ports["analyst"]),
+        cluster=_cluster(settings),
         dagster_home=data_dir / "dagster",
         ports=ports,
     )
+
+
+def _cluster(settings: Settings) -> dict[str, str]:
+    url = settings.cluster.broker_url
+    return {} if url is None else {BROKER_VARIABLE: url.get_secret_value()}
 
 
 def _own_databases(postgres: EmbeddedPostgres) -> Databases:

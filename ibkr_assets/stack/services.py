@@ -265,7 +265,12 @@ class _Table:
 
     def _write_dagster_home(self) -> None:
         home = self._layout.dagster_home
-        write_instance(home, postgres_url=self._layout.databases.dagster, dequeue_interval_s=_DEQUEUE_INTERVAL_S)
+        write_instance(
+            home,
+            postgres_url=self._layout.databases.dagster,
+            dequeue_interval_s=_DEQUEUE_INTERVAL_S,
+            has_workers=bool(self._layout.cluster),
+        )
         location = {"host": "127.0.0.1", "port": self._layout.ports["code"], "location_name": LOCATION}
         self._workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": location}]}), encoding="utf-8")
 
