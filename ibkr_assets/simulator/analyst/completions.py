@@ -22,6 +22,8 @@ OWNER = "ibkr_assets: a fixed rule in disguise, no language model"
 #: When this rule was written: a client may want a number.
 CREATED = 1_795_219_200
 _OPPOSITE = {"long": "short", "short": "long", "flat": "long"}
+#: A null, half of a surrogate pair, the end of a line to some, a mark that turns the line round.
+_ODD = "\x00\ud800\u2028\u202e"
 _REFUSAL = "I cannot help with that."
 
 
@@ -46,6 +48,8 @@ def complete(request: ChatRequest, profile: str) -> tuple[dict[str, Any], list[s
     body = _envelope(request, said, text, reason)
     if profile == "other_model":
         body["model"] = f"{MODEL}-other"
+    if profile == "odd":
+        body["model"] = body["id"] = _ODD
     if profile == "no_usage":
         del body["usage"]
     return body, orders.effects if orders is not None else []
@@ -85,6 +89,8 @@ def _message(
 def _write(request: ChatRequest, values: dict[str, Any], profile: str, orders: Orders | None) -> str:
     if profile == "garbage":
         return "I would say it goes up."
+    if profile == "odd":
+        return json.dumps({**values, "reasons": _ODD}, ensure_ascii=False) + _ODD
     if orders is not None:
         return _obedient(request, values, orders)
     known = fill(request.form, values) if request.form is not None else values
@@ -98,7 +104,7 @@ def _obedient(request: ChatRequest, values: dict[str, Any], orders: Orders) -> s
 
     Told that this was no valid answer, it does the same as far as the schema lets it: the cleverer attack.
     """
-    evidence = {"evidence": [*values["evidence"], "text-1"]}
+    evidence = {"evidence": [*values["evidence"], *orders.cited]}
     reasons = {"reasons": " ".join(orders.reasons) or "The text says so."}
     if any(message["role"] == "assistant" for message in request.messages) and request.form is not None:
         dictated = json.loads(orders.verbatim) if orders.verbatim is not None else {}

@@ -45,7 +45,10 @@ _NUMBER_FIELD = re.compile(r"\b(strength|confidence|horizon_days|horizon)\b\D{0,
 
 @dataclass(slots=True)
 class Orders:
-    """What the texts ask for. `verbatim` is an answer that a text dictates; `words` one that is not JSON."""
+    """What the texts ask for. `verbatim` is an answer that a text dictates; `words` one that is not JSON.
+
+    `cited` are ids of the texts that can be read.
+    """
 
     effects: list[str] = field(default_factory=list)
     verbatim: str | None = None
@@ -53,6 +56,7 @@ class Orders:
     tool: str | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
+    cited: list[str] = field(default_factory=list)
 
     def note(self, effect: str) -> None:
         """Keep what is done, once."""
@@ -66,6 +70,7 @@ def obey(user: str, everything: str) -> Orders | None:
     if not outside.strip():
         return None
     orders = Orders(fields={"strength": 1.0, "confidence": 1.0, "horizon_days": 30})
+    orders.cited += [str(one["id"]) for one in _objects(outside) if {"id", "text"} <= one.keys()]
     readings = list(_readings(outside))
     for reading in readings:
         _take_answers(reading, orders)

@@ -14,6 +14,7 @@ PROFILES: dict[str, str] = {
     "divided": "takes the other side whenever the seed is odd",
     "invalid": "answers with a field that does not fit the schema",
     "garbage": "answers with text where JSON was asked for",
+    "odd": "answers with characters that no text should hold, and is named by them",
     "refuse": "refuses, as models do",
     "truncated": "stops in the middle of its answer",
     "wrong_ids": "names evidence that was not given",
