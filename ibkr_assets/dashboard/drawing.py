@@ -53,6 +53,6 @@ def curves(lines: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> Markup:
         for index, (name, points) in enumerate(drawn)
     ]
     text = f"{len(drawn)} curves from {low:g} to {high:g}"
-    return Markup('<svg class="curve" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">{}</svg>').format(
-        _WIDTH, _HEIGHT, text, Markup("").join(parts)
-    )
+    return Markup(
+        '<svg class="curve" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}" preserveAspectRatio="none">{}</svg>'
+    ).format(_WIDTH, _HEIGHT, text, Markup("").join(parts))

@@ -30,7 +30,7 @@ _FULL, _DEPTHS = 0.10, 7
 SUMMARY = ("total_return", "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "hit_rate",
            "profit_factor", "exposure", "turnover")  # fmt: skip
 #: Of these a smaller value is the better one.
-LOWER_IS_BETTER = {"volatility", "turnover", "commission", "not_opened", "value_at_risk_95"}
+LOWER_IS_BETTER = {"volatility", "turnover", "commission", "not_opened"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +188,9 @@ def promoted(draft: Draft, about: Mapping[str, Any]) -> Draft:
     if not kind:
         raise DataError("strategy: this run names no kind of strategy, so there is nothing to promote")
     params = parameters_of(about)
+    if draft.kind == kind:  # what the run does not name stays as it is
+        before = yaml.safe_load(draft.params) or {}
+        params = {**before, **params}
     text = yaml.safe_dump(params, sort_keys=False).strip() if params else ""
     symbols = draft.symbols or str(about.get("symbols", "")).partition(" and ")[0]
     return replace(draft, kind=kind, params=text, symbols=symbols)

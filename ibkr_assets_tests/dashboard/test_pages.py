@@ -19,10 +19,11 @@ PAGES = [
     "/orders",
     "/runs",
     "/experiments",
+    "/backtests",
     "/strategies",
     "/quarantine",
-    "/system",
     "/alerts",
+    "/system",
     "/stop",
 ]
 
@@ -45,6 +46,7 @@ def test_a_page_says_what_is_not_there(shared_browser, path: str) -> None:
         ("/positions", "No account data yet"),
         ("/runs", "Dagster: no address"),
         ("/experiments", "MLflow: no server"),
+        ("/backtests", "MLflow: no server"),
     ],
 )
 def test_a_source_that_is_away_leaves_the_page_standing(shared_browser, path: str, words: str) -> None:

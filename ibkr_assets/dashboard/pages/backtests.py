@@ -81,6 +81,8 @@ def compare(request: Request, run: Annotated[list[str], Query(min_length=2, max_
         runs=runs,
         picture=curves(drawn) if any(len(points) > 1 for _, points in drawn) else "",
         names=[name for name, _ in drawn],
+        lowest=min((value for _, points in drawn for _, value in points), default=None),
+        highest=max((value for _, points in drawn for _, value in points), default=None),
         without=without,
         abouts=_abouts(runs),
         figures=[(name, [one.metrics.get(name) for one in runs], _best(name, runs)) for name in CONVENTIONS],
