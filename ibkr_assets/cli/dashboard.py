@@ -35,6 +35,9 @@ def dashboard_run() -> None:
     from ibkr_assets.dashboard.server import serve
     from ibkr_assets.dashboard.sources import Sources
     from ibkr_assets.domain.order import account_ref
+    from ibkr_assets.stack.checks import run_checks
+    from ibkr_assets.stack.health import status
+    from ibkr_assets.stack.state import read_state
 
     settings = configuration.load()
     configure_logs("dashboard", settings, level=logging.WARNING)
@@ -45,7 +48,11 @@ def dashboard_run() -> None:
         statement_timeout_s=5,
         lock_timeout_s=2,
     )
-    sources = Sources(settings, database, account_ref(bootstrap.account(settings)))
+    sources = Sources(
+        settings, database, account_ref(bootstrap.account(settings)), lambda: status(settings),
+        # The broker's gateway is not asked: the page never reaches it.
+        lambda: run_checks(settings, read_state(settings.data_dir.absolute()), without=frozenset({"gateway"})),
+    )  # fmt: skip
     serve(settings, sources, lambda address: emit(f"ready {address}"))
 
 

@@ -31,11 +31,17 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a page may read. `account_ref` is the name that the account goes by everywhere outside the submitter."""
+    """What a page may read. `account_ref` is the name that the account goes by everywhere outside the submitter.
+
+    `status` says what runs on this machine, `examine` looks at each dependency but the broker; both are given by the
+    command that starts the page.
+    """
 
     settings: Settings
     database: Database
     account_ref: str
+    status: Callable[[], dict[str, Any]] | None = None
+    examine: Callable[[], list[dict[str, Any]]] | None = None
 
     def dagster(self) -> DagsterApi:
         """Dagster's webserver; use as a context manager. Raises Unavailable where none is named."""

@@ -27,23 +27,29 @@ class _Unknown(Exception):
     """Nothing can be said, and why."""
 
 
-def run_checks(settings: Settings, state: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """One row a dependency: `name`, `ok` (None when unknown), `detail`, `advice`. `state` is the running stack's."""
-    return [
-        _row("data_dir", lambda: _data_dir(settings), "free some space, or choose another --data-dir"),
-        _row("database", lambda: _database(settings), f"{_START} with IBKR_ASSETS_DATABASE_URL"),
-        _row("gateway", lambda: _gateway(settings), f"{_START} with IBKR_ASSETS_GATEWAY_URL"),
-        _row("market clock", lambda: _clock(settings), "it is served by the simulated gateway's admin port"),
-        _row("submitter", lambda: _submitter(settings), "start it with `ibkr-assets submitter run`; see its log"),
-        _row("watchdog", lambda: _watchdog(settings), "start it with `ibkr-assets watchdog run`; see its log"),
-        _row(
+def run_checks(
+    settings: Settings, state: dict[str, Any] | None, *, without: frozenset[str] = frozenset()
+) -> list[dict[str, Any]]:
+    """One row a dependency: `name`, `ok` (None when unknown), `detail`, `advice`. `state` is the running stack's.
+
+    Those named in `without` are not asked.
+    """
+    checks: list[tuple[str, Callable[[], str], str]] = [
+        ("data_dir", lambda: _data_dir(settings), "free some space, or choose another --data-dir"),
+        ("database", lambda: _database(settings), f"{_START} with IBKR_ASSETS_DATABASE_URL"),
+        ("gateway", lambda: _gateway(settings), f"{_START} with IBKR_ASSETS_GATEWAY_URL"),
+        ("market clock", lambda: _clock(settings), "it is served by the simulated gateway's admin port"),
+        ("submitter", lambda: _submitter(settings), "start it with `ibkr-assets submitter run`; see its log"),
+        ("watchdog", lambda: _watchdog(settings), "start it with `ibkr-assets watchdog run`; see its log"),
+        (
             "alerts",
             lambda: _alerts(settings),
             "see the log of `ibkr-assets alerts run`; try `ibkr-assets alerts test`",
         ),
-        _row("mlflow", lambda: _mlflow(settings), f"{_START} with MLFLOW_TRACKING_URI; runs go on without it"),
-        _row("dagster", lambda: _dagster(state), "see logs/webserver.log and logs/code.log in the data directory"),
+        ("mlflow", lambda: _mlflow(settings), f"{_START} with MLFLOW_TRACKING_URI; runs go on without it"),
+        ("dagster", lambda: _dagster(state), "see logs/webserver.log and logs/code.log in the data directory"),
     ]
+    return [_row(*check) for check in checks if check[0] not in without]
 
 
 def require_gateway(settings: Settings) -> None:
