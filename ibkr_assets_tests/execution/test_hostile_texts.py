@@ -25,6 +25,7 @@ from ibkr_assets import settings as configuration
 from ibkr_assets.adapters.llm.notes import read_notes
 from ibkr_assets.domain.analysis import call_ids
 from ibkr_assets.domain.signal import Direction
+from ibkr_assets.execution.canary import WatchedAnalyst
 from ibkr_assets.portfolio.sizing import size_targets
 from ibkr_assets.strategies import analyst_prompt
 from ibkr_assets.strategies.decide import Decisions, decide_signals
@@ -91,7 +92,8 @@ def stage(stand_in, database, database_url, tmp_path: Path, monkeypatch: pytest.
     settings = configuration.load()
     analysts = bootstrap.analysts(settings)
     assert analysts is not None
-    kept = analysts("hostile", 1)
+    watched = analysts("hostile", 1)
+    assert isinstance(watched, WatchedAnalyst)
     bars = stored_bars("IBM")
     from ibkr_assets.features.compute import compute_features
 
@@ -103,7 +105,8 @@ def stage(stand_in, database, database_url, tmp_path: Path, monkeypatch: pytest.
         own.mkdir(parents=True)
         if text is not None:
             (own / f"{DAY}.txt").write_bytes(text.encode("utf-8", "surrogatepass"))
-        asking = replace(kept, notes=lambda symbol, at: read_notes(notes, symbol, at))  # type: ignore[type-var]
+        kept = replace(watched.analyst, notes=lambda symbol, at: read_notes(notes, symbol, at))
+        asking = replace(watched, analyst=kept)
         strategy = build_strategy("llm_analyst", {"of": RULE}, analyst=asking)
         return decide_signals(
             "hostile", 1, strategy, bars=bars, features=features, session=NYSE.session(DAY),
