@@ -51,6 +51,7 @@ def bars_sweep(
         progress=say,
         days=days,
         budget=budget,
+        raise_alert=bootstrap.alerts(settings, "sweep").raise_alert,
     )
     figures = dataclasses.asdict(report)
     if as_json:

@@ -46,6 +46,7 @@ def bar_sweep(
         clock=clock,
         progress=context.log.info,
         provenance=SOURCE if own is None else own.name,
+        raise_alert=postgres.alerts().raise_alert,
     )
     given_up = [{"symbol": symbol, "session": day} for symbol, day in report.given_up]
     failed = [{"symbol": symbol, "why": why} for symbol, why in sorted(report.failed.items())]

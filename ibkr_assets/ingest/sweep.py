@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ibkr_assets.domain.alert import Alert, AlertCode
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import BrokerRefusal, InputError, UnreadableAnswer
 from ibkr_assets.ingest.bars import SOURCE, ingest_sessions
@@ -80,10 +81,12 @@ def sweep_gaps(
     days: int = DAYS,
     budget: int = BUDGET,
     provenance: str = SOURCE,
+    raise_alert: Callable[[Alert], bool] = lambda _: True,
 ) -> SweepReport:
     """Register what the sessions of the last `days` lack, and ask for it: one request an instrument, at most `budget`.
 
-    The first session of an instrument that has a bar is where it begins; before it nothing is missing. Raises
+    The first session of an instrument that has a bar is where it begins; before it nothing is missing. Each gap that
+    is given up raises an alert, before that is noted: one told twice is counted, one not told at all is lost. Raises
     InputError for a budget or days below one, and Unavailable when the gateway is away: no try is counted then.
     """
     if days < 1 or budget < 1:
@@ -110,7 +113,7 @@ def sweep_gaps(
             validate_sessions(store, calendar, instruments=[by_symbol[symbol]], sessions=wanted)
         except (BrokerRefusal, UnreadableAnswer) as error:
             report.failed[symbol] = str(error)
-        _note(register, by_symbol[symbol], gaps, now, report)
+        _note(register, by_symbol[symbol], gaps, now, report, raise_alert)
         progress(f"{number} of {len(due)}: {symbol}, {len(gaps)} asked for; {report.filled} of {report.tried} filled")
     return report
 
@@ -147,7 +150,12 @@ def _due(
 
 
 def _note(
-    register: GapRegister, instrument: Instrument, gaps: Sequence[Gap], now: datetime, report: SweepReport
+    register: GapRegister,
+    instrument: Instrument,
+    gaps: Sequence[Gap],
+    now: datetime,
+    report: SweepReport,
+    raise_alert: Callable[[Alert], bool],
 ) -> None:
     """Count the try for what is still open."""
     left = {gap.session for gap in register.load_gaps(BarSize.DAY, [instrument.conid])}
@@ -160,6 +168,16 @@ def _note(
         is_last = gap.tries + 1 >= TRIES
         if is_last:
             report.given_up.append((gap.symbol, gap.session))
+            raise_alert(_given_up(gap))
         next_at = None if is_last else now + DELAYS[gap.tries]
         tried.append((gap.symbol, gap.session, VENDOR_NONE if is_last else NOT_DELIVERED, next_at))
     register.note_tries(BarSize.DAY, tried, since=now)
+
+
+def _given_up(gap: Gap) -> Alert:
+    return Alert(
+        AlertCode.GAP_GIVEN_UP,
+        f"{gap.symbol} {gap.session.isoformat()} {BarSize.DAY.value}",
+        f"{gap.symbol} has no {BarSize.DAY.value} bar of {gap.session.isoformat()}: asked for {TRIES} times in vain",
+        {"symbol": gap.symbol, "session": gap.session.isoformat(), "cause": VENDOR_NONE, "tries": TRIES},
+    )

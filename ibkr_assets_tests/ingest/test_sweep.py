@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pandas as pd
 import pytest
 
+from ibkr_assets.adapters.postgres.alerts import PostgresAlerts
 from ibkr_assets.adapters.postgres.bars import PostgresBars
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.domain.bar import BarSize
@@ -57,7 +58,7 @@ def sweep(
 ) -> SweepReport:
     return sweep_gaps(
         source, store, store, NYSE, instruments=store.instruments(), clock=FixedClock(now), progress=lambda _: None,
-        days=days, budget=budget,
+        days=days, budget=budget, raise_alert=PostgresAlerts(store._database, "platform", "test").raise_alert,
     )  # fmt: skip
 
 
@@ -97,6 +98,9 @@ def test_a_gap_that_nobody_fills_is_tried_five_times_with_growing_rests_and_give
     assert tuple(waits) == DELAYS
     assert list(DELAYS) == sorted(DELAYS)
     assert [(cause, tries) for _, cause, tries, _ in open_gaps(store)] == [("vendor_none", 5)] * 3
+    alerts = PostgresAlerts(store._database, "platform", "test").list_alerts(is_open_only=True)
+    assert sorted(alert["subject"] for alert in alerts) == [f"IBM {day} 1d" for day in HOLES]
+    assert {alert["kind"] for alert in alerts} == {"gap_given_up"}
     assert sweep(store, source, now=now + timedelta(days=1)).tried == 0
 
 

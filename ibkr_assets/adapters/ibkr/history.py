@@ -87,7 +87,7 @@ def fetch_bars(
         period, reach = next(((p, r) for p, r in PERIODS[size] if edge - r <= start), PERIODS[size][-1])
         answer = ask(session, instrument.conid, period=period, bar=size.value, end=edge)
         page = judge_page(answer, instrument, _LENGTH_S[size])
-        rejected += page.rejected
+        rejected += [row for row in page.rejected if row not in rejected]  # pages may overlap
         new = _unique_rows(page.history, instrument.symbol, before=edge, latest=now + size.length)
         rows = {**{t: (bar, page) for t, bar in new.items()}, **rows}
         # A page without anything new is a hole in the data (or its beginning): step over it, but never past `start`.

@@ -70,29 +70,33 @@ def parse_page(answer: Answer, what: str) -> payloads.History:
 
 
 def judge_page(answer: Answer, instrument: Instrument, length_s: int) -> Page:
-    """The page of an answer, or what of it is kept where it is no JSON, of another symbol, or maybe cut.
+    """The page of an answer, or what of it is kept where it is no JSON, no history, of another symbol, or maybe cut.
 
-    Raises UnreadableAnswer for JSON that is no history, and for bars of another length than `length_s`.
+    Bars that lack a number are kept one by one beside those that have all. Raises UnreadableAnswer for bars of another
+    length than `length_s`.
     """
+    incomplete: list[dict[str, Any]] = []
     try:
         page = parse_page(answer, instrument.symbol)
     except UnreadableAnswer as error:
-        if _is_json(answer):
-            raise
-        text = {"answer": redact(answer.body[:_KEPT].decode("utf-8", "replace")), "error": str(error)}
-        row = {"conid": instrument.conid, "symbol": instrument.symbol, "reason": Reason.NOT_JSON.value, "raw": text}
-        return Page(_nothing(), rejected=[row])
+        value = _json(answer)
+        found = None if value is None else _without_incomplete(value, instrument)
+        if found is None:
+            text = {"answer": redact(answer.body[:_KEPT].decode("utf-8", "replace")), "error": str(error)}
+            reason = Reason.NOT_JSON if value is None else Reason.MISSING_FIELD
+            return Page(_nothing(), rejected=[_row(instrument, reason, text)])
+        page, incomplete = found
     if page.barLength not in (None, length_s):
         raise UnreadableAnswer(f"history of {instrument.symbol}: bars of {page.barLength} s, asked for {length_s} s")
     if page.symbol is not None and page.symbol != instrument.symbol:
-        return Page(_nothing(), rejected=_rows(page, instrument, Reason.SYMBOL_MISMATCH))
-    if len(page.data) >= MOST_POINTS:
-        return Page(_nothing(), rejected=_rows(page, instrument, Reason.CUT_AT_1000))
+        return Page(_nothing(), rejected=incomplete + _rows(page, instrument, Reason.SYMBOL_MISMATCH))
+    if len(page.data) + len(incomplete) >= MOST_POINTS:
+        return Page(_nothing(), rejected=incomplete + _rows(page, instrument, Reason.CUT_AT_1000))
     word, delay = page.mdAvailability or "", page.mktDataDelay
     delay_s = float(delay) if delay is not None and delay.is_finite() and delay > 0 else None
     if word.startswith(NOT_LIVE) or delay_s is not None:
-        return Page(page, word or "delayed", delay_s)
-    return Page(page)
+        return Page(page, word or "delayed", delay_s, incomplete)
+    return Page(page, rejected=incomplete)
 
 
 def _nothing() -> payloads.History:
@@ -115,12 +119,34 @@ def _rows(page: payloads.History, instrument: Instrument, reason: Reason) -> lis
     ]
 
 
-def _is_json(answer: Answer) -> bool:
+def _without_incomplete(value: Any, instrument: Instrument) -> tuple[payloads.History, list[dict[str, Any]]] | None:
+    """The history without the bars that are none, and those; None where the answer is no history without them."""
+    if not isinstance(value, dict) or not isinstance(value.get("data"), list):
+        return None
+    bars, incomplete, what = [], [], f"history of {instrument.symbol}"
+    for bar in value["data"]:
+        try:
+            bars.append(payloads.read(payloads.HistoryBar, bar, what))
+        except UnreadableAnswer as error:
+            text = {"bar": redact(json.dumps(bar)[:_KEPT]), "error": str(error)}
+            incomplete.append(_row(instrument, Reason.MISSING_FIELD, text))
     try:
-        json.loads(answer.body.decode("utf-8"), parse_constant=_refuse)
+        return payloads.read(payloads.History, {**value, "data": bars}, what), incomplete
+    except UnreadableAnswer:
+        return None
+
+
+def _row(instrument: Instrument, reason: Reason, text: dict[str, str]) -> dict[str, Any]:
+    return {"conid": instrument.conid, "symbol": instrument.symbol, "reason": reason.value, "raw": text}
+
+
+def _json(answer: Answer) -> Any:
+    """What the answer says as JSON, an empty text for `null`; None where it is none."""
+    try:
+        value = json.loads(answer.body.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
+    return "" if value is None else value
 
 
 def _refuse(name: str) -> Any:

@@ -42,9 +42,35 @@ def test_an_account_in_a_text_that_is_kept_is_not_shown(server: RawServer, sourc
     assert fetch(source)["raw"][0]["answer"] == "no chart for <account>"
 
 
-def test_json_that_is_no_history_is_refused_and_is_not_called_no_json(server: RawServer, source: Any) -> None:
-    server.replies[HISTORY] = http(b'{"bars":[]}')
-    with pytest.raises(UnreadableAnswer, match="history of AAPL"):
+@pytest.mark.parametrize(
+    "body", [b'{"bars":[]}', b"null", b"[]", b'{"data":null,"volumeFactor":1}', b'{"data":[],"volumeFactor":0}', b"7"]
+)
+def test_json_that_is_no_history_is_one_row_with_its_text_and_is_not_called_no_json(
+    server: RawServer, source: Any, body: bytes
+) -> None:
+    server.replies[HISTORY] = http(body)
+    frame = fetch(source)
+    assert frame["reason"].tolist() == ["missing_field"]
+    assert frame["raw"][0]["answer"] == body.decode()
+    assert "history of AAPL" in frame["raw"][0]["error"]
+    assert frame["opened_at"].isna().all()
+
+
+@pytest.mark.parametrize("wrong", [None, "much", True, [], {}])
+def test_a_bar_without_a_number_is_a_row_by_itself_and_the_others_are_bars(
+    server: RawServer, source: Any, wrong: object
+) -> None:
+    server.replies[HISTORY] = history([TWO[0], {**TWO[1], "c": wrong}])
+    frame = fetch(source)
+    assert frame["reason"].tolist() == ["", "missing_field"]
+    assert frame["opened_at"].tolist()[0] == XNYS.session(date(2013, 1, 14)).opens_at
+    assert "data" not in frame["raw"][1]
+    assert '"v"' in frame["raw"][1]["bar"]
+
+
+def test_bars_of_another_length_are_refused(server: RawServer, source: Any) -> None:
+    server.replies[HISTORY] = history(TWO, barLength=60)
+    with pytest.raises(UnreadableAnswer, match="bars of 60 s, asked for 86400 s"):
         fetch(source)
 
 
