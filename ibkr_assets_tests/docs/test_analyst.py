@@ -1,0 +1,106 @@
+"""The page about the analyst does what it says: its commands are run, its settings and strategies are read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from ibkr_assets import settings as configuration
+from ibkr_assets.adapters.llm.endpoints import ENDPOINTS
+from ibkr_assets.adapters.strategies_file import read_strategies
+from ibkr_assets.cli.main import app
+from ibkr_assets.strategies.canary import QUESTIONS
+from ibkr_assets.strategies.llm_analyst import MOST_CONFIDENCE
+from ibkr_assets.strategies.outside.languages import LANGUAGES
+from ibkr_assets.strategies.outside_text import MOST_SHOWN
+from ibkr_assets.strategies.registry import build_strategy
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "analyst.md").read_text()
+_BOUND_S = 60
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def free_port() -> str:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1])
+
+
+def test_every_command_of_the_page_does_what_it_says(tmp_path: Path) -> None:
+    found = re.findall(r"```sh\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
+    assert len(found) == len(blocks("sh"))
+    script = "\n".join(f"{block}\necho\necho '@@ {n}'" for n, (block, _) in enumerate(found)).replace(
+        "5025", free_port()
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("IBKR_ASSETS_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    with subprocess.Popen(
+        ["bash", "-eum", "-o", "pipefail", "-c", script], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    ) as shell:  # fmt: skip
+        try:
+            said, _ = shell.communicate(timeout=_BOUND_S)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGTERM)
+    assert shell.returncode == 0, said
+    parts = re.split(r"\n@@ \d+\n", said)
+    missing = [
+        (block, line)
+        for (block, promised), part in zip(found, parts, strict=False)
+        for line in promised.splitlines()
+        if line not in part
+    ]
+    assert missing == [], said
+
+
+def test_its_strategy_can_be_built(tmp_path: Path) -> None:
+    (block,) = blocks("yaml strategies")
+    path = tmp_path / "strategies.yaml"
+    path.write_text(block)
+    (record,) = read_strategies(path)
+    assert build_strategy(record.kind, record.params).warm_up_bars > 0
+
+
+def test_its_settings_are_settings(tmp_path: Path) -> None:
+    (block,) = blocks("yaml settings")
+    path = tmp_path / "settings.yaml"
+    path.write_text(block)
+    llm = configuration.load({"IBKR_ASSETS_CONFIG": str(path), "IBKR_ASSETS_DATA_DIR": str(tmp_path)}).llm
+    assert llm.is_configured
+    assert set(yaml.safe_load(block)["llm"]) <= set(type(llm).model_fields)
+    assert llm.endpoint.api_key_env == "OPENAI_API_KEY"
+    named = re.search(r"Known by name are (.*?)\.", PAGE, re.DOTALL)
+    assert named is not None
+    assert re.split(r",\s|\sand\s", named[1].replace("\n", " ").strip()) == sorted(ENDPOINTS)
+
+
+@pytest.mark.parametrize("command", [line for block in blocks("console") for line in block.splitlines()])
+def test_its_other_commands_are_there_with_the_options_they_are_given(command: str) -> None:
+    words = command.removeprefix("ibkr-assets ").split()
+    names = words[: 2 if words[0] == "canary" else 1]
+    done = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+    assert done.exit_code == 0
+    assert [word for word in words if word.startswith("--") and word not in done.stdout] == []
+
+
+def test_its_figures_are_those_of_the_code() -> None:
+    assert f"at most {MOST_CONFIDENCE}" in PAGE
+    assert f"cut to {MOST_SHOWN} characters" in PAGE
+    assert len(QUESTIONS) == 4
+    assert "four fixed questions" in PAGE.replace("\n", " ")
+    assert len(LANGUAGES) + 1 + 5 >= 24, "two dozen languages or codes"
