@@ -1,0 +1,47 @@
+"""Every alert has its section, and every command that the page tells somebody to type exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import typer
+
+from ibkr_assets.cli.main import app
+from ibkr_assets.domain.alert import SEVERITIES, AlertCode, Severity
+
+PAGE = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
+_WORDS = {Severity.PAGE: "*Page.*", Severity.WARNING: "*Warning.*", Severity.INFO: "*Digest.*"}
+
+
+def sections() -> dict[str, str]:
+    found = re.split(r"(?m)^### ", PAGE.split("\n## Alerts\n")[1].split("\n## ")[0])[1:]
+    return {section.partition("\n")[0].strip(): section.partition("\n")[2].strip() for section in found}
+
+
+def test_the_sections_are_the_closed_list_of_codes_in_its_order() -> None:
+    assert list(sections()) == [code.value for code in AlertCode]
+
+
+def test_each_says_how_urgent_it_is_what_it_means_and_what_to_do() -> None:
+    for code, text in sections().items():
+        assert text.startswith(_WORDS[SEVERITIES[AlertCode(code)]]), code
+        assert len(text.split("\n\n")[0]) > 60, code
+        if code != AlertCode.TEST:
+            assert re.search(r"(?m)^1\. ", text), f"{code}: what to do first"
+
+
+def test_every_command_on_the_page_exists_with_its_options() -> None:
+    written = " ".join(PAGE.split())
+    typed = re.findall(r"`ibkr-assets ([^`]+)`", written)
+    assert len(typed) > 30
+    root = typer.main.get_command(app)
+    for line in typed:
+        command, words = root, line.split()
+        while hasattr(command, "commands") and words:
+            name = words.pop(0)
+            assert name in command.commands, line
+            command = command.commands[name]
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        for option in re.findall(r"(?<!\S)--[a-z-]+", " ".join(words)):
+            assert option in known, line
