@@ -7,6 +7,7 @@ asked for (`adapters.ibkr.history`), and whether a bar is believable (`market.va
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -129,11 +130,16 @@ def _without_incomplete(value: Any, instrument: Instrument) -> tuple[payloads.Hi
             bars.append(payloads.read(payloads.HistoryBar, bar, what))
         except UnreadableAnswer as error:
             text = {"bar": redact(json.dumps(bar)[:_KEPT]), "error": str(error)}
-            incomplete.append(_row(instrument, Reason.MISSING_FIELD, text))
+            incomplete.append(_row(instrument, _fault(bar), text))
     try:
         return payloads.read(payloads.History, {**value, "data": bars}, what), incomplete
     except UnreadableAnswer:
         return None
+
+
+def _fault(bar: Any) -> Reason:
+    numbers = [value for value in bar.values() if isinstance(value, float)] if isinstance(bar, dict) else []
+    return Reason.MISSING_FIELD if all(map(math.isfinite, numbers)) else Reason.NOT_FINITE
 
 
 def _row(instrument: Instrument, reason: Reason, text: dict[str, str]) -> dict[str, Any]:

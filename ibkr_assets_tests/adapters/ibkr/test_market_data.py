@@ -213,13 +213,8 @@ def test_the_first_call_for_a_contract_may_fail(server: RawServer, source: IbkrM
     [
         (http({"error": "Chart data unavailable"}), BrokerRefusal, "Chart data"),
         (http({"error": "Too many history charts requests, please try again later."}, status=429), Unavailable, "429"),
-        (odd_bar("1e309"), UnreadableAnswer, "data"),
-        (history([{"t": 1358173800000, "o": 1, "h": 1, "l": 1, "c": 1}]), UnreadableAnswer, r"data\.0\.v"),
-        (history([], volumeFactor=0), UnreadableAnswer, "volumeFactor"),
-        (http({"data": []}), UnreadableAnswer, "volumeFactor"),
         (history([], barLength=60), UnreadableAnswer, "bars of 60 s"),
         (history([bar(MONDAY, 1.0), bar(MONDAY, 2.0)]), UnreadableAnswer, "two different"),
-        (http(b"[]"), UnreadableAnswer, "history of AAPL"),
     ],
 )
 def test_a_history_that_cannot_be_trusted_is_refused_whole(
@@ -228,6 +223,25 @@ def test_a_history_that_cannot_be_trusted_is_refused_whole(
     server.replies[HISTORY] = reply
     with pytest.raises(kind, match=words):
         source.fetch_bars(AAPL, BarSize.DAY, clock.now() - timedelta(days=5), clock.now())
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason", "words"),
+    [
+        (odd_bar("1e309"), "not_finite", "finite"),
+        (history([{"t": 1358173800000, "o": 1, "h": 1, "l": 1, "c": 1}]), "missing_field", "v: Field required"),
+        (history([], volumeFactor=0), "missing_field", "volumeFactor"),
+        (http({"data": []}), "missing_field", "volumeFactor"),
+        (http(b"[]"), "missing_field", "history of AAPL"),
+    ],
+)
+def test_what_is_no_history_and_what_is_no_bar_come_as_rows_with_the_reason(
+    server: RawServer, source: IbkrMarketData, clock: Hand, reply: bytes, reason: str, words: str
+) -> None:
+    server.replies[HISTORY] = reply
+    frame = source.fetch_bars(AAPL, BarSize.DAY, clock.now() - timedelta(days=5), clock.now())
+    assert frame["reason"].tolist() == [reason]
+    assert words in frame["raw"][0]["error"]
 
 
 def test_the_same_bar_twice_is_one(server: RawServer, source: IbkrMarketData, clock: Hand) -> None:
