@@ -17,7 +17,7 @@ WORKERS ?= 3
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: up test test-fast browser chaos check format bench setup lock clean
+.PHONY: up test test-fast browser chaos check format bench screenshots setup lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -80,6 +80,10 @@ $(PEERS)/.installed: benchmarks/requirements-peers.lock | setup
 
 bench: setup $(PEERS)/.installed
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# The pictures of the README, from a stack of their own.
+screenshots: setup browser
+	@$(BIN)/python -m ibkr_assets_tests.journeys.screenshots $(ARGS)
 
 lock: setup
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
