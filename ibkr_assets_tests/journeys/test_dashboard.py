@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,30 +27,61 @@ pytestmark = [
 ]
 
 
+class Stack:
+    """A stack that replays three sessions and stays up, and what it says meanwhile."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._lines: list[str] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def link(self, begins: str) -> str:
+        """The address that lets in once, of the first line that begins so; waits for it."""
+        with self._news:
+            found = self._news.wait_for(lambda: self._line(begins) or self._process.poll() is not None, timeout=400)
+            line = self._line(begins)
+        assert found, f"no line {begins!r} in time:\n" + "".join(self._lines)
+        assert line is not None, "the stack ended by itself:\n" + "".join(self._lines)
+        return next(word for word in line.split() if "/login/" in word)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(60)
+        self._reader.join(10)
+        assert self._process.stderr is not None
+        self._process.stderr.close()
+
+    def _line(self, begins: str) -> str | None:
+        return next((line for line in self._lines if line.startswith(begins) and "/login/" in line), None)
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            with self._news:
+                self._lines.append(line)
+                self._news.notify_all()
+
+
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A stack that replayed three sessions and stays up; the address that lets in once."""
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     data_dir = tmp_path_factory.mktemp("dashboard-journey")
     process = subprocess.Popen(
         [sys.executable, "-m", "ibkr_assets.cli", "up", "--sessions", "3"],
         env=clean_environment(data_dir), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    lines = []
+    started = Stack(process)
     try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            lines.append(line)
-            if line.startswith("dashboard ") and "/login/" in line:
-                yield line.split()[1]
-                break
-        else:
-            pytest.fail("the stack ended by itself:\n" + "".join(lines))
+        yield started
     finally:
-        process.terminate()
-        assert process.stderr is not None
-        process.stderr.read()
-        process.wait(60)
-        process.stderr.close()
+        started.stop()
+
+
+@pytest.fixture(scope="module")
+def address(stack: Stack) -> str:
+    """The address that lets in once, after the replay."""
+    return stack.link("dashboard ")
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +119,27 @@ def page(address: str, chromium: Browser, cookies: list[dict[str, object]]) -> I
     yield opened
     context.close()
     assert complaints == []
+
+
+def test_an_order_is_watched_from_its_decision_to_its_fill_while_the_stack_replays(
+    stack: Stack, chromium: Browser
+) -> None:
+    """First of all tests, before the replay has ended: the page is never loaded again by hand."""
+    link = stack.link("watch it")
+    context = chromium.new_context(base_url=link.partition("/login")[0])
+    page = context.new_page()
+    page.goto(link)
+    page.get_by_role("button", name="Enter the dashboard").click()
+    page.goto("/orders")
+    newest = page.locator("section[data-live=all] tbody a").first
+    expect(newest).to_be_visible(timeout=240_000)
+    page.goto(newest.get_attribute("href") or "")
+    expect(page.locator("h1 .state")).to_have_text("filled", timeout=120_000)
+    story = page.locator("section[data-live=timeline]")
+    for word in ("approved", "submitting", "acked", "filled"):
+        expect(story).to_contain_text(word)
+    expect(page.locator("section[data-live=fills] tbody tr")).not_to_have_count(0)
+    context.close()
 
 
 @pytest.mark.parametrize("path", PAGES)
