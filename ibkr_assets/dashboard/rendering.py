@@ -27,6 +27,8 @@ _EXCHANGE = ZoneInfo("America/New_York")
 #: A number older than this many seconds is shown as old.
 OLD_S = 90.0
 _DASH = "–"
+#: A whole number from here on is a count, such as a volume, and no price.
+_WHOLE = 10_000
 _NOTHING = Markup("–")
 NAVIGATION = (
     ("/", "Overview"), ("/positions", "Positions"), ("/signals", "Signals"), ("/orders", "Orders"), ("/runs", "Runs"),
@@ -50,9 +52,15 @@ def number(value: Decimal | float | None) -> str:
 
 def plain(value: Any) -> str:
     """A value as it came: a number with separators, anything else as its text, however odd it is."""
-    if isinstance(value, Decimal | float | int) and not isinstance(value, bool):
-        return number(value) if math.isfinite(value) else str(value)
-    return _DASH if value is None else str(value)
+    if isinstance(value, bool) or not isinstance(value, Decimal | float | int):
+        return _DASH if value is None else str(value)
+    amount = float(value)
+    if not math.isfinite(amount):
+        return str(value)
+    if isinstance(value, int) or (amount.is_integer() and abs(amount) >= _WHOLE):
+        return f"{value:,.0f}"
+    whole, _, part = f"{value:,.6f}".partition(".")
+    return f"{whole}.{part.rstrip('0').ljust(2, '0')}"
 
 
 def percent(value: Decimal | float | None, places: int = 2) -> str:

@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from fastapi import FastAPI
 
 from ibkr_assets import bootstrap
+from ibkr_assets.adapters.postgres.connection import Database
+from ibkr_assets.adapters.postgres.past_runs import PostgresPastRuns
 from ibkr_assets.backtest.commissions import parse_commission
 from ibkr_assets.backtest.engine import Terms
 from ibkr_assets.backtest.files import write_files
@@ -264,3 +267,25 @@ def test_a_launch_that_cannot_be_asked_for_says_so(shared_browser) -> None:
     assert answer.status_code == 503
     assert "Dagster: no address" in answer.text
     assert shared_browser(Role.VIEWER).post("/backtests/~launch", data=form).status_code == 403
+
+
+def test_what_dagster_ran_is_read_from_the_database_and_listed_once(
+    app, research: Runs, postgres_server, browser, files
+) -> None:
+    name = urlsplit(app.state.sources.database.url).path.strip("/")
+    database = Database(postgres_server.url(name, "ibkr_app"))
+    about = {"strategy": "donchian", "symbols": "IBM", "from": "2008-01-02", "to": "2010-12-31", "cash": CASH}
+    PostgresPastRuns(database).save(
+        "7e9a", "backtest", title="donchian stored", params={"entry": 20}, about=about, metrics={"sharpe": 0.5},
+        mlflow_page="/experiments/1/runs/m1", files={name: files[0][name] for name in ("equity.csv", "trades.csv")},
+    )  # fmt: skip
+    database.close()
+    tags = {"run_kind": "backtest", "dagster_run_id": "7e9a"}
+    research.put("m1", "backtest donchian", tags=tags, params={}, metrics={}, files={})
+    client = browser(Role.VIEWER)
+    listed = re.findall(r'name="run" value="(\w+)"', client.get("/backtests").text)
+    assert sorted(listed) == ["7e9a", "b1", "b2", "s1"]
+    page = client.get("/backtests/7e9a").text
+    assert 'aria-label="Equity by day"' in page
+    assert 'href="/runs/7e9a"' in page
+    assert client.get("/backtests/7e9a/files/trades.csv").content == files[0]["trades.csv"]

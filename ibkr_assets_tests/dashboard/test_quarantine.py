@@ -96,7 +96,7 @@ def test_a_case_is_shown_beside_its_neighbours_with_what_rests_on_it(kept_back, 
     assert page.count("<title>2012-") == 31  # itself, and fifteen on either side
     before, own = real_bars("IBM", start=date(2012, 8, 21), end=date(2012, 8, 22))["close"]
     assert f"▲</span> +{(own * 4 / 3 / before - 1) * 100:.2f}" in page  # the change that made it suspect
-    assert "enriched features" in page
+    assert "Enriched features" in page
     assert "Release: it is right" in page
 
 
@@ -123,8 +123,8 @@ def test_a_release_is_written_once_with_who_and_why_and_says_what_to_compute_aga
     assert [page.status_code for page in pages] == [200, 200]
     for page in pages:
         assert "Released 1 row" in page.text
-        assert "validated bars" in page.text
-        assert re.search(r"enriched features</dt><dd>\d+ sessions: 2012-08-22 to 2012-09-28", page.text)
+        assert "Validated bars" in page.text
+        assert re.search(r"Enriched features</dt><dd>\d+ sessions: 2012-08-22 to 2012-09-28", page.text)
     case = kept_back.case(SPIKE_ID)
     assert (case.decision, case.actor, case.reason) == ("release", "dashboard:operator", "the exchange has it")
     store = bootstrap.bar_store(app.state.sources.settings)

@@ -43,14 +43,14 @@ def backtests(
 ) -> Response:
     """Backtests and sweeps, newest or best first; what runs now; and a form to launch one."""
     sources: Sources = request.app.state.sources
-    found = card(lambda: [run for run in PastRuns(sources).newest(_LISTED) if what in ("", run.what)])
-    rows: list[PastRun] = found.value or []
+    found, problems = PastRuns(sources).newest(_LISTED)
+    rows = [run for run in found if what in ("", run.what)]
     if order != "newest":
         rows = sorted(rows, key=lambda run: _rank(run.metrics.get(order)), reverse=True)
     return render(
         request,
         "backtests.html",
-        found=found,
+        problems=problems,
         rows=rows,
         best={name: max(rows, key=lambda run: _rank(run.metrics.get(name)), default=None)
               for name in ("sharpe", "cagr", "max_drawdown")},
