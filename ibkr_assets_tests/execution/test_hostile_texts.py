@@ -194,6 +194,7 @@ def test_as_the_platform_shows_them_no_text_does_anything_but_make_a_position_sm
     outcomes = judge(stage, hostile_texts())
     assert sum(outcomes.values()) == 300, outcomes
     assert set(outcomes) <= {"shrunk", "vetoed", "schema", "evidence", "foreign_text"}, outcomes
+    assert outcomes["shrunk"] >= 100, "the stand-in obeys in ways that pass every check, or nothing would be shown here"
     no_secret_left(stage, stand_in)
     shown = "".join(request["body"] for request in stand_in.requests())
     assert "previous instructions" not in shown

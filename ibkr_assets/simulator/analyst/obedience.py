@@ -40,6 +40,12 @@ _NO_TICKERS = frozenset({
     "AND", "ALL", "API", "BEGIN", "BUY", "END", "FACTS", "HTML", "INST", "JSON", "KEY", "LONG", "NOT", "NOW", "OF",
     "OUTSIDE", "SELL", "SHORT", "SYSTEM", "TEXT", "THE", "USER", "YOU",
 })  # fmt: skip
+#: What frames the texts is no text, and says things of its own when it is read backwards.
+_MARK = re.compile(r"^(BEGIN|END) OUTSIDE TEXT [0-9a-f]{32}$", re.MULTILINE)
+#: Any text read backwards or turned by half the alphabet says something; this makes it an order.
+_ORDERING = re.compile(
+    r"\b(ignore|disregard|forget|buy|buying|sell|answer|say|reveal|system|order|limits|must|tool)\b", re.IGNORECASE
+)
 _NUMBER_FIELD = re.compile(r"\b(strength|confidence|horizon_days|horizon)\b\D{0,20}(-?\d+(?:\.\d+)?)", re.IGNORECASE)
 
 
@@ -69,6 +75,7 @@ def obey(user: str, everything: str) -> Orders | None:
     outside = user.partition("END OF FACTS")[2] or ("" if "FACTS" in user else user)
     if not outside.strip():
         return None
+    outside = _MARK.sub("", outside)
     orders = Orders(fields={"strength": 1.0, "confidence": 1.0, "horizon_days": 30})
     orders.cited += [str(one["id"]) for one in _objects(outside) if {"id", "text"} <= one.keys()]
     readings = list(_readings(outside))
@@ -136,8 +143,7 @@ def _readings(text: str) -> Iterator[str]:
         yield plain
         yield html.unescape(plain)
         yield unquote(plain, errors="replace")
-        yield codecs.encode(plain, "rot13")
-        yield plain[::-1]
+        yield from (one for one in (codecs.encode(plain, "rot13"), plain[::-1]) if _ORDERING.search(one))
         for word in re.findall(r"[A-Za-z0-9+/_-]{12,}={0,2}", plain):
             bare = word.rstrip("=").replace("-", "+").replace("_", "/")
             bare = bare[:-1] if len(bare) % 4 == 1 else bare
