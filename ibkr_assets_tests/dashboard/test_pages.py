@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import SecretStr
 
 from ibkr_assets.dashboard.access import Role
 from ibkr_assets.dashboard.audit import acts
+from ibkr_assets.dashboard.login import FRESH_S
 from ibkr_assets.execution.kill import kill_file, read_kill_file
 from ibkr_assets.sections import DatabaseSettings
 
@@ -106,6 +108,21 @@ def test_permission_is_given_back_once_and_for_what_was_shown(app, browser) -> N
     assert "may trade" in owner.get("/").text
     done = acts(app.state.sources.database, 10)
     assert [(row["action"], row["problem"] is None) for row in done] == [("resume", True), ("resume", False)]
+
+
+def test_giving_permission_back_takes_a_password_again_after_a_quarter_of_an_hour(app, browser) -> None:
+    """And so does closing a position or ending a doubt in earnest: they ask the same."""
+    client = browser(Role.ARM)
+    client.post("/stop", data={"level": "kill", "word": "STOP"})
+    old = replace(app.state.sessions.begin("arm", Role.ARM), since=time.time() - FRESH_S - 60)
+    client.cookies.set("ibkr-assets-8000", app.state.sessions.write(old))
+    client.headers["x-csrf-token"] = old.token
+    page = client.get("/stop").text
+    assert "Give permission back</button>" not in page
+    answer = client.post("/resume", data={"reason": "prices checked", "seen": "1", "key": "this-form"})
+    assert answer.status_code == 400
+    assert "log in again" in answer.text
+    assert "STOPPED" in client.get("/").text
 
 
 def test_permission_is_not_given_back_without_a_reason(shared_browser) -> None:
