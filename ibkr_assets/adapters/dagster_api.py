@@ -6,7 +6,7 @@ The words are Dagster's; what a run does is defined in `defs`. What pages show o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from types import TracebackType
@@ -84,13 +84,25 @@ class DagsterApi:
     ) -> None:
         self._client.close()
 
-    def launch(self, job: str, *, partition: date | None, config: Mapping[str, Any], tags: Mapping[str, str]) -> str:
-        """Ask for a run of an asset job, for one partition where it has any; returns its id."""
+    def launch(
+        self,
+        job: str,
+        *,
+        partition: date | None,
+        config: Mapping[str, Any],
+        tags: Mapping[str, str],
+        assets: Sequence[str] = (),
+    ) -> str:
+        """Ask for a run of an asset job, or of some of its assets, for one partition where it has any; returns its id.
+
+        A run over several sessions names them by tags and no partition.
+        """
+        selected = {"assetSelection": [{"path": [asset]} for asset in assets]} if assets else {}
         all_tags = {**tags, **({} if partition is None else {"dagster/partition": partition.isoformat()})}
         answer = self.ask(
             _LAUNCH,
             p={
-                "selector": self.selector("jobName", job),
+                "selector": self.selector("jobName", job) | selected,
                 "runConfigData": config,
                 "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in all_tags.items()]},
             },

@@ -26,6 +26,7 @@ Symbol = Annotated[str, typer.Argument(help="the instrument's symbol")]
 Day = Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="the first session that trades without it")]
 Kind = Annotated[str, typer.Argument(help="split or cash")]
 Value = Annotated[str, typer.Argument(help="new shares for one old one, or the amount a share")]
+Launched = Annotated[bool, typer.Option("--launch", help="have Dagster compute exactly these features again, and wait")]
 Source = Annotated[str, typer.Option(help="who says so; it is kept")]
 
 
@@ -51,19 +52,33 @@ def actions_list(as_json: AsJson = False) -> None:
         emit(table(rows, ["symbol", "day", "kind", "value"]))
 
 
-def actions_add(symbol: Symbol, day: Day, kind: Kind, value: Value, source: Source) -> None:
-    """Store an action, or its correction. Example: ibkr-assets actions add MSFT 2003-02-18 split 2 --source issuer."""
-    is_new = _store().save(_action(symbol, day, kind, value), source=source, actor=getpass.getuser(), known_from=_now())
+def actions_add(
+    symbol: Symbol, day: Day, kind: Kind, value: Value, source: Source, is_launched: Launched = False
+) -> None:
+    """Store an action, or its correction, and say which stored features must be computed again, and how.
+
+    A row is in the shares of its own day: those before the action stay as they are. With --launch Dagster computes them
+    again at once.
+
+    Example: ibkr-assets actions add MSFT 2003-02-18 split 2 --source issuer
+    """
+    action = _action(symbol, day, kind, value)
+    is_new = _store().save(action, source=source, actor=getpass.getuser(), known_from=_now())
     say(f"{symbol} {day.date()}: {kind} {value} {'stored' if is_new else 'is known so'}")
+    _compute_again(symbol, action, is_launched=is_launched)
 
 
-def actions_withdraw(symbol: Symbol, day: Day, kind: Kind, value: Value, source: Source) -> None:
-    """Take an action back; reads as of before still see it.
+def actions_withdraw(
+    symbol: Symbol, day: Day, kind: Kind, value: Value, source: Source, is_launched: Launched = False
+) -> None:
+    """Take an action back; reads as of before still see it. What must be computed again is said as by `actions add`.
 
     Example: ibkr-assets actions withdraw MSFT 2003-02-18 split 2 --source issuer
     """
-    _store().withdraw(_action(symbol, day, kind, value), source=source, actor=getpass.getuser(), known_from=_now())
+    action = _action(symbol, day, kind, value)
+    _store().withdraw(action, source=source, actor=getpass.getuser(), known_from=_now())
     say(f"{symbol} {day.date()}: {kind} {value} taken back")
+    _compute_again(symbol, action, is_launched=is_launched)
 
 
 def actions_detect(
@@ -99,6 +114,26 @@ def actions_detect(
         emit(table(rows, ["symbol", "day", "kind", "value", "ratio", "bars", "is_known"]))
     if not all(one.is_known for one in found):
         raise typer.Exit(1)
+
+
+def _compute_again(symbol: str, action: CorporateAction, *, is_launched: bool) -> None:
+    """Show, or launch, the stored features that would come out otherwise with what is known of actions now."""
+    from ibkr_assets import bootstrap
+    from ibkr_assets.cli.recompute import launch, plan_steps
+    from ibkr_assets.ingest.impact import find_outdated
+
+    settings = configuration.load()
+    store, calendar = bootstrap.bar_store(settings), bootstrap.calendar(settings)
+    days = find_outdated(store, calendar, action.conid, since=action.day)
+    if not days:
+        say("no stored features would come out otherwise")
+        return
+    steps = plan_steps({"enriched_features": days}, [symbol], calendar)
+    say(f"features of {len(days)} sessions, {days[0]} to {days[-1]}, would come out otherwise")
+    if is_launched:
+        launch(settings, steps, say)
+    else:
+        emit("\n".join(step.command for step in steps))
 
 
 def _action(symbol: str, day: datetime, kind: str, value: str) -> CorporateAction:

@@ -7,8 +7,6 @@ What goes here: reading options, asking each floor for its part, and showing. Wh
 from __future__ import annotations
 
 import dataclasses
-import json
-import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +15,7 @@ import typer
 
 from ibkr_assets import settings as configuration
 from ibkr_assets.cli.output import emit, emit_json, say, table
+from ibkr_assets.cli.recompute import Step, launch, plan_steps
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import InputError, Unavailable
 
@@ -32,7 +31,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Impact:
-    """Partitions by asset, decisions that rest on the bar, and the commands that compute exactly these again."""
+    """Partitions by asset, decisions that rest on the bar, and the steps that compute exactly these again."""
 
     symbol: str
     opened_at: datetime
@@ -42,7 +41,7 @@ class Impact:
     signals: list[SignalImpact]
     orders: list[OrderImpact]
     backtests: list[dict[str, Any]]
-    recompute: list[str]
+    recompute: list[Step]
 
 
 def bars_impact(
@@ -52,18 +51,27 @@ def bars_impact(
         list[str] | None, typer.Option("--set", help="what a value might become, as close=101.5; nothing is written")
     ] = None,
     size: Annotated[BarSize, typer.Option("--bar-size", help="the length of the bar")] = BarSize.DAY,
+    is_launched: Annotated[
+        bool, typer.Option("--launch", help="have Dagster compute exactly these partitions again, and wait")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """What rests on one bar: exactly the partitions that its last correction touches, and decisions that would differ.
 
     With --set: the same for a change that nobody has made. Every signal is decided again by its strategy as it was.
+    With --launch verdicts, features and signals are computed again in runs of Dagster, one after the other; orders that
+    were decided stay as they are.
 
     Example: ibkr-assets bars impact IBM 2012-08-22 --set close=199.1
     """
+    if is_launched and change:
+        raise InputError("launch: nothing is stored of a change by --set; there is nothing to compute again")
     settings = configuration.load()
     found = examine(settings, symbol, at, size, dict(_pair(text) for text in change or []) or None)
+    runs = launch(settings, found.recompute, say) if is_launched else []
     if as_json:
-        emit_json(found)
+        shown = {one.name: getattr(found, one.name) for one in dataclasses.fields(found)}
+        emit_json({**shown, "recompute": [step.command for step in found.recompute], "runs": runs})
         return
     emit(_show(found))
 
@@ -96,7 +104,7 @@ def examine(settings: Settings, symbol: str, at: str, size: BarSize, values: Map
     partitions = {asset: days for asset, days in partitions.items() if days}
     return Impact(
         symbol, opened_at, bar.old, bar.new, partitions, signals, orders, _backtests(settings, bar),
-        recompute=_commands(partitions, sorted({symbol, *(one.symbol for one in signals)}), calendar),
+        recompute=plan_steps(partitions, sorted({symbol, *(one.symbol for one in signals)}), calendar),
     )  # fmt: skip
 
 
@@ -186,33 +194,6 @@ def _backtests(settings: Settings, bar: BarChange) -> list[dict[str, Any]]:
     return find_backtests(bootstrap.bar_store(settings), bar, runs)
 
 
-def _commands(
-    partitions: Mapping[str, Sequence[date]], symbols: Sequence[str], calendar: ExchangeCalendar
-) -> list[str]:
-    """One line for each run of sessions in a row, asset by asset: raw bars are as they are."""
-    lines = []
-    for asset in ("validated_bars", "enriched_features", "signals"):
-        config = json.dumps({"ops": {asset: {"config": {"symbols": list(symbols)}}}})
-        for first, last in _runs(partitions.get(asset, ()), calendar):
-            where = f"--partition {first}" if first == last else f"--partition-range {first}...{last}"
-            lines.append(
-                f"dagster asset materialize -m ibkr_assets.definitions --select {asset} {where} "
-                f"--config-json {shlex.quote(config)}"
-            )
-    return lines
-
-
-def _runs(days: Sequence[date], calendar: ExchangeCalendar) -> list[tuple[date, date]]:
-    """First and last day of each run of sessions without a gap."""
-    found: list[tuple[date, date]] = []
-    for day in days:
-        if found and calendar.next_session(found[-1][1]).day == day:
-            found[-1] = (found[-1][0], day)
-        else:
-            found.append((day, day))
-    return found
-
-
 def _opening(text: str, size: BarSize, calendar: ExchangeCalendar) -> datetime:
     try:
         if len(text) == len("2012-08-22"):
@@ -263,7 +244,7 @@ def _show(found: Impact) -> str:
         f"{differ[0]} of {len(found.signals)} signals and {differ[1]} of {len(found.orders)} orders would differ; "
         "nothing was written"
     )
-    return "\n\n".join([*parts, "\n".join(found.recompute)])
+    return "\n\n".join([*parts, "\n".join(step.command for step in found.recompute)])
 
 
 def _difference(difference: Any) -> dict[str, Any]:

@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import InputError
+from ibkr_assets.features.definition import feature_digest
 from ibkr_assets.ingest.adjusted_features import compute_adjusted
 from ibkr_assets.ingest.decisions import as_decided
 from ibkr_assets.market.validation import Verdict, find_reasons
 
 if TYPE_CHECKING:
-    from ibkr_assets.domain.bar import BarSize
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import BarStore
@@ -116,6 +117,18 @@ def change_bar(
         changed_bars=moments[validated],
         changed_features=_changed_rows(known[0].features, known[1].features),
     )
+
+
+def find_outdated(store: BarStore, calendar: ExchangeCalendar, conid: int, *, since: date) -> list[date]:
+    """Days from `since` on whose stored features of daily bars are not what would be computed now."""
+    start, end = calendar.session(calendar.first_day).opens_at, calendar.session(calendar.last_day).closes_at
+    bars = store.load_bars([conid], BarSize.DAY, start, end, is_validated=True)
+    stored = store.load_features([conid], BarSize.DAY, start, end, feature_digest=feature_digest())
+    own = [action for action in store.load_actions([conid]) if action.conid == conid]
+    computed = compute_adjusted(bars, {conid: own}, {}).features
+    both = computed[computed["opened_at"].isin(stored["opened_at"])]
+    is_stored = stored["opened_at"].isin(computed["opened_at"])
+    return [day for day in _days(_changed_rows(stored[is_stored], both)) if day >= since]
 
 
 def _with(bars: pd.DataFrame, row: int, values: Mapping[str, float]) -> pd.DataFrame:

@@ -39,7 +39,9 @@ def test_bars_come_in_and_go_out_adjusted_and_a_gap_is_listed(ask: Ask, tmp_path
     (gap,) = json.loads(ask("bars", "gaps", "--json").stdout)
     assert (gap["symbol"], gap["session"]) == ("MSFT", "2003-01-09")
 
-    assert ask("actions", "add", "MSFT", "2003-02-18", "split", "2", "--source", "issuer").returncode == 0
+    added = ask("actions", "add", "MSFT", "2003-02-18", "split", "2", "--source", "issuer")
+    assert (added.returncode, added.stdout) == (0, "")
+    assert "no stored features would come out otherwise" in added.stderr
     out = tmp_path / "out.parquet"
     assert ask("bars", "export", "--raw", "--adjusted", "--out", str(out)).returncode == 0
     first = pd.read_parquet(out).iloc[0]

@@ -233,7 +233,7 @@ def test_the_commands_name_exactly_the_partitions_and_symbols(world: World) -> N
     close = world.value("MSFT", day, "close")
     found: Impact = examine(world.settings, "MSFT", str(day), BarSize.DAY, {"close": close - 0.01})
     named: dict[str, list[date]] = {}
-    for line in found.recompute:
+    for line in (step.command for step in found.recompute):
         words = line.split()
         asset = words[words.index("--select") + 1]
         first, _, last = words[words.index("--select") + 3].partition("...")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,12 @@ import pandas as pd
 import pytest
 
 from ibkr_assets.adapters.postgres.connection import Database
+from ibkr_assets.adapters.postgres.corporate_actions import PostgresCorporateActions
 from ibkr_assets.adapters.postgres.intents import PostgresIntents
 from ibkr_assets.domain.bar import BarSize
+from ibkr_assets.features.definition import feature_digest
+from ibkr_assets.ingest.features import build_features
+from ibkr_assets.market.adjustment import ActionKind, CorporateAction
 from ibkr_assets_tests.databases import fresh_database
 from ibkr_assets_tests.execution.decided import DAY, FB, NYSE, SESSION, STRATEGY, Decided, backfill, decide
 from ibkr_assets_tests.execution.desk import EVENING
@@ -218,3 +223,24 @@ def test_orders_of_a_backfill_come_out_again_whatever_the_kind(
     results = {record.client_order_id: decided.replay(record.client_order_id) for record in orders[::5]}
     assert {name: result.difference for name, result in results.items() if not result.is_identical} == {}
     assert {result.identical for result in results.values()} == {STAGES[:-1]}  # past their time, so never reviewed
+
+
+def test_an_order_is_the_same_again_when_splits_of_before_and_after_it_become_known(
+    database: Database, tmp_path: Path
+) -> None:
+    decided = decide(database, tmp_path)
+    actions, before = PostgresCorporateActions(database), _stored_features(decided)
+    for day in (DAY + timedelta(days=14), DAY - timedelta(days=21)):  # before it: nobody knew when it was decided
+        split = CorporateAction(FB.conid, day, ActionKind.SPLIT, Decimal(2))
+        actions.save(split, source="issuer", actor="test", known_from=EVENING + timedelta(days=20))
+        build_features(decided.store, NYSE, instruments=[FB], sessions=[SESSION])
+        result = decided.replay()
+        assert (result.difference, result.identical) == (None, STAGES)
+    assert _stored_features(decided)["sma_50"] < before["sma_50"]  # the split is in what would be decided today
+
+
+def _stored_features(decided: Decided) -> dict[str, float]:
+    found = decided.store.load_features(
+        [FB.conid], BarSize.DAY, SESSION.opens_at, SESSION.closes_at, feature_digest=feature_digest()
+    )
+    return found.iloc[0].to_dict()

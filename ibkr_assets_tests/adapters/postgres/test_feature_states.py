@@ -16,6 +16,7 @@ from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.features.compute import compute_features
 from ibkr_assets.features.definition import FEATURES, PRICE_FEATURES, feature_digest
 from ibkr_assets.ingest.features import build_features
+from ibkr_assets.ingest.impact import find_outdated
 from ibkr_assets.market.adjustment import ActionKind, CorporateAction, adjust
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets_tests.fakes.tape import CONIDS, INSTRUMENTS, real_bars
@@ -199,3 +200,18 @@ def test_a_session_again_writes_nothing_alone_or_in_a_range(store: PostgresBars,
     for again in (sessions, sessions[2:3], sessions[-1:], sessions[1:4]):
         build(store, again)
         assert marks() == written
+
+
+def test_a_split_that_becomes_known_outdates_the_rows_from_its_day_on_until_they_are_computed_again(
+    store: PostgresBars, database: Database
+) -> None:
+    sessions = list(next_sessions(store, date(2005, 2, 16), date(2005, 3, 4)))
+    build(store, sessions)
+    assert find_outdated(store, NYSE, AAPL, since=FIRST) == []
+    PostgresCorporateActions(database).save(SPLIT, source="issuer", actor="test", known_from=EVENING)
+    outdated = find_outdated(store, NYSE, AAPL, since=FIRST)
+    assert outdated == [session.day for session in sessions if session.day >= SPLIT.day]
+    assert find_outdated(store, NYSE, AAPL, since=outdated[1]) == outdated[1:]
+    assert find_outdated(store, NYSE, IBM, since=FIRST) == []
+    build(store, [session for session in sessions if session.day in outdated])
+    assert find_outdated(store, NYSE, AAPL, since=FIRST) == []
