@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.limits import PostgresLimits
     from ibkr_assets.adapters.postgres.lineage import PostgresLineage
     from ibkr_assets.adapters.postgres.strategies import PostgresStrategies
+    from ibkr_assets.adapters.postgres.views.llm import PostgresLlm
     from ibkr_assets.domain.lineage import Version
     from ibkr_assets.execution.parity import Parity
     from ibkr_assets.ingest.feeds import Feeds
@@ -250,6 +251,13 @@ def analysts(settings: Settings, dagster_run_id: str | None = None, *, may_ask: 
         KeptAnalyst(terms, Caller(strategy_id, version, dagster_run_id), calls, model, own.price_of, own.read_notes),
         canaries,
     )
+
+
+def llm_calls(settings: Settings) -> PostgresLlm:
+    """What was asked of a language model, and what it cost."""
+    from ibkr_assets.adapters.postgres.views.llm import PostgresLlm
+
+    return PostgresLlm(database(settings))
 
 
 def past_analysts(settings: Settings) -> PastAnalysts:

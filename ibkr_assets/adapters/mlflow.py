@@ -14,13 +14,16 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.domain.errors import ConfigurationError, Unavailable
+
+if TYPE_CHECKING:
+    from ibkr_assets.adapters.postgres.views.llm import KeptCall
 
 #: The tag by which a Dagster run finds its MLflow run again.
 DAGSTER_RUN_TAG = "dagster_run_id"
@@ -119,6 +122,13 @@ class MlflowTracker:
             path = Path(directory) / name
             path.write_bytes(content)
             client.log_artifact(run_id, str(path))
+
+    def log_calls(self, run_id: str, calls: Sequence[KeptCall]) -> None:
+        """Trace requests to a language model under the run."""
+        from ibkr_assets.adapters.mlflow_traces import log_traces
+
+        with self._answering() as client:
+            log_traces(client, self._find_experiment(client), run_id, calls)
 
     def close_run(self, dagster_run_id: str, end: RunEnd) -> bool:
         """End the run of this Dagster run, or correct how it ended. False when there was nothing to change."""

@@ -29,6 +29,7 @@ def tell(document: Document, *, width: int) -> str:
         "PLAN": _plan(document) or [missing.get("plan", "-")],
         "SIGNAL": _signal(document),
         "RULE": _rule(document),
+        "ASKED": _asked(document),
         "FEATURES": _features(document, width),
         "BARS": _bars(document),
         "RAN": _ran(document),
@@ -145,6 +146,24 @@ def _rule(document: Document) -> list[str]:
     lines = [f"{strategy['id']} version {strategy['version']}: {strategy['kind']}({params})"]
     if basis is not None:
         lines += [basis["words"], *([_numbers(basis["numbers"])] if basis["numbers"] else [])]
+    return lines
+
+
+def _asked(document: Document) -> list[str]:
+    """Requests to a language model that the signal rests on: what it was told, what it said and what that cost."""
+    lines = []
+    for call in document["llm_calls"]:
+        cost = f"{_number(call['cost_usd'])} USD{' (worst case)' if call['is_estimate'] else ''}"
+        lines += [
+            (
+                f"request {call['call_id']}: {call['model_answered'] or call['model_asked']}, "
+                f"{_number(call['prompt_tokens'])} and {_number(call['completion_tokens'])} tokens, {cost} by "
+                f"{call['price_source']} of {call['price_as_of']}, inputs {call['key'][:12]}, instructions "
+                f"{call['template_sha256'][:12]}, picture {(call['picture_sha256'] or 'none')[:12]}"
+            ),
+            *(f"  {line}" for message in call["messages"][1:] for line in str(message["content"]).split("\n")),
+            f"  answered {call['response']}",
+        ]
     return lines
 
 

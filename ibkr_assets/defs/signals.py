@@ -70,6 +70,11 @@ def signals(
         mlflow_run_id=tracked.run_id,
         mlflow_page=tracked.page,
     )
+    if any(record.kind == "llm_analyst" for record in strategies):
+        kept = bootstrap.llm_calls(in_force)
+        calls = kept.calls(run=context.run.run_id)
+        seen = sorted({call.picture_sha256 for call in calls if call.picture_sha256})
+        mlflow.trace(context.run, calls, {f"seen-{name[:16]}.png": kept.picture(name) for name in seen})
     chart = _chart(store, book, calendar.load(), instruments, sessions[-1])
     counts = Counter(signal.direction.value for signal in found)
     mlflow.log(

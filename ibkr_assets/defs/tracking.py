@@ -21,6 +21,7 @@ from ibkr_assets.domain.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.mlflow import MlflowTracker
+    from ibkr_assets.adapters.postgres.views.llm import KeptCall
     from ibkr_assets.domain.lineage import Version
     from ibkr_assets.domain.signal import Signal
 
@@ -103,6 +104,11 @@ class Mlflow(dg.ConfigurableResource[Any]):
         self.begin(run)
         self._logging.append(self._worker.submit(self._log, run, dict(metrics), dict(params or {}), dict(files or {})))
 
+    def trace(self, run: dg.DagsterRun, calls: "Sequence[KeptCall]", pictures: Mapping[str, bytes]) -> None:
+        """Trace requests to a language model, and keep what it saw, in the background."""
+        self.begin(run)
+        self._logging.append(self._worker.submit(self._trace, run, list(calls), dict(pictures)))
+
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Wait for what is under way, then close the run as far as this process knows how it ended."""
         if self._opening is None:
@@ -152,6 +158,19 @@ class Mlflow(dg.ConfigurableResource[Any]):
         except Unavailable as error:
             return str(error)
         return f"metrics that are not finite are left out: {', '.join(left_out)}" if left_out else None
+
+    def _trace(self, run: dg.DagsterRun, calls: "list[KeptCall]", pictures: dict[str, bytes]) -> str | None:
+        """As `_log`."""
+        tracked, tracker = self._opening.result(), self.tracker(run)
+        if tracker is None or tracked.run_id is None:
+            return None
+        try:
+            tracker.log_calls(tracked.run_id, calls)
+            for name, content in pictures.items():
+                tracker.log_file(tracked.run_id, name, content)
+        except Unavailable as error:
+            return str(error)
+        return None
 
 
 def _end_so_far(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:

@@ -135,6 +135,7 @@ class Reply:
     prompt_tokens: int | None
     completion_tokens: int | None
     finish_reason: str | None
+    latency_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,7 @@ class NoReply:
     code: AbstentionCode
     text: str
     may_cost: bool
+    latency_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

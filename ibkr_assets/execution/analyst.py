@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -166,9 +165,8 @@ class _Conversation:
         reserved = analyst.calls.reserve(analyst.caller, worst, analyst.terms.budgets)
         if isinstance(reserved, Abstention):
             return self._give_up(call, reserved.code, reserved.text)
-        started = time.monotonic()
         reply = analyst.model.fetch_reply(request)
-        call = replace(call, reservation_id=reserved, latency_s=time.monotonic() - started)
+        call = replace(call, reservation_id=reserved, latency_s=reply.latency_s)
         if isinstance(reply, NoReply):
             call = replace(call, cost_usd=worst if reply.may_cost else Decimal(0), is_estimate=reply.may_cost)
             return self._give_up(call, reply.code, reply.text)

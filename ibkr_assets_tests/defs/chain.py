@@ -78,6 +78,7 @@ class Chain:
     strategies: tuple[StrategyRecord, ...] = (STRATEGY,)
     own_kinds: Path | None = None
     sources: Mapping[str, Any] = field(default_factory=dict)
+    llm: Mapping[str, Any] = field(default_factory=dict)
     gateway: RunningGateway | None = None
     is_reconciled: bool = True
     clock: FixedClock = field(default_factory=lambda: FixedClock(datetime(2012, 11, 21, 21, 30, tzinfo=UTC)))
@@ -97,6 +98,7 @@ class Chain:
                 ),
                 "strategies": {"directory": self.own_kinds},
                 "sources": self.sources,
+                "llm": self.llm,
                 "mlflow": {"tracking_uri": self.mlflow_uri, "experiment": "tests"},
             }
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -42,6 +43,7 @@ class ChatModel:
         """The assistant's text as it came. Whatever goes wrong is a value that says so."""
         if self._key_env and not self._key:
             return NoReply(AbstentionCode.NOT_CONFIGURED, f"the variable {self._key_env} is not set", may_cost=False)
+        _load_libraries()
         from pydantic_ai.exceptions import (
             ModelAPIError,
             ModelConnectionError,
@@ -50,18 +52,24 @@ class ChatModel:
             UnexpectedModelBehavior,
         )
 
+        began = time.monotonic()
+
+        def nothing(code: AbstentionCode, text: str, *, may_cost: bool) -> NoReply:
+            return NoReply(code, self._shown(text), may_cost, time.monotonic() - began)
+
         try:
-            return _reply(asyncio.run(self._fetch(request)))
+            response = asyncio.run(self._fetch(request))
+            return _reply(response, time.monotonic() - began)
         except (TimeoutError, ModelTimeoutError):
-            return NoReply(AbstentionCode.TIMEOUT, f"no answer in {self._timeout_s:g} s", may_cost=True)
+            return nothing(AbstentionCode.TIMEOUT, f"no answer in {self._timeout_s:g} s", may_cost=True)
         except ModelHTTPError as error:
             code = AbstentionCode.UNAVAILABLE if error.status_code >= 500 else AbstentionCode.REFUSED
-            return NoReply(code, self._shown(f"HTTP {error.status_code}: {error.body}"), may_cost=False)
+            return nothing(code, f"HTTP {error.status_code}: {error.body}", may_cost=False)
         except ModelConnectionError as error:
             never_sent = error.phase in ("pool", "connect")
-            return NoReply(AbstentionCode.UNAVAILABLE, self._shown(f"no connection: {error}"), may_cost=not never_sent)
+            return nothing(AbstentionCode.UNAVAILABLE, f"no connection: {error}", may_cost=not never_sent)
         except (ModelAPIError, UnexpectedModelBehavior) as error:
-            return NoReply(AbstentionCode.UNAVAILABLE, self._shown(f"no usable response: {error}"), may_cost=True)
+            return nothing(AbstentionCode.UNAVAILABLE, f"no usable response: {error}", may_cost=True)
 
     async def _fetch(self, request: Request) -> ModelResponse:
         import httpx2
@@ -109,6 +117,18 @@ class ChatModel:
         return text[:_LONGEST_PROBLEM]
 
 
+def _load_libraries() -> None:
+    """Import what takes seconds, so that it is counted as nobody's latency."""
+    import httpx2
+    import openai
+    import pydantic_ai.direct
+    import pydantic_ai.providers.openai
+
+    assert httpx2
+    assert openai
+    assert pydantic_ai
+
+
 async def _is_short(response: Any) -> None:
     """Raises for a body that is said to be far longer than any answer."""
     import httpx2
@@ -138,7 +158,7 @@ def _messages(request: Request) -> list[ModelMessage]:
     return [*turns, ModelRequest(parts)]
 
 
-def _reply(response: ModelResponse) -> Reply:
+def _reply(response: ModelResponse, latency_s: float) -> Reply:
     from pydantic_ai.messages import TextPart
 
     usage = response.usage
@@ -150,4 +170,5 @@ def _reply(response: ModelResponse) -> Reply:
         prompt_tokens=usage.input_tokens if is_counted else None,
         completion_tokens=usage.output_tokens if is_counted else None,
         finish_reason=response.finish_reason,
+        latency_s=latency_s,
     )

@@ -16,6 +16,7 @@ from psycopg.rows import DictRow
 
 from ibkr_assets.adapters.postgres import lineage_queries as queries
 from ibkr_assets.adapters.postgres.transactions import transaction
+from ibkr_assets.domain.analysis import call_ids
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.domain.plain import to_plain
 from ibkr_assets.risk.rules import Heard
@@ -87,7 +88,7 @@ def _find(cursor: psycopg.Cursor[DictRow], order: str) -> str:
 
 def _decided(cursor: psycopg.Cursor[DictRow], intent_id: str) -> dict[str, Any]:
     """Plan, signal, strategy, what the signal rests on, and its bars."""
-    found: dict[str, Any] = dict.fromkeys(("plan", "signal", "strategy", "basis")) | {"bars": []}
+    found: dict[str, Any] = dict.fromkeys(("plan", "signal", "strategy", "basis")) | {"bars": [], "llm_calls": []}
     plan = found["plan"] = _one(cursor, queries.PLAN, {"intent": intent_id})
     if plan is None:
         return found
@@ -99,7 +100,8 @@ def _decided(cursor: psycopg.Cursor[DictRow], intent_id: str) -> dict[str, Any]:
         return found
     wanted = zip(basis.pop("opened_at"), basis.pop("versions"), strict=True)
     found["bars"] = _bars(cursor, [(signal["conid"], at, version) for at, version in wanted], basis["bar_size"])
-    return found | {"basis": basis}
+    asked = cursor.execute(queries.LLM_CALLS, {"calls": call_ids(basis["numbers"])}).fetchall()
+    return found | {"basis": basis, "llm_calls": [_plain(row) for row in asked]}
 
 
 def _bars(cursor: psycopg.Cursor[DictRow], wanted: Sequence[tuple[int, Any, int]], size: str) -> list[dict[str, Any]]:

@@ -44,6 +44,12 @@ where s.signal_id = coalesce(%(signal_id)s, (
     and o.input_digest = %(input_digest)s and o.direction = %(direction)s
   order by o.revision desc limit 1))
 """
+LLM_CALLS = """
+select call_id, at, sample, attempt, model_asked, model_answered, provider_id, endpoint, messages, settings, response,
+  prompt_tokens, completion_tokens, input_usd_per_million, output_usd_per_million, price_source, price_as_of, cost_usd,
+  is_estimate, latency_s, key, template_sha256, picture_sha256
+from llm.call where call_id = any(%(calls)s) order by sample, call_id
+"""
 BASIS = "select * from research.signal_basis where signal_id = %(signal_id)s"
 STRATEGY = "select * from research.strategy where id = %(id)s and version = %(version)s"
 VERSION = "select * from platform.version where sha256 = any(%(names)s)"
