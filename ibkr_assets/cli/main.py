@@ -21,6 +21,7 @@ from ibkr_assets import settings as configuration
 from ibkr_assets.cli import (
     account,
     alerts,
+    backfill,
     bars,
     broker,
     canary,
@@ -64,6 +65,7 @@ database.register(app)
 research.register(app)
 quarantine.register(app)
 bars.register(app)
+backfill.register(app)
 universe.register(app)
 worker.register(app)
 corporate_actions.register(app)

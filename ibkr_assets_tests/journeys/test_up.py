@@ -111,6 +111,10 @@ def first_life(data_dir: Path) -> Iterator[dict[str, object]]:
                 process.send_signal(signal.SIGSTOP)
                 seen["ledger"] = run(data_dir, "ledger", "export", "--json")
                 seen["runs"] = dagster_runs(json.loads(seen["status"].stdout))  # type: ignore[attr-defined]
+                seen["backfill"] = run(
+                    data_dir, "backfill", "--from", "2012-08-01", "--to", "2012-08-31", "--runs", "2", "--json"
+                )
+                seen["after_backfill"] = run(data_dir, "ledger", "export", "--json")
                 add(data_dir, [entry | {"enabled": False} for entry in ADDED])
                 process.send_signal(signal.SIGCONT)
                 time.sleep(0.3)  # in the middle of the third session
@@ -189,6 +193,17 @@ def test_they_decide_at_once_each_in_a_run_of_its_own(first_life: dict[str, obje
     assert spans.keys() == {"sma_cross_10_30", *(entry["id"] for entry in ADDED)}
     at_once = max(sum(start <= moment < end for start, end in spans.values()) for moment, _ in spans.values())
     assert at_once >= 5, sorted(spans.values())
+
+
+def test_a_backfill_in_parts_fills_features_in_and_orders_nothing(first_life: dict[str, object]) -> None:
+    done, before, after = first_life["backfill"], first_life["ledger"], first_life["after_backfill"]
+    assert isinstance(done, subprocess.CompletedProcess)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["symbols"], told["runs"], told["attempts"]) == (5, 2, 2)
+    assert isinstance(before, subprocess.CompletedProcess)
+    assert isinstance(after, subprocess.CompletedProcess)
+    assert len(json.loads(after.stdout)) == len(json.loads(before.stdout))
 
 
 def test_after_a_kill_of_everything_the_next_up_continues(second_life: subprocess.CompletedProcess[str]) -> None:
