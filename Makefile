@@ -17,7 +17,7 @@ WORKERS ?= 3
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: up test test-fast browser chaos check format bench screenshots setup lock clean
+.PHONY: up test test-fast browser redis chaos check format bench screenshots setup lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,7 +41,7 @@ $(STAMP): requirements.lock pyproject.toml hatch_build.py $(FRONTEND)
 	@touch $@
 
 # Most tests wait for a server, not for a processor: three at a time on two cores take half as long as one.
-test: setup browser
+test: setup browser redis
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: setup
@@ -53,6 +53,13 @@ browser:
 		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing chromium" && \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
 		echo "no Chromium: the dashboard's browser tests are skipped"
+
+# The tests of workers want a Redis; without one, and without the right to install it, they are skipped.
+redis:
+	@command -v redis-server >/dev/null || \
+		{ [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing redis" && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; } || \
+		echo "no Redis: the tests of workers are skipped"
 
 # Real processes, killed over every named point; a failing seed prints the command that replays its choices.
 N ?= 200
