@@ -17,7 +17,10 @@ import ibkr_assets
 from ibkr_assets_tests.journeys.test_up import clean_environment
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PAGES = ("/", "/positions", "/signals", "/orders", "/runs", "/experiments", "/strategies", "/system", "/stop")
+PAGES = (
+    "/", "/positions", "/signals", "/orders", "/runs", "/experiments", "/backtests", "/backtests/~new?what=sweep",
+    "/strategies", "/strategies/sma_cross_10_30", "/strategies/sma_cross_10_30/edit", "/quarantine", "/system", "/stop",
+)  # fmt: skip
 AXE = Path(ibkr_assets.__file__).parent / "dashboard" / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 
 pytestmark = [
@@ -218,3 +221,26 @@ def test_what_changes_is_pushed_to_pages_that_are_open(page: Page, address: str,
     plain.get_by_role("button", name="Give permission back").click()
     expect(page.get_by_text("may trade")).to_be_visible(timeout=3_000)
     other.close()
+
+
+def test_a_strategy_is_added_without_any_script_and_its_mistakes_stand_beside_their_fields(
+    address: str, chromium: Browser, cookies: list[dict[str, object]]
+) -> None:
+    context = chromium.new_context(base_url=address.partition("/login")[0], java_script_enabled=False)
+    context.add_cookies(cookies)  # type: ignore[arg-type]
+    plain = context.new_page()
+    plain.goto("/strategies")
+    plain.get_by_role("link", name="Add a strategy").click()
+    plain.locator("[name=id]").fill("by_hand")
+    plain.locator("[name=symbols]").fill("ibm")
+    plain.locator("[name=params]").fill("fast: 30\nslow: 20")
+    plain.get_by_role("button", name="Show what would change").click()
+    expect(plain.locator("#params-problem")).to_contain_text("slow must be greater than fast, got fast 30")
+    plain.locator("[name=params]").fill("fast: 3\nslow: 20")
+    plain.get_by_role("button", name="Show what would change").click()
+    expect(plain.locator("ins").first).to_contain_text("id: by_hand")
+    plain.get_by_role("button", name="Store as version 1").click()
+    expect(plain.get_by_role("heading", name="by_hand")).to_be_visible()
+    plain.get_by_role("button", name="Enable by_hand").click()
+    expect(plain.locator(".head .state")).to_have_text("enabled")
+    context.close()
