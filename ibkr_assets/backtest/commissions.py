@@ -1,7 +1,8 @@
 """What an order costs: nothing, basis points, or IBKR's schedules for US stocks, with the day they were read.
 
-What goes here: rates and their arithmetic. What does not: third parties' fees (SEC and FINRA on sales; exchanges and
-clearing on the tiered schedule), which are not charged. Amounts are not rounded to the cent: IBKR books fractions.
+What goes here: how schedules are written and described, and the shares of a month. What does not: rates and their
+arithmetic (`backtest.formulas`), and third parties' fees (SEC and FINRA on sales; exchanges and clearing on the tiered
+schedule), which are not charged. Amounts are not rounded to the cent: IBKR books fractions.
 
 Sources: interactivebrokers.co.uk/en/pricing/commissions-stocks.php, United States, columns Fixed and Tiered: fixed
 USD 0.005 a share, at least USD 1.00 an order; tiered by shares a month, at least USD 0.35 an order; neither more than
@@ -15,20 +16,20 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
-import numpy as np
-
+from ibkr_assets.backtest.formulas import (
+    BASIS_POINTS,
+    FIXED_MINIMUM_USD,
+    FIXED_PER_SHARE_USD,
+    IBKR_FIXED,
+    IBKR_TIERED,
+    TIERED_MINIMUM_USD,
+    TIERS,
+    fee_of,
+)
 from ibkr_assets.domain.errors import InputError
-from ibkr_assets.features.frame import Floats
 
 #: The day the rates were read. Bars of any year are charged these.
 RATES_OF = date(2026, 11, 21)
-VALUE_MAXIMUM = 0.01
-FIXED_PER_SHARE_USD, FIXED_MINIMUM_USD = 0.005, 1.0
-TIERED_MINIMUM_USD = 0.35
-#: USD a share for the shares of a calendar month up to each number; a rate is for the shares within its own tier.
-TIERS: tuple[tuple[float, float], ...] = (
-    (300_000, 0.0035), (3_000_000, 0.002), (20_000_000, 0.0015), (100_000_000, 0.001), (float("inf"), 0.0005),
-)  # fmt: skip
 FORMS = "none, bps:N, ibkr-fixed or ibkr-tiered"
 
 #: Shares of one order, its price, and the month of its fill as any number that differs between months -> USD.
@@ -41,6 +42,10 @@ class Commission(Protocol):
     @property
     def counts_months(self) -> bool:
         """Whether the month of a fill is looked at."""
+
+    @property
+    def number(self) -> tuple[int, float]:
+        """Which formula, and its rate."""
 
     def begin(self) -> Charge:
         """A run's own, because a tiered schedule counts shares."""
@@ -56,14 +61,14 @@ class BasisPoints:
     basis_points: float
     counts_months: bool = False
 
+    @property
+    def number(self) -> tuple[int, float]:
+        """Value x rate."""
+        return BASIS_POINTS, float(self.basis_points)
+
     def begin(self) -> Charge:
         """Value x rate."""
-        rate = self.basis_points / 10_000
-        return lambda shares, price, _month: shares * price * rate
-
-    def charges(self, shares: Floats, prices: Floats) -> Floats:
-        """Value x rate."""
-        return shares * prices * (self.basis_points / 10_000)
+        return lambda shares, price, _month: fee_of(*self.number, shares, price, 0.0)
 
     def describe(self) -> str:
         """Its rate."""
@@ -74,16 +79,11 @@ class IbkrFixed:
     """IBKR Pro, fixed."""
 
     counts_months = False
+    number = IBKR_FIXED, 0.0
 
     def begin(self) -> Charge:
         """Shares x rate within the limits."""
-        return lambda shares, price, _month: _limited(shares * FIXED_PER_SHARE_USD, FIXED_MINIMUM_USD, shares * price)
-
-    def charges(self, shares: Floats, prices: Floats) -> Floats:
-        """Shares x rate within the limits; the maximum of an order of no shares is 0."""
-        least = np.maximum(shares * FIXED_PER_SHARE_USD, FIXED_MINIMUM_USD)
-        charged: Floats = np.minimum(least, shares * prices * VALUE_MAXIMUM)
-        return charged
+        return lambda shares, price, _month: fee_of(*self.number, shares, price, 0.0)
 
     def describe(self) -> str:
         """Its rates and their day."""
@@ -97,6 +97,7 @@ class IbkrTiered:
     """IBKR Pro, tiered, the commission alone."""
 
     counts_months = True
+    number = IBKR_TIERED, 0.0
 
     def begin(self) -> Charge:
         """Counts the shares of each month."""
@@ -105,7 +106,7 @@ class IbkrTiered:
         def charge(shares: float, price: float, month: int) -> float:
             before = done.get(month, 0.0)
             done[month] = before + shares
-            return _limited(_tiered(before, before + shares), TIERED_MINIMUM_USD, shares * price)
+            return fee_of(*self.number, shares, price, before)
 
         return charge
 
@@ -133,16 +134,3 @@ def parse_commission(spec: str) -> Commission:
     if kind != "bps" or not 0 <= rate <= 10_000:
         raise InputError(f"commission {spec!r}: expected {FORMS}")
     return BasisPoints(rate)
-
-
-def _limited(charged: float, minimum: float, value: float) -> float:
-    return min(max(charged, minimum), value * VALUE_MAXIMUM)
-
-
-def _tiered(first: float, last: float) -> float:
-    """For the shares of a month from `first` to `last`, each at the rate of its tier."""
-    charged, floor = 0.0, 0.0
-    for ceiling, rate in TIERS:
-        charged += max(0.0, min(last, ceiling) - max(first, floor)) * rate
-        floor = ceiling
-    return charged

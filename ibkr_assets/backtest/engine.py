@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ibkr_assets.backtest.account import UNPAID, ZERO_SIZE
+from ibkr_assets.backtest.formulas import fill_price, is_at_or_above, is_at_or_below, is_unpaid, levels_of
 from ibkr_assets.backtest.lines import Fills, clock_of, draw_lines
-from ibkr_assets.backtest.result import NotOpened, OpenPosition, Result, Trade
+from ibkr_assets.backtest.result import NotOpened, OpenPosition, Result, Trade, why_not
 from ibkr_assets.backtest.sizes import Opening, Size
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from ibkr_assets.strategies.strategy import Bracket, Directions
 
 _CLOSE, _OPEN, _INSIDE = 0, 1, 2  #: what happens at one moment happens in this order
-_ROUNDING = 1e-9
 #: Place among all moments, what happens, which tape, which of its bars.
 _Event = tuple[int, int, int, int]
 
@@ -130,7 +131,8 @@ class _Run:
         tape, want = self.tapes[place], int(self.wanted[place][bar - 1])
         if self.held[place]:
             side, shares = (-1, self.held[place]) if self.held[place] > 0 else (1, -self.held[place])
-            price = self.terms.slippage.fill_price(float(tape.open[bar]), side, shares, float(tape.volume[bar]))
+            opened, volume = float(tape.open[bar]), float(tape.volume[bar])
+            price = fill_price(*self.terms.slippage.number, opened, side, shares, volume)
             self._close(rank, place, bar, price)
         if not want:
             return
@@ -147,7 +149,7 @@ class _Run:
         if reason is not None:
             self._put_off(place, bar, want, reason)
             return
-        price = self.terms.slippage.fill_price(opening.price, want, shares, float(tape.volume[bar]))
+        price = fill_price(*self.terms.slippage.number, opening.price, want, shares, float(tape.volume[bar]))
         fee = self._fill(rank, place, bar, want * shares, price)
         self.entries[place] = OpenPosition(tape.symbol, want, shares, bar, tape.times[bar], price, fee)
         if self.bracket is not None:
@@ -155,13 +157,13 @@ class _Run:
 
     def _why_not(self, opening: Opening, shares: float, rank: int) -> str | None:
         if shares <= 0:
-            return "the size is zero"
+            return why_not(ZERO_SIZE, shares, opening.price, self.cash)
         if not self.terms.may_borrow:
-            value, free = shares * opening.price, self.cash
+            free = self.cash
             if self.shorts:
                 free -= 2 * sum(-self.held[place] * self._last_close(place, rank) for place in self.shorts)
-            if value > free + _ROUNDING * abs(free):
-                return f"{shares:g} shares at {opening.price:g} are worth more than the free cash of {free:.2f}"
+            if is_unpaid(shares * opening.price, free):
+                return why_not(UNPAID, shares, opening.price, free)
         return None
 
     def _why_denied(self, opening: Opening, shares: float, rank: int, place: int) -> str | None:
@@ -187,14 +189,13 @@ class _Run:
         until = int(changes[following]) if following < changes.size else len(tape)
         low, high = tape.low[bar:until], tape.high[bar:until]
         lower, upper = (stop, target) if want > 0 else (target, stop)
-        is_touched = (low <= _at_or_above(lower)) | (high >= _at_or_below(upper))
+        is_touched = is_at_or_below(low, lower) | is_at_or_above(high, upper)
         if is_touched.any():
             at = bar + int(is_touched.argmax())
             heapq.heappush(self.queue, (int(self.ranks[place][at]), _INSIDE, place, at))
 
     def _levels(self, place: int, bar: int, want: int, bracket: Bracket) -> tuple[float, float]:
-        decided = float(self.tapes[place].close[bar - 1])
-        return decided * (1 - want * bracket.stop_fraction), decided * (1 + want * bracket.target_fraction)
+        return levels_of(float(self.tapes[place].close[bar - 1]), want, bracket.stop_fraction, bracket.target_fraction)
 
     def _leave_inside(self, rank: int, place: int, bar: int) -> None:
         tape, entry, bracket = self.tapes[place], self.entries[place], self.bracket
@@ -202,9 +203,9 @@ class _Run:
         assert bracket is not None
         want, opened = entry.direction, float(tape.open[bar])
         stop, target = self._levels(place, entry.entry_bar, want, bracket)
-        if tape.low[bar] <= _at_or_above(stop) if want > 0 else tape.high[bar] >= _at_or_below(stop):
+        if is_at_or_below(tape.low[bar], stop) if want > 0 else is_at_or_above(tape.high[bar], stop):
             worst = min(opened, stop) if want > 0 else max(opened, stop)
-            price = self.terms.slippage.fill_price(worst, -want, entry.size, float(tape.volume[bar]))
+            price = fill_price(*self.terms.slippage.number, worst, -want, entry.size, float(tape.volume[bar]))
         else:
             price = max(opened, target) if want > 0 else min(opened, target)
         self._close(rank, place, bar, price)
@@ -251,15 +252,6 @@ class _Run:
         """The last close of a tape before a moment; a tape that has not begun is not held."""
         bar = int(np.searchsorted(self.ranks[place], rank)) - 1
         return float(self.tapes[place].close[bar]) if bar >= 0 else 0.0
-
-
-def _at_or_above(level: float) -> float:
-    """A level that rounding has moved away from the price it stands for is touched by that price all the same."""
-    return level + _ROUNDING * level
-
-
-def _at_or_below(level: float) -> float:
-    return level - _ROUNDING * level
 
 
 def _months(tape: Tape) -> npt.NDArray[np.int64]:

@@ -1,137 +1,145 @@
-"""The arithmetic of the figures, for many accounts over the same days at once: one row of every matrix an account.
+"""The arithmetic of the figures of one account, written so that it can be compiled to machine code.
 
-What goes here: formulas on equity lines and on closed trades, in floats; NaN or infinity stands where one has no value.
-What does not: their names, conventions and words (`backtest.metrics`).
+What goes here: formulas on an equity line and on closed trades, in floats; NaN or infinity stands where one has no
+value. What does not: their names, conventions and words (`backtest.metrics`), and compiling them (`backtest.compiled`).
+Sums are added in eight parts, so that they do not wait for each other: the same on every machine.
 """
 
 from __future__ import annotations
 
 import math
 from statistics import NormalDist
-from typing import NamedTuple
-
-import numpy as np
-
-from ibkr_assets.backtest.lines import Ints, sum_by
-from ibkr_assets.features.frame import Floats
+from typing import Any, NamedTuple
 
 PERIODS_A_YEAR = 252
 #: Of the standard normal distribution: 5 % of it is below.
 _LOW_5 = NormalDist().inv_cdf(0.05)
 
 
-class Accounts(NamedTuple):
-    """What the figures follow from. `equity` is accounts x days, at their ends; closed trades stand in two columns.
+class Activity(NamedTuple):
+    """What the figures follow from beside the equity by day.
 
     `exposure` is the part of all bars with any position; money in USD.
     """
 
     starting_cash: float
-    equity: Floats
-    final_equity: Floats
-    mean_equity: Floats
-    exposure: Floats
-    traded_usd: Floats
-    commission: Floats
-    not_opened: Ints | Floats
-    trade_account: Ints
-    pnl_net: Floats
+    final_equity: float
+    mean_equity: float
+    exposure: float
+    traded_usd: float
+    commission: float
+    missed: float
 
 
-class Moments(NamedTuple):
-    """Of the daily returns of each account; `ratio` is mean over sample deviation, `kurtosis` of the normal is 3."""
+def figures_of(equity: Any, returns: Any, pnl: Any, activity: Activity, figures: Any, shape: Any) -> None:
+    """Write every figure, in the order of `backtest.metrics.CONVENTIONS`, and the shape of the daily returns.
 
-    mean: Floats
-    deviation: Floats
-    ratio: Floats
-    skewness: Floats
-    kurtosis: Floats
-    returns: int
-
-
-def returns_of(accounts: Accounts) -> Floats:
-    """Accounts x days but one. An account that ever had nothing or less has no returns: its row is NaN."""
-    equity = accounts.equity
-    returns: Floats = equity[:, 1:] / equity[:, :-1]
-    returns -= 1.0
-    returns[(equity <= 0).any(axis=1)] = np.nan
-    return returns
-
-
-def compute_moments(returns: Floats) -> Moments:
-    """NaN for fewer than two returns, and where they never change."""
-    count = returns.shape[1]
-    with np.errstate(all="ignore"):
-        mean = returns.mean(axis=1) if count > 1 else np.full(len(returns), np.nan)
-        centred = returns - mean[:, None]
-        squares = centred * centred
-        sum2 = squares.sum(axis=1)
-        sum3 = np.einsum("ij,ij->i", squares, centred)
-        sum4 = np.einsum("ij,ij->i", squares, squares)
-        deviation = np.sqrt(sum2 / (count - 1)) if count > 1 else np.full(len(returns), np.nan)
-        variance = sum2 / max(count, 1)
-        return Moments(
-            mean, deviation, mean / deviation, sum3 / count / variance**1.5, sum4 / count / (variance * variance), count
-        )
-
-
-def compute_figures(accounts: Accounts) -> dict[str, Floats]:
-    """Every figure by name, one value an account, in the order of `backtest.metrics.CONVENTIONS`."""
-    returns = returns_of(accounts)
-    return figures_of(accounts, returns, compute_moments(returns))
-
-
-def figures_of(accounts: Accounts, returns: Floats, moments: Moments) -> dict[str, Floats]:
-    """As `compute_figures`, where returns and moments are known."""
-    with np.errstate(all="ignore"):
-        count, equity = max(returns.shape[1], 0), accounts.equity
-        losses = np.minimum(returns, 0.0)
-        downside = np.sqrt(np.einsum("ij,ij->i", losses, losses) / count)
-        growth = equity[:, -1] / equity[:, 0]
-        has_lost_all = np.isnan(returns[:, 0]) if count else np.ones(len(equity), dtype=np.bool_)
-        cagr = np.where(has_lost_all, np.nan, np.power(growth, PERIODS_A_YEAR / max(count, 1)) - 1)
-        drawdown = _lowest_drawdown(accounts)
-        year = math.sqrt(PERIODS_A_YEAR)
-        up, down = np.count_nonzero(returns > 0, axis=1), np.count_nonzero(returns < 0, axis=1)
-        trades, won, gains, pains = _of_trades(accounts)
-        return {
-            "final_equity": accounts.final_equity,
-            "total_return": accounts.final_equity / accounts.starting_cash - 1,
-            "cagr": cagr,
-            "volatility": moments.deviation * year,
-            "sharpe": moments.ratio * year,
-            "sortino": moments.mean / downside * year,
-            "max_drawdown": drawdown,
-            "calmar": cagr / np.abs(drawdown),
-            "value_at_risk_95": moments.mean + moments.deviation * _LOW_5,
-            "positive_days": up / (up + down),
-            "hit_rate": won / trades,
-            "profit_factor": gains / pains,
-            "exposure": accounts.exposure,
-            "turnover": accounts.traded_usd / accounts.mean_equity * PERIODS_A_YEAR / count,
-            "trades": trades,
-            "commission": accounts.commission,
-            "not_opened": np.asarray(accounts.not_opened, dtype=np.float64),
-        }
+    `equity` is at the ends of days, `returns` is room for one fewer, `pnl` is of closed trades. The shape is the mean
+    over the sample deviation, skewness and kurtosis (3 is normal). An account that ever had nothing or less has no
+    returns.
+    """
+    count = returns.size
+    has_lost_all = returns_of(equity, returns)
+    mean = math.nan if count < 2 or has_lost_all else total(returns) / count
+    sum2, sum3, sum4, losses, up, down = moments_of(returns, mean)
+    deviation = math.sqrt(sum2 / (count - 1)) if count > 1 else math.nan
+    variance = sum2 / max(count, 1)
+    ratio = quotient(mean, deviation)
+    shape[0], shape[1] = ratio, quotient(quotient(sum3, count), variance**1.5)
+    shape[2] = quotient(quotient(sum4, count), variance * variance)
+    downside = math.nan if has_lost_all else math.sqrt(quotient(losses, count))
+    cagr = math.nan
+    if count and not has_lost_all:
+        cagr = (equity[-1] / equity[0]) ** (PERIODS_A_YEAR / count) - 1
+    drawdown, year = lowest_drawdown(equity, activity.starting_cash), math.sqrt(PERIODS_A_YEAR)
+    won, gains, pains = 0, 0.0, 0.0
+    for place in range(pnl.size):
+        won += pnl[place] > 0
+        gains += max(pnl[place], 0.0)
+        pains += max(-pnl[place], 0.0)
+    figures[0] = activity.final_equity
+    figures[1] = activity.final_equity / activity.starting_cash - 1
+    figures[2] = cagr
+    figures[3] = deviation * year
+    figures[4] = ratio * year
+    figures[5] = quotient(mean, downside) * year
+    figures[6] = drawdown
+    figures[7] = quotient(cagr, abs(drawdown))
+    figures[8] = mean + deviation * _LOW_5
+    figures[9] = quotient(up, up + down)
+    figures[10] = quotient(won, pnl.size)
+    figures[11] = quotient(gains, pains)
+    figures[12] = activity.exposure
+    figures[13] = quotient(quotient(activity.traded_usd, activity.mean_equity) * PERIODS_A_YEAR, count)
+    figures[14] = pnl.size
+    figures[15] = activity.commission
+    figures[16] = activity.missed
 
 
-def _lowest_drawdown(accounts: Accounts) -> Floats:
+def quotient(above: float, below: float) -> float:
+    """As processors divide: infinite or NaN by zero."""
+    if below != 0:
+        return above / below
+    return above * math.inf if above else math.nan
+
+
+def total(values: Any) -> float:
+    """The sum."""
+    whole = values.size // 8 * 8
+    a, b, c, d, e, f, g, h = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for at in range(0, whole, 8):
+        a += values[at]
+        b += values[at + 1]
+        c += values[at + 2]
+        d += values[at + 3]
+        e += values[at + 4]
+        f += values[at + 5]
+        g += values[at + 6]
+        h += values[at + 7]
+    for at in range(whole, values.size):
+        a += values[at]
+    return ((a + b) + (c + d)) + ((e + f) + (g + h))
+
+
+def returns_of(equity: Any, returns: Any) -> bool:
+    """Write equity over that of the day before, minus one. Returns whether there was ever nothing or less left."""
+    has_lost_all = False
+    for day in range(equity.size):
+        has_lost_all |= equity[day] <= 0
+    before, after = equity[: returns.size], equity[1:]
+    for day in range(returns.size):
+        returns[day] = after[day] / before[day] - 1.0
+    if has_lost_all:
+        returns[:] = math.nan
+    return has_lost_all
+
+
+def moments_of(returns: Any, mean: float) -> tuple[float, float, float, float, int, int]:
+    """Sums of the second, third and fourth powers from the mean, of squared losses, and how many rose and fell."""
+    sum2, sum3, sum4, losses, up, down = 0.0, 0.0, 0.0, 0.0, 0, 0
+    for day in range(returns.size):
+        value = returns[day]
+        centred = value - mean
+        square = centred * centred
+        sum2 += square
+        sum3 += square * centred
+        sum4 += square * square
+        loss = min(value, 0.0)
+        losses += loss * loss
+        up += value > 0
+        down += value < 0
+    return sum2, sum3, sum4, losses, up, down
+
+
+def lowest_drawdown(equity: Any, starting_cash: float) -> float:
     """The lowest of equity over the highest so far, starting cash included, minus one."""
-    highest = np.maximum.accumulate(accounts.equity, axis=1)
-    np.maximum(highest, accounts.starting_cash, out=highest)
-    np.divide(accounts.equity, highest, out=highest)
-    lowest: Floats = highest.min(axis=1)
+    highest, lowest, limit = starting_cash, 1.0, starting_cash
+    for day in range(equity.size):
+        value = equity[day]
+        if value > highest:
+            highest = value
+            limit = lowest * highest + abs(lowest * highest) * 1e-9
+        elif value < limit:  # dividing takes longer than all else here: only where it might matter
+            lowest = min(lowest, value / highest)
+            limit = lowest * highest + abs(lowest * highest) * 1e-9
     return lowest - 1
-
-
-def _of_trades(accounts: Accounts) -> tuple[Floats, Floats, Floats, Floats]:
-    """By account: closed trades, those that won, what they won, and what the others lost."""
-    count, pnl = len(accounts.equity), accounts.pnl_net
-
-    def total(values: Floats) -> Floats:
-        return sum_by(accounts.trade_account, values, count)
-
-    return (
-        total(np.ones(pnl.size)), total((pnl > 0).astype(float)), total(np.maximum(pnl, 0.0)),
-        total(np.maximum(-pnl, 0.0)),
-    )  # fmt: skip

@@ -8,13 +8,12 @@ field's common library of statistics, so that its users can compare.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ibkr_assets.backtest.figures import Accounts, compute_figures
+from ibkr_assets.backtest.luck import Shape
 from ibkr_assets.backtest.result import Result
 from ibkr_assets.features.frame import Floats
 
@@ -69,30 +68,29 @@ def last_of_days(days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.bool_]:
 
 def compute_metrics(result: Result) -> dict[str, float | None]:
     """Every figure of CONVENTIONS, in its order."""
-    return metrics_of(compute_figures(accounts_of(result)))[0]
+    return judge(result)[0]
 
 
-def accounts_of(result: Result) -> Accounts:
-    """One account, as the figures see it."""
-    return Accounts(
-        starting_cash=result.starting_cash,
-        equity=daily_returns(result).equity[None, :],
-        final_equity=result.equity[-1:],
-        mean_equity=np.array([result.equity.mean()]),
-        exposure=np.array([result.exposed.mean()]),
-        traded_usd=np.array([result.traded_usd]),
-        commission=np.array([_commissions(result)]),
-        not_opened=np.array([len(result.not_opened)]),
-        trade_account=np.zeros(len(result.trades), dtype=np.int64),
-        pnl_net=np.array([trade.pnl_net for trade in result.trades], dtype=np.float64),
-    )
+def judge(result: Result) -> tuple[dict[str, float | None], Shape | None]:
+    """Every figure, and the shape of the daily returns."""
+    from ibkr_assets.backtest import compiled
+
+    figures, shape = compiled.judge(result)
+    return metrics_of(figures[None, :])[0], shapes_of(shape[None, :], result.times)[0]
 
 
-def metrics_of(figures: Mapping[str, Floats]) -> list[dict[str, float | None]]:
+def metrics_of(figures: Floats) -> list[dict[str, float | None]]:
     """Figures by account: None for what cannot be computed, no trades, no returns, or a division by zero."""
-    assert list(figures) == list(CONVENTIONS)
-    columns = [_plain(column, is_count=name in COUNTS) for name, column in figures.items()]
+    columns = [_plain(figures[:, place], is_count=name in COUNTS) for place, name in enumerate(CONVENTIONS)]
     return [dict(zip(CONVENTIONS, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def shapes_of(shapes: Floats, times: npt.NDArray[np.datetime64]) -> list[Shape | None]:
+    """The shapes of the returns by account, over the days of these moments; None where there are not enough."""
+    returns = int(np.count_nonzero(last_of_days(times.astype("datetime64[D]")))) - 1
+    is_known = np.isfinite(shapes[:, 0]) & np.isfinite(shapes[:, 1]) & np.isfinite(shapes[:, 2])
+    rows = zip(shapes.tolist(), is_known.tolist(), strict=True)
+    return [Shape(row[0], row[1], row[2], returns) if known else None for row, known in rows]
 
 
 def drawdowns(starting_cash: float, returns: Returns) -> Floats:
@@ -107,7 +105,3 @@ def _plain(values: Floats, *, is_count: bool) -> list[float | None]:
     if not is_known.all():
         return [value if known else None for value, known in zip(found, is_known.tolist(), strict=True)]
     return found  # type: ignore[no-any-return]
-
-
-def _commissions(result: Result) -> float:
-    return sum(trade.commission for trade in result.trades) + sum(one.commission for one in result.open_positions)

@@ -217,6 +217,7 @@ class _Sizes:
     held: float
     shares_wanted: float
     needs_nav: bool = False
+    number: None = None
 
     def shares(self, opening: Opening) -> float:
         """By the bar that is opened in."""

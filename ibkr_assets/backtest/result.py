@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from ibkr_assets.backtest.account import TRADE, ZERO_SIZE
 from ibkr_assets.features.frame import Floats
 
 if TYPE_CHECKING:
@@ -28,6 +30,63 @@ class Trade(NamedTuple):
     exit_price: float
     commission: float
     pnl_net: float
+
+
+#: Trades as columns, dtype `account.TRADE`.
+Records = npt.NDArray[np.void]
+
+
+class Trades(Sequence[Trade]):
+    """Trades as columns, which are values only for those who look at one; `places` are those of their instruments."""
+
+    def __init__(
+        self,
+        records: Records,
+        places: npt.NDArray[np.int64],
+        symbols: Sequence[str],
+        times: Sequence[npt.NDArray[np.datetime64]],
+    ) -> None:
+        self.records, self.places, self._symbols, self._times = records, places, symbols, times
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @overload
+    def __getitem__(self, at: int) -> Trade: ...
+    @overload
+    def __getitem__(self, at: slice) -> Trades: ...
+    def __getitem__(self, at: int | slice) -> Trade | Trades:
+        if isinstance(at, slice):
+            return Trades(self.records[at], self.places[at], self._symbols, self._times)
+        place = range(len(self))[at]
+        return next(iter(self[place : place + 1]))
+
+    def __iter__(self) -> Iterator[Trade]:
+        for place, row in zip(self.places.tolist(), self.records.tolist(), strict=True):
+            direction, size, entry_bar, exit_bar, *money = row
+            times = self._times[place]
+            yield Trade(
+                self._symbols[place], direction, size, entry_bar, exit_bar, times[entry_bar], times[exit_bar], *money
+            )
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Trades | list) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment] # equal ones may differ in their columns
+
+
+def records_of(trades: Sequence[Trade]) -> Records:
+    """The trades as columns."""
+    if isinstance(trades, Trades):
+        return trades.records
+    return np.array([(t.direction, t.size, t.entry_bar, t.exit_bar, *t[7:]) for t in trades], dtype=TRADE)
+
+
+def why_not(why: int, shares: float, price: float, free: float) -> str:
+    """In words why an opening was not made."""
+    if why == ZERO_SIZE:
+        return "the size is zero"
+    return f"{shares:g} shares at {price:g} are worth more than the free cash of {free:.2f}"
 
 
 class OpenPosition(NamedTuple):
@@ -58,7 +117,7 @@ class Result:
     """
 
     starting_cash: float
-    trades: list[Trade]
+    trades: Sequence[Trade]
     open_positions: list[OpenPosition]
     not_opened: list[NotOpened]
     times: npt.NDArray[np.datetime64]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from ibkr_assets.backtest.formulas import FIXED, PERCENT, shares_of
 from ibkr_assets.domain.errors import ConfigurationError, InputError
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.signal import Direction, Signal
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ibkr_assets.backtest.tape import Tape
-
-#: Cash that ends a hair below a whole share, by rounding alone, still buys it.
-_ROUNDING = 1e-9
 
 
 class Opening(NamedTuple):
@@ -50,6 +48,10 @@ class Size(Protocol):
     def needs_nav(self) -> bool:
         """Whether `Opening.nav` is read."""
 
+    @property
+    def number(self) -> tuple[int, float] | None:
+        """Which formula of `backtest.formulas`, and its parameter; None where there is no such formula."""
+
     def shares(self, opening: Opening) -> float:
         """Whole shares, not negative."""
 
@@ -61,9 +63,14 @@ class FixedShares:
     count: float
     needs_nav: bool = False
 
-    def shares(self, opening: Opening) -> float:  # noqa: ARG002
+    @property
+    def number(self) -> tuple[int, float]:
+        """So many."""
+        return FIXED, float(self.count)
+
+    def shares(self, opening: Opening) -> float:
         """Always the same."""
-        return self.count
+        return shares_of(*self.number, opening.cash, opening.price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +80,21 @@ class PercentOfCash:
     percent: float
     needs_nav: bool = False
 
+    @property
+    def number(self) -> tuple[int, float]:
+        """So many percent."""
+        return PERCENT, float(self.percent)
+
     def shares(self, opening: Opening) -> float:
         """Floor of cash x percent / open."""
-        return self.of_cash(opening.cash, opening.price)
-
-    def of_cash(self, cash: float, price: float) -> float:
-        """The same where the cash and the price are known, and nothing else is."""
-        return max(0.0, float(math.floor(cash * self.percent / 100 / price + _ROUNDING)))
+        return shares_of(*self.number, opening.cash, opening.price)
 
 
 class Sizer:
     """The sizers of trading: net asset value, close and stored features of the bar decided on, in exact arithmetic."""
 
     needs_nav = True
+    number = None
 
     def __init__(self, spec: str) -> None:
         self._spec = spec

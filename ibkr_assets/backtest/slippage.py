@@ -1,7 +1,7 @@
 """How much worse than the bar's price an order at the market fills.
 
-What goes here: the models and how they are written. What does not: which orders are at the market (`backtest.engine`):
-openings, closings and stops are; a target is a limit order and never fills worse than its limit.
+What goes here: the models and how they are written. What does not: their arithmetic (`backtest.formulas`), and which
+orders are at the market: openings, closings and stops are; a target is a limit order and never fills worse than it.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
+from ibkr_assets.backtest.formulas import HALF_SPREAD, VOLUME_SHARE, WORSE
 from ibkr_assets.domain.errors import InputError
-from ibkr_assets.features.frame import Floats
 
 FORMS = "none, bps:N, spread:USD or volume:IMPACT"
 
@@ -20,11 +18,9 @@ FORMS = "none, bps:N, spread:USD or volume:IMPACT"
 class Slippage(Protocol):
     """A model."""
 
-    def fill_price(self, price: float, side: int, shares: float, volume: float) -> float:
-        """The price of a buy (`side` +1) or sale (-1) of `shares` in a bar of `volume` shares."""
-
-    def fill_prices(self, prices: Floats, sides: Floats, shares: Floats, volumes: Floats) -> Floats:
-        """The same of many orders at once."""
+    @property
+    def number(self) -> tuple[int, float]:
+        """Which formula of `backtest.formulas`, and its parameter."""
 
     def describe(self) -> str:
         """For people who read the result."""
@@ -36,13 +32,10 @@ class BasisPointsWorse:
 
     basis_points: float
 
-    def fill_price(self, price: float, side: int, shares: float, volume: float) -> float:  # noqa: ARG002
-        """Price x (1 +- rate)."""
-        return price * (1 + side * self.basis_points / 10_000) if self.basis_points else price
-
-    def fill_prices(self, prices: Floats, sides: Floats, shares: Floats, volumes: Floats) -> Floats:  # noqa: ARG002
-        """Prices x (1 +- rate)."""
-        return prices * (1 + sides * self.basis_points / 10_000) if self.basis_points else prices
+    @property
+    def number(self) -> tuple[int, float]:
+        """Its formula and parameter."""
+        return WORSE, float(self.basis_points)
 
     def describe(self) -> str:
         """Its rate."""
@@ -55,14 +48,10 @@ class HalfSpread:
 
     spread_usd: float
 
-    def fill_price(self, price: float, side: int, shares: float, volume: float) -> float:  # noqa: ARG002
-        """Price +- half the spread, at least a hundredth of the price."""
-        return max(price + side * self.spread_usd / 2, price / 100)
-
-    def fill_prices(self, prices: Floats, sides: Floats, shares: Floats, volumes: Floats) -> Floats:  # noqa: ARG002
-        """Prices +- half the spread, at least a hundredth of each."""
-        worse: Floats = np.maximum(prices + sides * self.spread_usd / 2, prices / 100)
-        return worse
+    @property
+    def number(self) -> tuple[int, float]:
+        """Its formula and parameter."""
+        return HALF_SPREAD, float(self.spread_usd)
 
     def describe(self) -> str:
         """Its spread."""
@@ -78,16 +67,10 @@ class VolumeShare:
 
     impact: float
 
-    def fill_price(self, price: float, side: int, shares: float, volume: float) -> float:
-        """Price x (1 +- impact x share squared)."""
-        share = min(1.0, shares / volume) if volume > 0 else 1.0
-        return price * (1 + side * self.impact * share * share)
-
-    def fill_prices(self, prices: Floats, sides: Floats, shares: Floats, volumes: Floats) -> Floats:
-        """Prices x (1 +- impact x share squared)."""
-        part = np.minimum(1.0, np.divide(shares, volumes, out=np.ones_like(shares), where=volumes > 0))
-        worse: Floats = prices * (1 + sides * self.impact * part * part)
-        return worse
+    @property
+    def number(self) -> tuple[int, float]:
+        """Its formula and parameter."""
+        return VOLUME_SHARE, float(self.impact)
 
     def describe(self) -> str:
         """Its impact."""

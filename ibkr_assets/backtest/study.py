@@ -6,18 +6,21 @@ What goes here: which directions a strategy gives a tape, and one run of them. W
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Hashable, Sequence
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, TypeGuard
 
 from ibkr_assets.backtest.engine import Terms, run
 from ibkr_assets.backtest.result import Result
-from ibkr_assets.backtest.straight import trade_straight
 from ibkr_assets.backtest.tape import Tape
 from ibkr_assets.strategies.rule import Rule
-from ibkr_assets.strategies.strategy import Compares
+from ibkr_assets.strategies.strategy import Compares, Scores
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from ibkr_assets.features.definition import Feature
+    from ibkr_assets.features.frame import Floats
     from ibkr_assets.strategies.strategy import Bracket, Directions, Strategy
 
 
@@ -29,27 +32,51 @@ def backtest(strategy: Strategy, tapes: Sequence[Tape], terms: Terms) -> Result:
 def trade(
     tapes: Sequence[Tape], wanted: Sequence[Directions], terms: Terms, *, bracket: Bracket | None = None
 ) -> Result:
-    """Trade each tape in the directions wanted after its bars: as columns where that is possible."""
-    straight = trade_straight(tapes, wanted, terms) if bracket is None else None
-    return run(tapes, wanted, terms, bracket=bracket) if straight is None else straight
+    """Trade each tape in the directions wanted after its bars: compiled, unless an opening must ask Python."""
+    from ibkr_assets.backtest import compiled
+
+    result = compiled.trade_one(tapes, wanted, terms, bracket)
+    return run(tapes, wanted, terms, bracket=bracket) if result is None else result
 
 
-def directions_of(strategy: Strategy, tapes: Sequence[Tape]) -> list[Directions]:
+class Shared:
+    """What strategies over the same tapes need not compute twice: indicators, stored features, and scores of models.
+
+    `known` are the indicators by tape, `frames` the bars with all stored features by contract id, and `scores` those
+    of each tape's bars, by the model that gave them.
+    """
+
+    def __init__(self, tapes: Sequence[Tape]) -> None:
+        self.known: list[dict[Feature, Floats]] = [{} for _ in tapes]
+        self.scores: dict[Hashable, list[Floats]] = {}
+        self._tapes = tapes
+
+    @cached_property
+    def frames(self) -> dict[int, pd.DataFrame]:
+        """Computed when they are first asked for."""
+        from ibkr_assets.features.compute import compute_features
+        from ibkr_assets.features.definition import FEATURES
+
+        return {tape.conid: tape.frame.join(compute_features(tape.frame)[list(FEATURES)]) for tape in self._tapes}
+
+
+def directions_of(strategy: Strategy, tapes: Sequence[Tape], shared: Shared | None = None) -> list[Directions]:
     """Where the strategy wants to stand after each bar of each tape, with the stored features it asks for.
 
     One that compares its universe takes the tapes for it. Raises what it raises for a universe it cannot compare.
     """
+    shared = shared or Shared(tapes)
     if reads_columns(strategy):
-        return [strategy.directions_over(tape.columns, {}) for tape in tapes]
-    frames = {tape.conid: tape.frame for tape in tapes}
-    if strategy.features:
-        from ibkr_assets.features.compute import compute_features
-
-        names = list(strategy.features)
-        frames = {conid: frame.join(compute_features(frame)[names]) for conid, frame in frames.items()}
+        return [strategy.directions_over(tape.columns, known) for tape, known in zip(tapes, shared.known, strict=True)]
+    frames = shared.frames if strategy.features else {tape.conid: tape.frame for tape in tapes}
     if isinstance(strategy, Compares):
         compared = strategy.compare(frames)
         frames = {conid: frame.join(compared[conid]) for conid, frame in frames.items()}
+    if isinstance(strategy, Scores):
+        name = strategy.scored_by
+        if name not in shared.scores:
+            shared.scores[name] = [strategy.scores(frames[tape.conid]) for tape in tapes]
+        return [strategy.directions_by(scores) for scores in shared.scores[name]]
     return [strategy.directions(frames[tape.conid]) for tape in tapes]
 
 

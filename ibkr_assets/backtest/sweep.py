@@ -7,30 +7,32 @@ same sets give the same rows whatever the number of processes.
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ibkr_assets.backtest.batch import Trades, record_trades, trade_batch
+from ibkr_assets.backtest.compiled import numbers_of, trade_many
 from ibkr_assets.backtest.engine import Terms
-from ibkr_assets.backtest.figures import Moments, compute_moments, figures_of, returns_of
 from ibkr_assets.backtest.grid import Params
+from ibkr_assets.backtest.lines import clock_of
 from ibkr_assets.backtest.luck import Shape
-from ibkr_assets.backtest.metrics import accounts_of, metrics_of
-from ibkr_assets.backtest.study import backtest, reads_columns
+from ibkr_assets.backtest.metrics import judge, metrics_of, shapes_of
+from ibkr_assets.backtest.result import Records, records_of
+from ibkr_assets.backtest.study import Shared, directions_of, trade
 from ibkr_assets.backtest.tape import Tape
 from ibkr_assets.domain.errors import ConfigurationError, InputError
-from ibkr_assets.features.definition import Feature
-from ibkr_assets.features.frame import Floats
-from ibkr_assets.strategies.registry import build_strategy
+from ibkr_assets.strategies.registry import build_kind, find_kind
 from ibkr_assets.strategies.strategy import Strategy
+
+if TYPE_CHECKING:
+    from ibkr_assets.backtest.account import Numbers
+    from ibkr_assets.strategies.model_score import Models
 
 #: Figures where less is better.
 _LESS_IS_BETTER = {"volatility", "turnover", "commission", "not_opened"}
@@ -41,12 +43,12 @@ _WORTH_PROCESSES_S = 4.0
 
 
 class Row(NamedTuple):
-    """One parameter set: its figures, the shape of its daily returns, and its closed trades (dtype `batch.TRADE`)."""
+    """One parameter set: its figures, the shape of its daily returns, and its closed trades (dtype `account.TRADE`)."""
 
     params: Params
     metrics: dict[str, float | None]
     shape: Shape | None
-    trades: Trades
+    trades: Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,14 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What all sets of a sweep share. `known` are the indicators that sets before have computed."""
+    """What all sets of a sweep share; in `shared` what those before have computed."""
 
-    kind: str
+    name: str
     tapes: Sequence[Tape]
     terms: Terms
     directory: Path | None
-    known: dict[Feature, Floats]
+    models: Models | None
+    shared: Shared
 
 
 def sweep(
@@ -78,28 +81,58 @@ def sweep(
     rank_by: str = "sharpe",
     processes: int = 1,
     directory: Path | None = None,
+    models: Models | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Sweep:
-    """Backtest every parameter set. Those that the strategy refuses (fast slower than slow) are counted.
+    """Backtest every parameter set and rank them. Raises InputError where all are refused, with the first reason."""
+    rows, refusals = try_sets(
+        kind, tried, tapes, terms, processes=processes, directory=directory, models=models, progress=progress
+    )
+    return join(rows, refusals, rank_by)
 
-    `progress` hears how many of how many are done. Raises InputError where all are refused, with the first reason.
+
+def try_sets(
+    kind: str,
+    tried: Sequence[Params],
+    tapes: Sequence[Tape],
+    terms: Terms,
+    *,
+    processes: int = 1,
+    directory: Path | None = None,
+    models: Models | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> tuple[list[Row], list[str]]:
+    """A row for each set that the strategy accepts, in their order, and why it refused the others.
+
+    `progress` hears how many of how many are done.
     """
-    build_strategy(kind, {}, directory=directory)  # an unknown kind is no set refused
+    find_kind(kind, directory)  # an unknown kind is no set refused
     size = min(_MOST_AT_ONCE, max(1, _BARS_AT_ONCE // sum(len(tape) for tape in tapes)))
+    task = _Task(kind, tapes, terms, directory, models, Shared(tapes))
     chunks = [list(tried[start : start + size]) for start in range(0, len(tried), size)]
     rows: list[Row] = []
     refusals: list[str] = []
     done = 0
-    for chunk, results in zip(chunks, _work(_Task(kind, tapes, terms, directory, {}), chunks, processes), strict=True):
+    for chunk, results in zip(chunks, _work(task, chunks, processes), strict=True):
         rows += [row for row in results if isinstance(row, Row)]
         refusals += [text for text in results if isinstance(text, str)]
         done += len(chunk)
         progress(done, len(tried))
+    return rows, refusals
+
+
+def join(rows: Sequence[Row], refusals: Sequence[str], rank_by: str) -> Sweep:
+    """The sets in order of rank. Raises InputError where all are refused, with the first reason."""
     if not rows:
         raise InputError(
             f"grid: every combination is refused; the first: {refusals[0] if refusals else 'there is none'}"
         )
     return Sweep(rank(rows, rank_by), len(refusals), rank_by)
+
+
+def part_of(tried: Sequence[Params], chunk: int, chunks: int) -> Sequence[Params]:
+    """The sets of a chunk, counted from 1: all chunks one after the other are all sets in their order."""
+    return tried[(chunk - 1) * len(tried) // chunks : chunk * len(tried) // chunks]
 
 
 def rank(rows: Sequence[Row], by: str) -> list[Row]:
@@ -141,44 +174,33 @@ def _continue(chunk: list[Params]) -> list[Row | str]:
 
 def _chunk(task: _Task, chunk: list[Params]) -> list[Row | str]:
     """A row or a refusal for each set, in their order."""
-    results: list[Row | str | None] = [None] * len(chunk)
-    built: dict[int, Strategy] = {}
-    for place, params in enumerate(chunk):
+    results: list[Row | str] = []
+    kind = find_kind(task.name, task.directory)
+    built: list[tuple[Params, Strategy]] = []
+    for params in chunk:
         try:
-            built[place] = build_strategy(task.kind, params, directory=task.directory)
+            built.append((params, build_kind(task.name, kind, params, task.models, directory=task.directory)))
         except ConfigurationError as error:
-            results[place] = str(error)
-    for place, row in _together(task, chunk, built).items():
-        results[place] = row
-    for place, strategy in built.items():
-        if results[place] is None:
-            result = backtest(strategy, task.tapes, task.terms)
-            accounts = accounts_of(result)
-            returns = returns_of(accounts)
-            moments = compute_moments(returns)
-            metrics = metrics_of(figures_of(accounts, returns, moments))[0]
-            results[place] = Row(chunk[place], metrics, _shapes(moments)[0], record_trades(result.trades))
-    return [found for found in results if found is not None]
+            results.append(str(error))
+    numbers = numbers_of(task.terms)
+    if numbers is None:
+        return results + [_alone(task, params, strategy) for params, strategy in built]
+    return results + (_together(task, built, numbers) if built else [])
 
 
-def _together(task: _Task, chunk: list[Params], built: dict[int, Strategy]) -> dict[int, Row]:
-    """Rows of the sets that can be traded as one batch, by place in the chunk; none where that is not possible."""
-    plain = {place: one for place, one in built.items() if reads_columns(one) and one.bracket is None}
-    if len(task.tapes) != 1 or not plain:
-        return {}
-    (tape,) = task.tapes
-    columns = tape.columns
-    lanes = np.stack([one.directions_over(columns, task.known) for one in plain.values() if reads_columns(one)])
-    batch = trade_batch(tape, lanes, task.terms)
-    if batch is None:
-        return {}
-    returns = returns_of(batch.accounts)
-    moments = compute_moments(returns)
-    figures, shapes = metrics_of(figures_of(batch.accounts, returns, moments)), _shapes(moments)
-    rows = zip(plain, figures, shapes, batch.trades, batch.is_left.tolist(), strict=True)
-    return {place: Row(chunk[place], figure, shape, trades) for place, figure, shape, trades, left in rows if not left}
+def _together(task: _Task, built: list[tuple[Params, Strategy]], numbers: Numbers) -> list[Row]:
+    lanes = np.empty((len(built), sum(len(tape) for tape in task.tapes)), dtype=np.int8)
+    for lane, (_, strategy) in zip(lanes, built, strict=True):
+        wanted = directions_of(strategy, task.tapes, task.shared)
+        np.concatenate(wanted, out=lane)
+    batch = trade_many(task.tapes, lanes, numbers, [strategy.bracket for _, strategy in built])
+    times = clock_of(task.tapes).times
+    tried = [params for params, _ in built]
+    return list(map(Row, tried, metrics_of(batch.figures), shapes_of(batch.shapes, times), batch.trades))
 
 
-def _shapes(moments: Moments) -> list[Shape | None]:
-    columns = zip(moments.ratio.tolist(), moments.skewness.tolist(), moments.kurtosis.tolist(), strict=True)
-    return [Shape(*row, moments.returns) if all(map(math.isfinite, row)) else None for row in columns]
+def _alone(task: _Task, params: Params, strategy: Strategy) -> Row:
+    """One whose sizes or rules ask Python at each opening."""
+    wanted = directions_of(strategy, task.tapes, task.shared)
+    result = trade(task.tapes, wanted, task.terms, bracket=strategy.bracket)
+    return Row(params, *judge(result), records_of(result.trades))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,10 @@ from ibkr_assets.backtest.sweep import sweep
 from ibkr_assets.backtest.tape import Tape
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.strategies.registry import build_strategy
+
+if TYPE_CHECKING:
+    from ibkr_assets.strategies.model_score import Models
+    from ibkr_assets.strategies.strategy import Strategy
 
 Days = npt.NDArray[np.datetime64]
 
@@ -58,6 +62,7 @@ def walk_forward(
     rank_by: str = "sharpe",
     processes: int = 1,
     directory: Path | None = None,
+    models: Models | None = None,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> WalkForward:
     """Choose and trade `folds` times. Raises InputError where there are fewer than two days for each part."""
@@ -69,11 +74,14 @@ def walk_forward(
     results: list[Result] = []
     for place, (begin, end) in enumerate(pairwise(edges[1:])):
         past = _between(tapes, days[0], days[begin])
-        best = sweep(kind, tried, past, terms, rank_by=rank_by, processes=processes, directory=directory).rows[0]
+        best = sweep(
+            kind, tried, past, terms, rank_by=rank_by, processes=processes, directory=directory, models=models
+        ).rows[0]
         cash = results[-1].equity[-1] if results else terms.cash
         part = replace(terms, cash=float(cash))
         last = days[end - 1] + np.timedelta64(1, "D")
-        results.append(_trade_part(kind, best.params, tapes, part, (days[begin], last), directory))
+        strategy = build_strategy(kind, best.params, directory=directory, models=models)
+        results.append(_trade_part(strategy, tapes, part, (days[begin], last)))
         chosen_by, metrics = best.metrics[rank_by], compute_metrics(results[-1])
         found.append(Fold(days[begin], days[end - 1], best.params, chosen_by, metrics))
         progress(place + 1, folds)
@@ -89,11 +97,9 @@ def _between(tapes: Sequence[Tape], begin: np.datetime64, end: np.datetime64) ->
 
 
 def _trade_part(
-    kind: str, params: Params, tapes: Sequence[Tape], terms: Terms, part: tuple[np.datetime64, np.datetime64],
-    directory: Path | None,
-) -> Result:  # fmt: skip
+    strategy: Strategy, tapes: Sequence[Tape], terms: Terms, part: tuple[np.datetime64, np.datetime64]
+) -> Result:
     """Directions from all bars up to the part's end, traded over the part alone."""
-    strategy = build_strategy(kind, params, directory=directory)
     until = _between(tapes, min(tape.times[0] for tape in tapes), part[1])
     wanted, traded = [], []
     for tape, directions in zip(until, directions_of(strategy, until), strict=True):

@@ -1,14 +1,14 @@
 """What commands about the past share: their options, the bars they read, and what was run on what.
 
-What goes here: the way from options to bars and to words, and what a language model may have known of these bars. What
-does not: costs and limits (`cli.run_terms`), and the commands (`cli.research`, `cli.parameter_sweep`).
+What goes here: the way from options to bars, limits and words, and what a language model may have known of these bars.
+What does not: costs (`backtest.about`), and the commands (`cli.research`, `cli.parameter_sweep`).
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ibkr_assets.backtest.contamination import Contamination
+    from ibkr_assets.backtest.oversight import Oversight
     from ibkr_assets.settings import Settings
     from ibkr_assets.strategies.analyst import Analyst
 
@@ -59,43 +60,30 @@ def load_bars(
     """
     if (path is None) == (symbols is None):
         raise InputError("bars: name either --bars FILE or --symbols S,...")
-    first = (start or datetime(1900, 1, 1)).replace(tzinfo=UTC)  # noqa: DTZ001 the zone is set here
-    past = (end or datetime(2200, 1, 1)).replace(tzinfo=UTC) + timedelta(days=1)  # noqa: DTZ001
-    if path is not None:
-        from ibkr_assets.ingest.files import read_bars
+    from ibkr_assets.ingest.past_bars import FIRST, LAST, load_past_bars
 
-        frame = read_bars(path)
-        frame = frame.loc[(frame["opened_at"] >= first) & (frame["opened_at"] < past)].reset_index(drop=True)
-    else:
+    first, last = (start.date() if start else FIRST), (end.date() if end else LAST)
+    if path is None:
         from ibkr_assets import bootstrap
-        from ibkr_assets.domain.bar import BarSize
-        from ibkr_assets.market.adjustment import adjust
 
-        store = bootstrap.bar_store(settings)
-        wanted = [symbol.strip().upper() for symbol in (symbols or "").split(",")]
-        conids = [instrument.conid for instrument in store.instruments(wanted)]
-        frame = store.load_bars(conids, BarSize.DAY, first, past, is_validated=True)
-        actions = store.load_actions(conids)
-        if actions and len(frame):
-            frame = adjust(frame, actions, as_of=frame["opened_at"].max().date()).drop(columns="factor")
+        return load_past_bars(bootstrap.bar_store(settings), (symbols or "").split(","), first, last)
+    from ibkr_assets.ingest.files import read_bars
+
+    frame = read_bars(path)
+    begin, past = (datetime.combine(day, time(0), UTC) for day in (first, last + timedelta(days=1)))
+    frame = frame.loc[(frame["opened_at"] >= begin) & (frame["opened_at"] < past)].reset_index(drop=True)
     if frame.empty:
-        raise InputError(f"bars: none from {first:%Y-%m-%d} to before {past:%Y-%m-%d} in {path or symbols}")
+        raise InputError(f"bars: none from {first} to {last} in {path}")
     return frame
 
 
 def describe(kind: str, params: Mapping[str, Any], frame: pd.DataFrame, path: Path | None) -> dict[str, Any]:
     """What was run on what, for people and for comparing runs."""
-    names = sorted(set(frame["symbol"]))
-    return {
-        "strategy": kind,
-        "params": ", ".join(f"{key}={value}" for key, value in params.items()),
-        "symbols": ", ".join(names[:20]) + ("" if len(names) <= 20 else f" and {len(names) - 20} more"),
-        "from": f"{frame['opened_at'].min():%Y-%m-%d}",
-        "to": f"{frame['opened_at'].max():%Y-%m-%d}",
-        "bars": len(frame),
-        "source": "database" if path is None else path.name,
-        "source_sha256": _digest(frame) if path is None else hashlib.sha256(path.read_bytes()).hexdigest(),
-    }
+    from ibkr_assets.backtest.about import describe_run
+
+    if path is None:
+        return describe_run(kind, params, frame)
+    return describe_run(kind, params, frame, path.name, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def contamination(
@@ -128,8 +116,13 @@ def _asks(settings: Settings, kind: str) -> bool:
     return known is not None and known.asks
 
 
-def _digest(frame: pd.DataFrame) -> str:
-    """The exact versions of bars of the database; empty where they are not named."""
-    from ibkr_assets.strategies.decide import input_digest
+def parse_risk(settings: Settings, risk: str) -> Oversight | None:
+    """`none`, or `settings` for the limits of the configuration. Raises InputError for another word."""
+    if risk == "none":
+        return None
+    if risk != "settings":
+        raise InputError(f"risk {risk!r}: expected none or settings")
+    from ibkr_assets import bootstrap
+    from ibkr_assets.backtest.oversight import Oversight
 
-    return input_digest(frame) if {"version", "row_sha"} <= set(frame.columns) else ""
+    return Oversight(bootstrap.limits(settings))

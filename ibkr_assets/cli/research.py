@@ -33,9 +33,9 @@ from ibkr_assets.cli.past import (
     describe,
     load_bars,
     parse_param,
+    parse_risk,
     stored_answers,
 )
-from ibkr_assets.cli.run_terms import parse_risk, parse_terms
 from ibkr_assets.cli.tracked import tracked
 
 _COLUMNS = ["figure", "value"]
@@ -70,9 +70,11 @@ def backtest(
     """
     from ibkr_assets import bootstrap
     from ibkr_assets.backtest import study
+    from ibkr_assets.backtest.about import describe_terms, parse_terms, title_of
     from ibkr_assets.backtest.contamination import TAG
     from ibkr_assets.backtest.files import write_files
     from ibkr_assets.backtest.metrics import compute_metrics
+    from ibkr_assets.backtest.picture import draw_picture
     from ibkr_assets.backtest.tape import tapes_of
     from ibkr_assets.backtest.tear_sheet import draw_tear_sheet, show
     from ibkr_assets.strategies.registry import build_strategy
@@ -85,29 +87,28 @@ def backtest(
     )  # fmt: skip
     terms = parse_terms(cash, size, commission, slippage, may_borrow=may_borrow, oversight=parse_risk(settings, risk))
     frame = load_bars(settings, bars, symbols, start, end)
-    title = f"{strategy} {' '.join(f'{key}={value}' for key, value in params.items())}".strip()
+    title = title_of(strategy, params)
     spoilt = contamination(settings, strategy, params, frame)
     tags, doubt = ({}, "") if spoilt is None else ({TAG: spoilt.tag}, spoilt.doubt)
     with tracked(settings, f"backtest {title}", is_wanted=not no_track, tags=tags) as record:
         result = study.backtest(built, tapes_of(frame), terms)
         metrics = compute_metrics(result)
-        about = describe(strategy, params, frame, bars) | {
-            "cash": cash, "size": size, "commission": terms.commission.describe(),
-            "slippage": terms.slippage.describe(),
-            "risk": "none" if terms.oversight is None else terms.oversight.describe(),
-        } | ({} if spoilt is None else spoilt.about)  # fmt: skip
+        about = describe(strategy, params, frame, bars) | describe_terms(terms, size)
+        about |= {} if spoilt is None else spoilt.about
         written = write_files(out, result, metrics, about)
         sheet = out / "tear_sheet.html"
         sheet.write_text(draw_tear_sheet(result, metrics, title=title, about=about, doubt=doubt), encoding="utf-8")
+        picture = out / "tear_sheet.png"
+        picture.write_bytes(draw_picture(result, metrics, title=title))
         if doubt:
             say(doubt)
         for missed in result.not_opened[:3]:
             say(f"not opened: {missed.symbol} at bar {missed.bar}: {missed.reason}")
         for code, count in Counter(denied.code for denied in result.denied or ()).items():
             say(f"denied by {code}: {count} openings")
-        record.note(metrics, about, [*written, sheet])
+        record.note(metrics, about, [*written, sheet, picture])
     if as_json:
         emit_json(metrics)
     else:
         emit(table([{"figure": name, "value": show(name, value)} for name, value in metrics.items()], _COLUMNS))
-    say(f"written: {', '.join(str(path) for path in [*written, sheet])}")
+    say(f"written: {', '.join(str(path) for path in [*written, sheet, picture])}")

@@ -117,14 +117,29 @@ class ModelScore:
 
     def directions(self, history: pd.DataFrame) -> Directions:
         """Where a feature has no value, whatever is held stays."""
+        return self.directions_by(self.scores(history))
+
+    @property
+    def scored_by(self) -> tuple[str, str, tuple[str, ...]]:
+        """The model and what it is shown."""
+        return self.params.model, self.params.alias, self.features
+
+    def scores(self, history: pd.DataFrame) -> Floats:
+        """The model's, one a bar; NaN where a feature has no value."""
         import numpy as np
 
         known = np.flatnonzero(history[list(self.features)].notna().all(axis=1).to_numpy())
-        stands = np.zeros(len(history), dtype=np.int8)
-        if not known.size:
-            return stands
-        stands[known] = self._stand(self._scores(history.iloc[known]))
-        newest = np.maximum.accumulate(np.where(np.isin(np.arange(len(history)), known), np.arange(len(history)), -1))
+        scores = np.full(len(history), np.nan)
+        if known.size:
+            scores[known] = self._scores(history.iloc[known])
+        return scores
+
+    def directions_by(self, scores: Floats) -> Directions:
+        """Where there is no score, whatever is held stays."""
+        import numpy as np
+
+        bars, stands = np.arange(scores.size), self._stand(scores)
+        newest = np.maximum.accumulate(np.where(np.isnan(scores), -1, bars))
         held: Directions = np.where(newest >= 0, stands[newest], np.int8(0))
         return held
 

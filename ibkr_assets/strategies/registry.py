@@ -59,17 +59,33 @@ def build_strategy(
     `analyst` answers one that asks a language model; without one it abstains.
     Raises ConfigurationError naming the kind, or the parameter and its value.
     """
+    return build_kind(kind, find_kind(kind, directory), params, models, analyst, directory)
+
+
+def find_kind(kind: str, directory: Path | None = None) -> Kind:
+    """The kind of this name. Raises ConfigurationError naming it where there is none."""
     kinds = all_kinds(directory)
     if kind not in kinds:
         raise ConfigurationError(f"kind {kind!r}: no such kind of strategy; there are {sorted(kinds)}")
-    known = kinds[kind]
+    return kinds[kind]
+
+
+def build_kind(
+    name: str,
+    kind: Kind,
+    params: Mapping[str, Any],
+    models: Models | None = None,
+    analyst: Analyst | None = None,
+    directory: Path | None = None,
+) -> Strategy:
+    """As `build_strategy`, for whoever builds many of one kind."""
     try:
-        checked = known.params.model_validate(dict(params))
-        if known.asks:
-            return known.build(checked, partial(build_strategy, directory=directory, models=models), analyst)
-        return known.build(checked, models) if known.scores else known.build(checked)
+        checked = kind.params.model_validate(dict(params))
+        if kind.asks:
+            return kind.build(checked, partial(build_strategy, directory=directory, models=models), analyst)
+        return kind.build(checked, models) if kind.scores else kind.build(checked)
     except ValidationError as error:
-        raise ConfigurationError(f"strategy of kind {kind!r}: {_first_problem(error)}") from None
+        raise ConfigurationError(f"strategy of kind {name!r}: {_first_problem(error)}") from None
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ibkr_assets.backtest.commissions import RATES_OF, BasisPoints, IbkrFixed, parse_commission
+from ibkr_assets.backtest.commissions import RATES_OF, parse_commission
 from ibkr_assets.domain.errors import InputError
 
 
@@ -67,14 +66,3 @@ def test_what_is_no_schedule_is_named(spec: str) -> None:
 def test_a_schedule_says_the_day_its_rates_were_read() -> None:
     for spec in ("ibkr-fixed", "ibkr-tiered"):
         assert f"as of {RATES_OF}" in parse_commission(spec).describe()
-
-
-@given(st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**5)), min_size=1, max_size=20))
-@settings(deadline=None)
-def test_many_orders_at_once_are_charged_as_one_after_the_other(orders: list[tuple[int, int]]) -> None:
-    shares, prices = np.array([float(s) for s, _ in orders]), np.array([p / 100 for _, p in orders])
-    for schedule in (BasisPoints(7.0), IbkrFixed()):
-        charge = schedule.begin()
-        expected = [charge(s, p, 0) for s, p in zip(shares.tolist(), prices.tolist(), strict=True)]
-        assert schedule.charges(shares, prices).tolist() == pytest.approx(expected, rel=1e-12)
-        assert not schedule.charges(np.zeros(2), np.ones(2)).any()

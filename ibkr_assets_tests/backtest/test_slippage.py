@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ibkr_assets.backtest.formulas import fill_price
 from ibkr_assets.backtest.slippage import parse_slippage
 from ibkr_assets.domain.errors import InputError
 
@@ -19,15 +20,15 @@ from ibkr_assets.domain.errors import InputError
 )
 def test_both_sides_are_worse(spec: str, buy: float, sell: float) -> None:
     model = parse_slippage(spec)
-    assert model.fill_price(100.0, 1, 1000, 10_000) == pytest.approx(buy)
-    assert model.fill_price(100.0, -1, 1000, 10_000) == pytest.approx(sell)
+    assert fill_price(*model.number, 100.0, 1, 1000, 10_000) == pytest.approx(buy)
+    assert fill_price(*model.number, 100.0, -1, 1000, 10_000) == pytest.approx(sell)
     assert model.describe()
 
 
 def test_an_order_is_at_most_the_whole_volume_and_a_price_never_ends_at_zero() -> None:
-    assert parse_slippage("volume:0.1").fill_price(100.0, 1, 5000, 0.0) == pytest.approx(110)
-    assert parse_slippage("volume:0.1").fill_price(100.0, 1, 5000, 10.0) == pytest.approx(110)
-    assert parse_slippage("spread:4").fill_price(1.0, -1, 1, 1.0) == pytest.approx(0.01)
+    assert fill_price(*parse_slippage("volume:0.1").number, 100.0, 1, 5000, 0.0) == pytest.approx(110)
+    assert fill_price(*parse_slippage("volume:0.1").number, 100.0, 1, 5000, 10.0) == pytest.approx(110)
+    assert fill_price(*parse_slippage("spread:4").number, 1.0, -1, 1, 1.0) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("spec", ["", "bps", "bps:x", "bps:10000", "spread:-1", "spread:inf", "volume:1", "volume:nan"])
