@@ -187,10 +187,12 @@ def _receive(stream: Copy, pgconn: PGconn) -> Iterator[bytearray]:
     What has arrived is taken from the library a row at a time, without an object that stays; the driver waits for the
     rest, and reads the end.
     """
+    take = pgconn.get_copy_data
     rows = bytearray(stream.read())[len(HEADER) :]  # the header comes with the first row, or with the trailer
     size = len(rows)
+    room = CHUNK_BYTES
     while size > len(TRAILER):
-        size, data = pgconn.get_copy_data(1)
+        size, data = take(1)
         if size > 0:
             rows += data
         elif size == 0:
@@ -199,9 +201,10 @@ def _receive(stream: Copy, pgconn: PGconn) -> Iterator[bytearray]:
             rows += waited
         else:
             raise _failure(pgconn)
-        if len(rows) >= CHUNK_BYTES and size > len(TRAILER):
+        room -= size
+        if room <= 0 and size > len(TRAILER):
             yield rows
-            rows = bytearray()
+            rows, room = bytearray(), CHUNK_BYTES
     stream.read()
     yield rows[: -len(TRAILER)]
 

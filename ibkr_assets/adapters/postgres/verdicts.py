@@ -52,6 +52,8 @@ on conflict (conid, bar_size, opened_at, version) do update
     select from md.quarantine_decision d where d.conid = v.conid and d.bar_size = v.bar_size
       and d.opened_at = v.opened_at and d.version = v.version)
 """
+#: A planner that has not yet seen bars of this size may look for each row alone, and through all others each time.
+BY_HASH = "set local enable_nestloop = off; set local enable_mergejoin = off"
 #: A verdict says something of a bar that is there; a foreign key would ask for each row alone.
 WITHOUT_BAR = """
 select v.conid, v.opened_at, v.version from md.bar_verdict v
@@ -83,8 +85,6 @@ NEW: LiteralString = (
     "copy md.bar_verdict (conid, opened_at, version, verdict, reason, bar_size) from stdin (format binary)"
 )
 OTHERS: LiteralString = "copy judged from stdin (format binary)"
-#: What a batch takes to be sorted and handed to triggers without a file.
-MEMORY = "set local work_mem = '64MB'"
 
 
 class PostgresVerdicts:
@@ -111,7 +111,6 @@ class PostgresVerdicts:
         first, last = instants(np.array([judged.opened_us.min(), judged.opened_us.max()]))
         arguments = {"conids": conids, "size": size.value, "first": first, "last": last}
         with self._database.connect() as connection:
-            connection.execute(MEMORY)
             connection.execute(LOCK_INSTRUMENTS, (conids,))
             before = [conid for (conid,) in connection.execute(JUDGED_BEFORE, arguments).fetchall()]
             is_known = np.isin(judged.conids, np.array(before, dtype=np.int64))
@@ -123,6 +122,7 @@ class PostgresVerdicts:
                 connection.execute("analyze judged")
                 connection.execute(JUDGE, arguments)
                 connection.execute("drop table judged")
+            connection.execute(BY_HASH)
             stray = connection.execute(WITHOUT_BAR, arguments).fetchone()
             if stray is not None:
                 conid, opened_at, version = stray
