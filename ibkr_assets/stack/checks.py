@@ -5,9 +5,11 @@ Each check asks the peer itself, once, with the adapters that the platform uses.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -46,6 +48,7 @@ def run_checks(
             lambda: _alerts(settings),
             "see the log of `ibkr-assets alerts run`; try `ibkr-assets alerts test`",
         ),
+        ("language model", lambda: _language_model(settings), "strategies of kind llm_analyst abstain until then"),
         ("mlflow", lambda: _mlflow(settings), f"{_START} with MLFLOW_TRACKING_URI; runs go on without it"),
         ("dagster", lambda: _dagster(state), "see logs/webserver.log and logs/code.log in the data directory"),
     ]
@@ -164,6 +167,22 @@ def _alerts(settings: Settings) -> str:
     if sender["heartbeat_problem"]:
         raise Unavailable(f"heartbeat: {sender['heartbeat_problem']}")
     return f"{', '.join(one['channel'] for one in channels)}; {sum(one['waiting'] for one in channels)} waiting"
+
+
+def _language_model(settings: Settings) -> str:
+    """What a question would find; none is asked, because it costs."""
+    own = settings.llm
+    if not own.is_configured or own.budgets is None or own.model is None:
+        return "none is named (llm.base_url): strategies of kind llm_analyst abstain"
+    key = own.endpoint.api_key_env
+    if key and not os.environ.get(key):
+        raise ConfigurationError(f"llm.api_key_env: the variable {key} is not set here")
+    if own.price_of(own.model) is None:
+        raise ConfigurationError(f"llm.price: not set, and no price of model {own.model} is known")
+    rows = bootstrap.llm_calls(settings).spend()
+    today = datetime.now(UTC).date()
+    spent = sum((row.cost_usd + row.in_flight_usd for row in rows if row.day == today), Decimal(0))
+    return f"{own.model} at {own.endpoint.base_url}; {spent:f} of {own.budgets.day_usd:f} USD spent today"
 
 
 def _mlflow(settings: Settings) -> str:
