@@ -136,6 +136,9 @@ class AlertSettings(Section):
     messages_per_minute: int = Field(6, ge=1, le=60, description="of one channel; what is more goes into one message")
     remind_every_s: float = Field(1800.0, ge=60, description="a page that nobody acknowledged is sent again")
     timeout_s: float = Field(10.0, gt=0, le=60, description="whole time of one message")
+    drift_fraction: Decimal = Field(
+        Decimal("0.05"), gt=0, le=1, description="of the account: holdings farther from what was decided are told"
+    )
     heartbeat_url: SecretStr | None = Field(None, description="asked while all is well; its silence is the alarm")
     heartbeat_every_s: float = Field(60.0, ge=1, le=3600)
     login_deadline_min: int = Field(60, ge=1, le=720, description="before the opening: somebody must have logged in")

@@ -84,6 +84,8 @@ def test_jobs_sensors_and_schedules_have_their_names_and_nothing_that_trades_run
     }
 
 
+        "portfolio_after_close": "STOPPED",
+        "maintenance_at_night": "STOPPED",
 def test_orders_is_never_retried_and_limited_to_one() -> None:
     op = defs.resolve_assets_def("orders").op
     assert op.retry_policy is None
