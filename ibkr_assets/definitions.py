@@ -15,9 +15,16 @@ from ibkr_assets.defs.broker_hours import broker_hours
 from ibkr_assets.defs.enriched_features import enriched_features
 from ibkr_assets.defs.freshness import bar_freshness, bars_are_fresh
 from ibkr_assets.defs.jobs import market_data, trading_strategy
+from ibkr_assets.defs.maintenance import (
+    maintenance_at_night,
+    nightly_maintenance,
+    portfolio_after_close,
+    portfolio_monitoring,
+)
 from ibkr_assets.defs.orders import orders
 from ibkr_assets.defs.parity import parity, parity_evening, parity_of_session
 from ibkr_assets.defs.partitions import session_partitions
+from ibkr_assets.defs.portfolio import portfolio, reconciliation
 from ibkr_assets.defs.raw_bars import raw_bars
 from ibkr_assets.defs.resources import Calendar, Clock, Ibkr, OwnBars, Postgres, SettingsInForce, mlflow_tracking
 from ibkr_assets.defs.schedules import trading_strategy_before_open, trading_strategy_evening
@@ -38,15 +45,18 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
             _by_session(asset, partitions)
             for asset in (raw_bars, validated_bars, enriched_features, signals, orders, parity)
         ]
-        + [bar_scale, bar_sweep, broker_hours],
+        + [bar_scale, bar_sweep, broker_hours]
+        + [portfolio, reconciliation],
         asset_checks=[bars_are_fresh],
-        jobs=[market_data, trading_strategy, parity_of_session, daily_sweep, nightly_scale],
+        jobs=[market_data, trading_strategy, parity_of_session, daily_sweep, nightly_scale, portfolio_monitoring, nightly_maintenance],
         schedules=[
             trading_strategy_evening,
             trading_strategy_before_open,
             parity_evening,
             sweep_in_the_morning,
             scale_at_night,
+            portfolio_after_close,
+            maintenance_at_night,
         ],
         sensors=[
             market_open,
