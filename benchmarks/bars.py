@@ -2,27 +2,30 @@
 
 The limit is what psql's copy does: bytes that are ready go into a table of seven columns and one key, and come out of
 it unread. Ours hashes each bar, locks its instrument, checks it, keeps where it came from and since when it is known.
+Both tables are empty when the first bars come, and hold the days before when later ones do.
 """
 
 from __future__ import annotations
 
-import tracemalloc
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pandas as pd
 import psycopg
 from sqlalchemy import create_engine
 
 from benchmarks.features import random_bars
-from benchmarks.measure import Comparison, compare
+from benchmarks.measure import Comparison, Table, compare, peak_mib
 from benchmarks.server import new_database, start_server
 from ibkr_assets.adapters.postgres.bars import PostgresBars
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.instrument import Instrument
 
+#: Symbols of each scale, with 250 daily bars each; at the largest a round takes minutes.
+SCALES = {"small": (40, 400, 4000), "full": (40, 400, 4000, 40_000)}
+DAYS = 250
 _KNOWN = datetime(2024, 1, 2, tzinfo=UTC)
 _FROM, _TO = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 _COLUMNS = "conid, opened_at, open, high, low, close, volume"
@@ -30,74 +33,91 @@ _BARE = (
     "conid bigint, opened_at timestamptz, open float8, high float8, low float8, close float8, volume float8,"
     " primary key (conid, opened_at)"
 )
+_HEAD = 19
+_LAYOUT = np.dtype([
+    ("fields", ">i2"), ("length", ">i4"), ("conid", ">i8"), ("width", ">i4"), ("opened_at", ">i8"), ("values", "V60"),
+])  # fmt: skip
 
 
-def run() -> list[Comparison]:
-    """Compare at 10,000, 100,000 and 1,000,000 bars on an embedded server with its durable settings."""
-    found = []
+def run(scale: str = "small") -> Iterator[Table]:
+    """Compare at 10,000, 100,000 and 1,000,000 bars, at the scale `full` also at ten million."""
+    columns = ("", "bars", "seconds", "bars/s", "x limit", "x pandas", "MiB more")
     with start_server() as server:
-        for symbols in (40, 400, 4000):
-            found += _at(new_database(server, f"bars_{symbols}"), symbols)
-    return found
+        for symbols in SCALES[scale]:
+            rows = _at(new_database(server, f"bars_{symbols}"), symbols)
+            yield Table(
+                f"B1 and B2, {symbols * DAYS:,} bars of {symbols:,} symbols, beside the bare copy", columns, rows
+            )
 
 
-def _at(url: str, symbols: int, days: int = 250) -> list[Comparison]:
-    bars = random_bars(symbols, days)
-    database = Database(url)
+def _at(url: str, symbols: int) -> list[tuple[str, ...]]:
+    bars = random_bars(symbols, DAYS)
+    rounds = 5 if len(bars) <= 100_000 else 3 if len(bars) <= 1_000_000 else 1
+    database = Database(url, statement_timeout_s=600)
     store = PostgresBars(database)
     conids = list(range(1, symbols + 1))
-    store.save_instruments([Instrument(i, f"S{i:04d}", "NASDAQ") for i in conids])
-    store.save_bars(bars, BarSize.DAY, source="bench", known_from=_KNOWN)
-    ready = _ready_stream(url)
-    sides: dict[str, Callable[[], object]] = {
-        "ready stream into a bare keyed table (the limit)": lambda: _copy_in(url, ready)
-    }
-    is_small = len(bars) <= 100_000
+    store.save_instruments([Instrument(i, f"S{i:05d}", "NASDAQ") for i in conids])
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    if is_small:
-        sides["pandas to_sql"] = lambda: bars.to_sql("bench_to_sql", engine, if_exists="replace", index=False)
-    save = _fresh(lambda moved: store.save_bars(moved, BarSize.DAY, source="bench", known_from=_KNOWN), bars)
-    stored = compare(f"B1 save bars as versions, {symbols} symbols", len(bars), save, sides, rounds=3)
-    again = compare(
-        f"B1 the same bars again, {symbols} symbols",
-        len(bars),
-        lambda: store.save_bars(bars, BarSize.DAY, source="bench", known_from=_KNOWN),
-        {},
-        rounds=3,
-    )
-    # Every round of storing added bars of later days; what is read is the first batch.
-    end = bars["opened_at"].max().to_pydatetime() + timedelta(seconds=1)
-    sides = {"copied out of the bare table, unread (the limit)": lambda: _copy_out(url)}
-    if is_small:
-        sides["pandas read_sql"] = lambda: pd.read_sql("bench_bare", engine)
+    has_pandas = len(bars) <= 100_000  # a minute a round beyond that
+
+    def save(batch: pd.DataFrame) -> None:
+        store.save_bars(batch, BarSize.DAY, source="bench", known_from=_KNOWN)
+
+    def save_first() -> None:
+        _empty(url)
+        save(bars)
 
     def load() -> pd.DataFrame:
         return store.load_bars(conids, BarSize.DAY, _FROM, end)
 
-    read = compare(f"B2 read bars to a frame, {symbols} symbols", len(bars), load, sides, rounds=3)
-    results = [replace(stored, note=_peak(save)), again, replace(read, note=_peak(load))]
+    save(bars)
+    ready = _ready_stream(url)
+    sides: dict[str, Callable[[], object]] = {"limit": lambda: _copy_in(url, ready, is_first=True)}
+    if has_pandas:
+        sides["pandas"] = lambda: bars.to_sql("bench_to_sql", engine, if_exists="replace", index=False)
+    first = compare("save the first bars", len(bars), save_first, sides, rounds=rounds)
+    found = [_row(first, peak_mib(save_first))]
+
+    batches = [_moved(bars, ready, place) for place in range(1, rounds + 1)]
+    later, streams = iter([batch for batch, _ in batches]), iter([stream for _, stream in batches])
+    sides = {"limit": lambda: _copy_in(url, next(streams), is_first=False)}
+    found.append(_row(compare("save later days", len(bars), lambda: save(next(later)), sides, rounds=rounds)))
+    found.append(_row(compare("save the same again", len(bars), lambda: save(bars), {}, rounds=rounds)))
+
+    batches.clear()
+    save_first()
+    _copy_in(url, ready, is_first=True)
+    end = bars["opened_at"].max().to_pydatetime() + timedelta(seconds=1)
+    sides = {"limit": lambda: _copy_out(url)}
+    if has_pandas:
+        sides["pandas"] = lambda: pd.read_sql("bench_bare", engine)
+    found.append(_row(compare("read to a frame", len(bars), load, sides, rounds=rounds), peak_mib(load)))
     database.close()
     engine.dispose()
-    return results
+    return found
 
 
-def _peak(way: Callable[[], object]) -> str:
-    tracemalloc.start()
-    try:
-        way()
-        return f"peak memory of ours {tracemalloc.get_traced_memory()[1] / 2**20:,.0f} MiB"
-    finally:
-        tracemalloc.stop()
+def _row(found: Comparison, peak: float | None = None) -> tuple[str, ...]:
+    ratios = (found.others_s.get(side) for side in ("limit", "pandas"))
+    return (
+        found.name, f"{found.rows:,}", f"{found.ours_s:.3f}", f"{found.rows / found.ours_s:,.0f}",
+        *("" if seconds is None else f"{seconds / found.ours_s:.2f}" for seconds in ratios),
+        "" if peak is None else f"{peak:,.0f}",
+    )  # fmt: skip
 
 
-def _fresh(way: Callable[[pd.DataFrame], object], bars: pd.DataFrame) -> Callable[[], object]:
-    """Each round stores bars of other days, so that every one of them is new. Moving them is part of the time."""
-    rounds = iter(range(1, 100))
+def _moved(bars: pd.DataFrame, ready: bytes, place: int) -> tuple[pd.DataFrame, bytes]:
+    """The same bars some years later, as a frame and as a stream."""
+    days = 1000 * place
+    body = np.frombuffer(bytearray(ready[_HEAD:-2]), dtype=_LAYOUT)
+    body["opened_at"] += days * 86_400_000_000
+    moved = bars.assign(opened_at=bars["opened_at"] + timedelta(days=days))
+    return moved, ready[:_HEAD] + body.tobytes() + ready[-2:]
 
-    def run() -> object:
-        return way(bars.assign(opened_at=bars["opened_at"] + timedelta(days=1000 * next(rounds))))
 
-    return run
+def _empty(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        connection.execute("truncate md.bar")
 
 
 def _ready_stream(url: str) -> bytes:
@@ -106,10 +126,11 @@ def _ready_stream(url: str) -> bytes:
         return b"".join(bytes(piece) for piece in stream)
 
 
-def _copy_in(url: str, ready: bytes) -> None:
+def _copy_in(url: str, ready: bytes, *, is_first: bool) -> None:
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
-        cursor.execute("drop table if exists bench_bare")
-        cursor.execute(f"create table bench_bare ({_BARE})")
+        if is_first:
+            cursor.execute("drop table if exists bench_bare")
+            cursor.execute(f"create table bench_bare ({_BARE})")
         with cursor.copy(f"copy bench_bare ({_COLUMNS}) from stdin (format binary)") as stream:
             for start in range(0, len(ready), 1 << 20):
                 stream.write(ready[start : start + (1 << 20)])

@@ -6,10 +6,44 @@ asserts a speed: machines are noisy, ratios of one run are what can be compared.
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under columns, the first of them words and the others numbers as they are to be read."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def lines(self) -> list[str]:
+        """The title, the columns, and a line a row."""
+        widths = [max(len(row[place]) for row in (self.columns, *self.rows)) for place in range(len(self.columns))]
+        text = [self.title]
+        for row in (self.columns, *self.rows):
+            cells = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+            text.append("    " + "  ".join([row[0].ljust(widths[0]), *cells]))
+        return text
+
+
+def peak_mib(way: Callable[[], object]) -> float:
+    """What the process held at most while it ran, beyond what it held before; libraries are loaded by then."""
+    status = Path("/proc/self/status")
+    gc.collect()
+    before = _kib(status.read_text(), "VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the highest mark starts anew
+    way()
+    return (_kib(status.read_text(), "VmHWM") - before) / 1024
+
+
+def _kib(status: str, name: str) -> int:
+    return int(next(line for line in status.splitlines() if line.startswith(name)).split()[1])
 
 
 class Took(float):
