@@ -48,7 +48,15 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
         + [bar_scale, bar_sweep, broker_hours]
         + [portfolio, reconciliation],
         asset_checks=[bars_are_fresh],
-        jobs=[market_data, trading_strategy, parity_of_session, daily_sweep, nightly_scale, portfolio_monitoring, nightly_maintenance],
+        jobs=[
+            market_data,
+            trading_strategy,
+            parity_of_session,
+            daily_sweep,
+            nightly_scale,
+            portfolio_monitoring,
+            nightly_maintenance,
+        ],
         schedules=[
             trading_strategy_evening,
             trading_strategy_before_open,
