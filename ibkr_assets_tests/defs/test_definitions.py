@@ -33,6 +33,8 @@ def test_the_chain_is_as_it_is_drawn() -> None:
         "bar_scale <- [] ['no_scale_has_changed']",
         "bar_sweep <- [] ['no_gap_is_given_up']",
         "broker_hours <- [] ['hours_agree']",
+        "portfolio <- [] ['holdings_follow_decisions', 'nav_is_fresh']",
+        "reconciliation <- [] ['books_agree']",
         "raw_bars <- [] ['bars_are_complete', 'bars_are_fresh']",
         "validated_bars <- ['raw_bars'] ['bars_are_sound']",
         "enriched_features <- ['validated_bars'] ['features_are_numbers']",
@@ -57,6 +59,9 @@ def test_all_that_blocks_blocks_and_tracking_does_not() -> None:
         "run_is_tracked": False,
         "ledger_is_consistent": True,
         "parity_is_exact": False,
+        "holdings_follow_decisions": False,
+        "nav_is_fresh": False,
+        "books_agree": False,
     }
 
 
