@@ -73,7 +73,7 @@ def bars_impact(
         shown = {one.name: getattr(found, one.name) for one in dataclasses.fields(found)}
         emit_json({**shown, "recompute": [step.command for step in found.recompute], "runs": runs})
         return
-    emit(_show(found))
+    emit(_show(found, is_launched=is_launched))
 
 
 def examine(settings: Settings, symbol: str, at: str, size: BarSize, values: Mapping[str, float] | None) -> Impact:
@@ -216,7 +216,7 @@ def _pair(text: str) -> tuple[str, float]:
         raise InputError(f"set: expected a value such as close=101.5, got {text!r}") from None
 
 
-def _show(found: Impact) -> str:
+def _show(found: Impact, *, is_launched: bool) -> str:
     values = [{"value": name, "before": found.old[name], "after": found.new[name]} for name in found.old]
     parts = [table([row for row in values if row["before"] != row["after"]] or values, ["value", "before", "after"])]
     parts.append(
@@ -242,7 +242,7 @@ def _show(found: Impact) -> str:
     differ = [sum(one.difference is not None for one in rows) for rows in (found.signals, found.orders)]
     say(
         f"{differ[0]} of {len(found.signals)} signals and {differ[1]} of {len(found.orders)} orders would differ; "
-        "nothing was written"
+        f"{'what could be computed again has been' if is_launched else 'nothing was written'}"
     )
     return "\n\n".join([*parts, "\n".join(step.command for step in found.recompute)])
 
