@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ibkr_assets.backtest.study import directions_of
-from ibkr_assets.backtest.tape import Tape
+from ibkr_assets.backtest.study import Shared, directions_of
+from ibkr_assets.backtest.tape import Tape, tapes_of
 from ibkr_assets.strategies.registry import build_strategy
 from ibkr_assets_tests.backtest.bars import Cents, cents, tape_of
 from ibkr_assets_tests.backtest.test_backtesting_py import KINDS
+from ibkr_assets_tests.fakes.tape import real_bars
 
 SMALL: dict[str, dict[str, Any]] = {
     "sma_cross long": {"fast": 2, "slow": 4}, "sma_cross long/short": {"fast": 2, "slow": 4, "short": True},
@@ -52,3 +54,24 @@ def test_a_strategy_that_compares_its_universe_does_not_look_ahead_in_it_either(
     for end in range(1, count + 1):
         assert wanted("momentum_rank", [tape.cut(0, end) for tape in tapes], **params) == [one[:end] for one in whole]
     assert np.shape(whole) == (len(many), count)
+
+
+class Momentary:
+    """Scores a bar by its own features."""
+
+    version, sha256 = 1, "ab" * 32
+
+    def score(self, rows: pd.DataFrame) -> Any:
+        return rows["rsi_14"].to_numpy() - 50 + rows["return_1"].to_numpy()
+
+
+def test_a_model_is_shown_no_later_bar_by_a_sweep_either() -> None:
+    """Features are computed from each shortened past anew, as when the future is not there yet."""
+    (tape,) = tapes_of(real_bars("IBM").head(90))
+    params = {"features": ["rsi_14", "return_1"], "threshold": 5, "short": True}
+    strategy = build_strategy("model_score", params, models=lambda _name, _alias: Momentary())
+    (whole,) = (line.tolist() for line in directions_of(strategy, [tape], Shared([tape])))
+    assert set(whole) == {-1, 0, 1}
+    for end in range(1, len(tape) + 1, 3):
+        cut = [tape.cut(0, end)]
+        assert directions_of(strategy, cut, Shared(cut))[0].tolist() == whole[:end]

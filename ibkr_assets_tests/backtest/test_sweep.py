@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ibkr_assets.backtest import sweep as work
@@ -99,6 +100,36 @@ def test_sets_traded_together_are_as_each_traded_alone(size: str, slippage: str,
             assert row.metrics[name] == (None if value is None else pytest.approx(value, rel=1e-9)), name
     if size == "fixed:1300":
         assert 0 < sum(row.metrics["not_opened"] > 0 for row in done.rows) < len(done.rows)  # type: ignore[operator]
+
+
+def test_a_models_scores_are_asked_for_once_and_each_threshold_is_the_backtest_of_its_own() -> None:
+    asked: list[int] = []
+
+    class Counting:
+        version, sha256 = 1, "ab" * 32
+
+        def score(self, rows: pd.DataFrame) -> Any:
+            asked.append(len(rows))
+            return rows["rsi_14"].to_numpy() / 50 - 1
+
+    def models(_name: str, _alias: str) -> Counting:
+        return Counting()
+
+    fixed = {"features": ["rsi_14"], "short": True}
+    tried = combinations(parse_grid(["threshold=0:0.4:0.1"]), fixed)
+    done = work.sweep("model_score", tried, TAPES, TERMS, models=models)
+    assert len(asked) == len(TAPES)
+    assert len({row.metrics["trades"] for row in done.rows}) > 1
+    for row in done.rows:
+        alone = backtest(build_strategy("model_score", row.params, models=models), TAPES, TERMS)
+        assert row.metrics == pytest.approx(compute_metrics(alone), rel=1e-12)
+
+
+def test_parts_one_after_the_other_are_all_sets_in_their_order() -> None:
+    for chunks in (1, 3, 7, 24, 30):
+        parts = [work.part_of(TRIED, chunk, chunks) for chunk in range(1, chunks + 1)]
+        assert [params for part in parts for params in part] == TRIED
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_a_grid_of_nothing_but_refusals_and_an_unknown_kind_are_named() -> None:
