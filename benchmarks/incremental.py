@@ -1,13 +1,15 @@
 """One new daily bar of each instrument, from stored bars to stored signals, beside the same from the whole history.
 
 What is timed is what the assets do, without Dagster around it: judge the new bars, compute and store their features,
-decide and store signals. The other side forgets the averages first, so that every bar since the first is read.
+decide and store signals. One other side forgets the averages first, so that features read every bar since the first;
+the last one judges all bars again as well, which is what a run that remembers nothing does.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -15,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.features import random_bars
+from benchmarks.measure import Table, peak_mib
 from benchmarks.server import new_database, start_server
 from ibkr_assets.adapters.postgres.bars import PostgresBars
 from ibkr_assets.adapters.postgres.connection import Database
@@ -32,29 +35,43 @@ FIRST, DAYS, ROUNDS = date(2013, 1, 2), 2520, 5
 WINDOW = 252
 
 
+STAGES = ("validate", "features", "decide", "signals")
+CARRIED, FEATURES, EVERYTHING = "carried on", "features from the first bar", "everything from the first bar"
+
+
 @dataclass(slots=True)
 class Stages:
-    """Median seconds of each stage, of runs that carry on and of runs from the first bar."""
+    """Seconds of each stage, of every run of each side, and the memory that a carried one takes more."""
 
     symbols: int
-    carried: dict[str, list[float]] = field(default_factory=dict)
-    whole: dict[str, list[float]] = field(default_factory=dict)
+    sides: dict[str, dict[str, list[float]]] = field(
+        default_factory=lambda: {CARRIED: {}, FEATURES: {}, EVERYTHING: {}}
+    )
+    peak_mib: float = 0.0
 
-    def lines(self) -> list[str]:
-        """Both sides and their ratio."""
-        sides = {"carried on": self.carried, "from the first bar": self.whole}
-        sums = {name: sum(statistics.median(each) for each in side.values()) for name, side in sides.items()}
-        text = [f"B5 one new bar of {self.symbols} symbols with {DAYS} before it, stored bars to stored signals"]
-        for name, side in sides.items():
-            parts = ", ".join(f"{stage} {statistics.median(each):.3f}" for stage, each in side.items())
-            text.append(f"    {name:<20} {sums[name]:7.3f} s   ({parts})")
-        return [*text, f"    {sums['from the first bar'] / sums['carried on']:.1f} x as fast"]
+    def note(self, name: str, seconds: dict[str, float]) -> None:
+        """One run of a side."""
+        for stage, value in seconds.items():
+            self.sides[name].setdefault(stage, []).append(value)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """A row a side: medians, their sum, and how many times as fast a carried run is."""
+        medians = {name: [statistics.median(each[stage]) for stage in STAGES] for name, each in self.sides.items()}
+        first = sum(medians[CARRIED])
+        return [
+            (f"{self.symbols} symbols, {name}", *(f"{value:.3f}" for value in values), f"{sum(values):.3f}",
+             f"{sum(values) / first:.1f}", f"{self.peak_mib:,.0f}" if name == CARRIED else "")
+            for name, values in medians.items()
+        ]  # fmt: skip
 
 
-def run() -> list[Stages]:
+def run() -> list[Table]:
     """Compare at 5, 50 and 500 symbols of ten years."""
     with start_server() as server:
-        return [_at(new_database(server, f"incremental_{symbols}"), symbols) for symbols in (5, 50, 500)]
+        found = [_at(new_database(server, f"incremental_{symbols}"), symbols) for symbols in (5, 50, 500)]
+    title = f"B5 one new bar after {DAYS} of each symbol, stored bars to stored signals, seconds"
+    columns = ("", *STAGES, "all", "x carried", "MiB more")
+    return [Table(title, columns, [row for one in found for row in one.rows()])]
 
 
 def _at(url: str, symbols: int) -> Stages:
@@ -91,24 +108,36 @@ def _at(url: str, symbols: int) -> Stages:
     for number, session in enumerate(sessions[DAYS:]):
         fresh = bars[bars["opened_at"] == session.opens_at]
         store.save_bars(fresh, BarSize.DAY, source="bench", known_from=session.closes_at)
-        side = found.whole if number % 2 else found.carried
         if number % 2:
-            with database.connect() as connection:
-                connection.execute("delete from research.feature_state where opened_at < %s", (session.opens_at,))
+            _forget(database, session)
+        if number == len(sessions) - DAYS - 2:
+            found.peak_mib = peak_mib(lambda: _one(store, book, instruments, session))  # noqa: B023
+            continue
         seconds = _one(store, book, instruments, session)
         if number > 1:  # the first of each imports and plans
-            for stage, value in seconds.items():
-                side.setdefault(stage, []).append(value)
+            found.note(FEATURES if number % 2 else CARRIED, seconds)
+    _forget(database, sessions[-1])
+    found.note(EVERYTHING, _one(store, book, instruments, sessions[-1], judged=sessions))
     database.close()
     return found
 
 
+def _forget(database: Database, session: TradingSession) -> None:
+    with database.connect() as connection:
+        connection.execute("delete from research.feature_state where opened_at < %s", (session.opens_at,))
+
+
 def _one(
-    store: PostgresBars, book: PostgresStrategies, instruments: list[Instrument], session: TradingSession
+    store: PostgresBars,
+    book: PostgresStrategies,
+    instruments: list[Instrument],
+    session: TradingSession,
+    *,
+    judged: Sequence[TradingSession] = (),
 ) -> dict[str, float]:
     calendar, seconds = exchange_calendar("XNYS"), {}
     began = time.perf_counter()
-    validate_sessions(store, calendar, instruments=instruments, sessions=[session])
+    validate_sessions(store, calendar, instruments=instruments, sessions=judged or [session])
     seconds["validate"] = time.perf_counter() - began
     began = time.perf_counter()
     build_features(store, calendar, instruments=instruments, sessions=[session])
