@@ -10,6 +10,7 @@ import dagster as dg
 
 from ibkr_assets import settings
 from ibkr_assets.defs.alerts import tell_of_failed_checks, tell_of_failed_runs, tell_of_login_deadline
+from ibkr_assets.defs.backtests import backtest_job, backtests
 from ibkr_assets.defs.bar_scale import bar_scale, nightly_scale, scale_at_night
 from ibkr_assets.defs.broker_hours import broker_hours
 from ibkr_assets.defs.enriched_features import enriched_features
@@ -31,6 +32,7 @@ from ibkr_assets.defs.schedules import trading_strategy_before_open, trading_str
 from ibkr_assets.defs.sensors import ibkr_auth, market_open
 from ibkr_assets.defs.signals import signals
 from ibkr_assets.defs.sweep import bar_sweep, daily_sweep, sweep_in_the_morning
+from ibkr_assets.defs.sweeps import sweep_chunks, sweep_job, sweeps
 from ibkr_assets.defs.tracking import Mlflow, closers
 from ibkr_assets.defs.validated_bars import validated_bars
 
@@ -45,7 +47,7 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
             _by_session(asset, partitions)
             for asset in (raw_bars, validated_bars, enriched_features, signals, orders, parity)
         ]
-        + [bar_scale, bar_sweep, broker_hours]
+        + [bar_scale, bar_sweep, broker_hours, backtests, sweeps]
         + [portfolio, reconciliation],
         asset_checks=[bars_are_fresh],
         jobs=[
@@ -54,6 +56,8 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
             parity_of_session,
             daily_sweep,
             nightly_scale,
+            backtest_job,
+            sweep_job,
             portfolio_monitoring,
             nightly_maintenance,
         ],
@@ -73,6 +77,7 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
             tell_of_failed_runs,
             tell_of_failed_checks,
             tell_of_login_deadline,
+            sweep_chunks,
             *closers,
         ],
         resources={

@@ -35,6 +35,8 @@ def test_the_chain_is_as_it_is_drawn() -> None:
         "broker_hours <- [] ['hours_agree']",
         "portfolio <- [] ['holdings_follow_decisions', 'nav_is_fresh']",
         "reconciliation <- [] ['books_agree']",
+        "backtests <- [] []",
+        "sweeps <- [] []",
         "raw_bars <- [] ['bars_are_complete', 'bars_are_fresh']",
         "validated_bars <- ['raw_bars'] ['bars_are_sound']",
         "enriched_features <- ['validated_bars'] ['features_are_numbers']",
@@ -68,11 +70,12 @@ def test_all_that_blocks_blocks_and_tracking_does_not() -> None:
 def test_jobs_sensors_and_schedules_have_their_names_and_nothing_that_trades_runs_by_itself() -> None:
     repository = defs.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs()}
-    assert {"market_data", "trading_strategy", "parity_of_session"} <= jobs
+    assert {"market_data", "trading_strategy", "parity_of_session", "backtest", "sweep"} <= jobs
     assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
         "market_open": "STOPPED",
         "ibkr_auth": "STOPPED",
         "bar_freshness": "RUNNING",
+        "sweep_chunks": "RUNNING",
         "tell_of_failed_runs": "RUNNING",
         "tell_of_failed_checks": "RUNNING",
         "tell_of_login_deadline": "RUNNING",
@@ -86,11 +89,11 @@ def test_jobs_sensors_and_schedules_have_their_names_and_nothing_that_trades_run
         "parity_evening": "STOPPED",
         "sweep_in_the_morning": "STOPPED",
         "scale_at_night": "STOPPED",
+        "portfolio_after_close": "STOPPED",
+        "maintenance_at_night": "STOPPED",
     }
 
 
-        "portfolio_after_close": "STOPPED",
-        "maintenance_at_night": "STOPPED",
 def test_orders_is_never_retried_and_limited_to_one() -> None:
     op = defs.resolve_assets_def("orders").op
     assert op.retry_policy is None

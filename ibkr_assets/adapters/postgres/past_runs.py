@@ -150,4 +150,4 @@ class PostgresPastRuns:
             files: dict[str, dict[str, int]] = {row[0]: {} for row in rows}
             for run_id, name, size in connection.execute(_FILES, (list(files),)).fetchall():
                 files[run_id][name] = size
-        return [PastRun(*row, files=files[row[0]]) for row in rows]
+        return [PastRun(*(*row, files[row[0]])) for row in rows]
