@@ -42,10 +42,12 @@ def money(value: Decimal | float | None, places: int = 2) -> str:
     return _DASH if value is None else f"{value:,.{places}f}"
 
 
-def number(value: Decimal | float | None) -> str:
-    """A number without idle zeros."""
+def number(value: Decimal | float | str | None) -> str:
+    """A number without idle zeros; exact ones may come as text."""
     if value is None:
         return _DASH
+    if isinstance(value, str):
+        value = Decimal(value)
     text = f"{value:,.6f}" if isinstance(value, Decimal) else f"{value:,.6g}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -83,10 +85,12 @@ def signed_percent(value: Decimal | float | None) -> Markup:
     return shown if value is None else shown + Markup("&#8239;%")
 
 
-def moment(value: datetime | None) -> Markup:
-    """The exchange's time, UTC on hover."""
+def moment(value: datetime | str | None) -> Markup:
+    """The exchange's time, UTC on hover; stored documents have it as ISO text."""
     if value is None:
         return _NOTHING
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
     local = value.astimezone(_EXCHANGE)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         value.isoformat(), f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC", f"{local:%Y-%m-%d %H:%M:%S %Z}"
