@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import psutil
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from benchmarks.measure import Table
 
@@ -154,7 +154,7 @@ def _heal(browser: Browser, address: str, cookies: Any, data_dir: Path) -> tuple
     _until_live(page)
     _server(data_dir, address).kill()
     killed = time.perf_counter()
-    page.wait_for_function("document.getElementById('live').textContent.startsWith('reconnecting')")
+    expect(page.locator("#live")).to_contain_text("reconnecting")
     while not _answers(address):
         time.sleep(0.05)
     answered = time.perf_counter()
@@ -185,7 +185,7 @@ def _tabs(browser: Browser, address: str, cookies: Any, data_dir: Path) -> list[
 
 
 def _until_live(page: Page) -> None:
-    page.wait_for_function("document.getElementById('live').textContent === 'live'")
+    expect(page.locator("#live")).to_have_text("live", timeout=60_000)
 
 
 def _server(data_dir: Path, address: str) -> psutil.Process:
