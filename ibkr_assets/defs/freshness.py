@@ -5,6 +5,7 @@ What does not: the comparison (`ingest.freshness`). Dagster's own freshness poli
 when an asset was last materialised, which says nothing of what came; this goes by the market's time and the bars.
 """
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -24,7 +25,7 @@ ASSET = "raw_bars"
 @dg.asset_check(
     asset=ASSET,
     name=NAME,
-    description="An hour after a close every instrument has the session's bar, by the market's time.",
+    description="An hour after a close every instrument has the session's bar, and while one is open minutes come.",
 )
 def bars_are_fresh(postgres: Postgres, clock: Clock, calendar: Calendar) -> dg.AssetCheckResult:
     """Which instruments lack the newest bar that must be there."""
@@ -86,9 +87,13 @@ def _words(found: "Freshness") -> str:
     return f"no bar of {found.due.day} for {', '.join(sorted(found.stale))}"
 
 
+def _newest(symbol: str, last: datetime) -> str:
+    return last.isoformat() if " " in symbol else last.date().isoformat()
+
+
 def _show(found: "Freshness") -> dict[str, Any]:
     rows = [
-        {"symbol": symbol, "newest_bar": "none for thirty sessions" if last is None else last.date()}
+        {"symbol": symbol, "newest_bar": "none for thirty sessions" if last is None else _newest(symbol, last)}
         for symbol, last in sorted(found.stale.items())
     ]
     return {

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from ibkr_assets.definitions import build, defs
@@ -68,6 +69,47 @@ def test_whenever_a_feed_stops_it_is_seen_before_the_bar_after_the_missing_one_i
     assert set(found.stale) == set(CONIDS)
     on_time = look_for_newest(store_to(day), NYSE, list(INSTRUMENTS.values()), now=missing.closes_at)
     assert on_time.is_fresh
+
+
+def minutes(symbol: str, first: str, last: str) -> pd.DataFrame:
+    opened_at = pd.date_range(at(first), at(last), freq="min")
+    bars = pd.DataFrame({"conid": CONIDS[symbol], "symbol": symbol, "opened_at": opened_at})
+    return bars.assign(open=10.0, high=10.0, low=10.0, close=10.0, volume=100.0)
+
+
+@pytest.mark.parametrize(
+    ("now", "stopped"),
+    [
+        ("2012-11-21 10:31:59", []),
+        ("2012-11-21 10:32", ["IBM 1min"]),  # the bar of 10:30 is over since 10:31
+        ("2012-11-21 15:59", ["IBM 1min"]),
+        ("2012-11-21 16:30", []),  # the session is over; what it lacks is a gap
+        ("2012-11-23 09:31", []),
+        ("2012-11-23 09:32", ["FB 1min", "IBM 1min"]),  # the first bar of the next session
+    ],
+)
+def test_minutes_that_stop_are_seen_when_the_next_bar_is_over_and_one_more_minute_has_passed(
+    now: str, stopped: list[str]
+) -> None:
+    store = store_to(date(2012, 11, 21))
+    bars = [
+        minutes("IBM", "2012-11-21 09:30", "2012-11-21 10:29"),
+        minutes("FB", "2012-11-21 09:30", "2012-11-21 15:59"),
+    ]
+    store.save_bars(pd.concat(bars), BarSize.MINUTE, source="test", known_from=at("2012-12-31 12:00"))
+    found = look_for_newest(store, NYSE, list(INSTRUMENTS.values()), now=at(now))
+    assert sorted(found.stale) == stopped
+
+
+def test_minutes_that_stop_are_in_the_verdict(instance: dg.DagsterInstance) -> None:
+    store = store_to(date(2012, 11, 21))
+    bars = minutes("IBM", "2012-11-23 09:30", "2012-11-23 10:29")
+    store.save_bars(bars, BarSize.MINUTE, source="test", known_from=at("2012-12-31 12:00"))
+    peers = Peers(at("2012-11-23 10:30"), bars=store)
+    verdicts, _, cursor = tick(peers, instance)
+    assert verdicts == [True]
+    peers.now = at("2012-11-23 10:33")
+    assert tick(peers, instance, cursor)[:2] == ([False], "no bar of 2012-11-21 for IBM 1min")
 
 
 def test_early_closes_are_due_early() -> None:
