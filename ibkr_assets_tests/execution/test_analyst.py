@@ -129,6 +129,7 @@ def test_a_wrong_form_is_asked_about_once_and_the_conversation_is_found_again(st
         ("invalid", "schema", 2, True), ("garbage", "schema", 2, True), ("refuse", "schema", 2, True),
         ("truncated", "schema", 2, True), ("wrong_ids", "evidence", 1, True), ("rate_limit", "refused", 1, False),
         ("error", "unavailable", 1, False), ("broken", "unavailable", 1, True),
+        ("odd", "schema", 2, True), ("absurd_usage", "evidence", 1, True),
     ],
 )  # fmt: skip
 def test_whatever_goes_wrong_is_an_abstention_with_its_code(

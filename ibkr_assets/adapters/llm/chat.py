@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: An answer is a few hundred characters; an endpoint that sends more is not read to its end.
 MOST_RESPONSE_BYTES = 1_000_000
+#: A count beyond any model's is none: the request counts as its worst case.
+MOST_TOKENS = 100_000_000
 #: How much of an endpoint's own words is kept.
 _LONGEST_PROBLEM = 300
 #: The one endpoint that calls the limit of an answer by its new name, and refuses the old one.
@@ -111,7 +113,7 @@ class ChatModel:
 
     def _shown(self, text: str) -> str:
         """On one line, and without the key, which some endpoints repeat."""
-        text = " ".join(text.split())
+        text = " ".join(_storable(text).split())
         if self._key:
             text = text.replace(self._key, "***")
         return text[:_LONGEST_PROBLEM]
@@ -158,15 +160,21 @@ def _messages(request: Request) -> list[ModelMessage]:
     return [*turns, ModelRequest(parts)]
 
 
+def _storable(text: str) -> str:
+    """What JSON may hold and no database does, halves of surrogate pairs and nulls, is replaced: it is no answer."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
 def _reply(response: ModelResponse, latency_s: float) -> Reply:
     from pydantic_ai.messages import TextPart
 
     usage = response.usage
-    is_counted = bool(usage.input_tokens or usage.output_tokens)
+    counts = (usage.input_tokens, usage.output_tokens)
+    is_counted = any(counts) and all(0 <= count <= MOST_TOKENS for count in counts)
     return Reply(
-        text="".join(part.content for part in response.parts if isinstance(part, TextPart)),
-        model=response.model_name,
-        provider_id=response.provider_response_id,
+        text=_storable("".join(part.content for part in response.parts if isinstance(part, TextPart))),
+        model=_storable(response.model_name or "") or None,
+        provider_id=_storable(response.provider_response_id or "") or None,
         prompt_tokens=usage.input_tokens if is_counted else None,
         completion_tokens=usage.output_tokens if is_counted else None,
         finish_reason=response.finish_reason,

@@ -50,6 +50,8 @@ def complete(request: ChatRequest, profile: str) -> tuple[dict[str, Any], list[s
         body["model"] = f"{MODEL}-other"
     if profile == "odd":
         body["model"] = body["id"] = _ODD
+    if profile == "absurd_usage":
+        body["usage"] = {"prompt_tokens": 10**12, "completion_tokens": 10**12, "total_tokens": 2 * 10**12}
     if profile == "no_usage":
         del body["usage"]
     return body, orders.effects if orders is not None else []
@@ -60,7 +62,7 @@ def _bend(values: dict[str, Any], profile: str, request: ChatRequest) -> dict[st
         direction = _OPPOSITE[values["direction"]]
         strength = abs(values["strength"]) or 0.5
         return values | {"direction": direction, "strength": -strength if direction == "short" else strength}
-    if profile == "wrong_ids":
+    if profile in ("wrong_ids", "absurd_usage"):
         return values | {"evidence": ["moon_phase"]}
     return values
 

@@ -21,6 +21,7 @@ PROFILES: dict[str, str] = {
     "other_model": "says that another model answered",
     "other_answers": "answers everything in another way than by its rule, under the same name",
     "no_usage": "does not say how many tokens it took",
+    "absurd_usage": "says that it took more tokens than there are, and names evidence that was not given",
     "slow": "answers after so many seconds",
     "rate_limit": "answers 429",
     "error": "answers 500",
