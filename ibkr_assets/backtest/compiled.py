@@ -134,6 +134,21 @@ def judge(result: Result) -> tuple[Floats, Floats]:
     return figures, shape
 
 
+def prepare() -> None:
+    """Compile everything and keep it, or find it kept: what an installation does, so that no first backtest waits."""
+    days = np.arange(3) * np.timedelta64(1, "D") + np.datetime64("2020-01-01", "ns")
+    prices = [_frozen(np.ones(3)) for _ in range(5)]
+    nothing, one = _frozen(np.empty(0, np.int64)), _frozen(np.array([0, 3]))
+    columns, times = Columns(one, nothing, nothing, *prices), _frozen(days.view(np.int64))
+    terms = Numbers(1.0, 0, 1.0, 0, 0.0, 0, 0.0, may_borrow=False)
+    lanes = _frozen(np.zeros((1, 3), np.int8))
+    figures, shapes = np.empty((1, _FIGURES)), np.empty((1, _SHAPE))
+    found, counts, brackets = np.empty(1, TRADE), np.empty(1, np.int64), np.full((1, 2), np.nan)
+    machine().trade_lanes(columns, lanes, terms, brackets, times, figures, shapes, found, counts)
+    held, sums = _frozen(np.zeros(3, np.bool_)), _frozen(np.ones(4))
+    machine().judge(times, prices[0], held, _frozen(np.empty(0)), sums, figures[0], shapes[0])
+
+
 def _trade(
     tapes: Sequence[Tape], clock: Clock, lanes: Directions, terms: Numbers, brackets: Sequence[Bracket | None]
 ) -> tuple[Books, Batch]:
