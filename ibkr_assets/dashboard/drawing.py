@@ -14,23 +14,34 @@ from markupsafe import Markup
 _WIDTH, _HEIGHT, _EDGE = 720.0, 180.0, 6.0
 
 
-def curve(points: Sequence[tuple[datetime, float]], *, label: str = "Net asset value") -> Markup:
-    """A line over time with its area; empty for fewer than two points."""
+def curve(
+    points: Sequence[tuple[datetime, float]],
+    *,
+    label: str = "Net asset value",
+    beside: Sequence[tuple[datetime, float]] = (),
+) -> Markup:
+    """A line over time with its area, and a dashed one `beside` it; empty for fewer than two points."""
     if len(points) < 2:
         return Markup("")
-    low, high = min(value for _, value in points), max(value for _, value in points)
-    start, end = points[0][0].timestamp(), points[-1][0].timestamp()
+    both = [*points, *beside]
+    low, high = min(value for _, value in both), max(value for _, value in both)
+    start, end = min(at for at, _ in both).timestamp(), max(at for at, _ in both).timestamp()
     across = (_WIDTH - 2 * _EDGE) / ((end - start) or 1.0)
     up = (_HEIGHT - 2 * _EDGE) / ((high - low) or 1.0)
     places = [(_EDGE + (at.timestamp() - start) * across, _HEIGHT - _EDGE - (value - low) * up) for at, value in points]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    other = " ".join(
+        f"{_EDGE + (at.timestamp() - start) * across:.1f},{_HEIGHT - _EDGE - (value - low) * up:.1f}"
+        for at, value in beside
+    )
     area = f"{places[0][0]:.1f},{_HEIGHT} {line} {places[-1][0]:.1f},{_HEIGHT}"
     kind = "up" if points[-1][1] >= points[0][1] else "down"
     text = f"{label} from {points[0][1]:,.2f} to {points[-1][1]:,.2f}, lowest {low:,.2f}, highest {high:,.2f}"
     return Markup(
         '<svg class="curve {}" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}" preserveAspectRatio="none">'
-        '<polygon class="area" points="{}"/><polyline class="line" points="{}"/></svg>'
-    ).format(kind, _WIDTH, _HEIGHT, text, area, line)
+        '<polygon class="area" points="{}"/><polyline class="line" points="{}"/>'
+        '<polyline class="beside" points="{}"/></svg>'
+    ).format(kind, _WIDTH, _HEIGHT, text, area, line, other)
 
 
 def curves(lines: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> Markup:

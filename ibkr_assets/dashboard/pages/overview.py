@@ -16,6 +16,7 @@ from ibkr_assets.adapters.postgres.account_history import load_history
 from ibkr_assets.adapters.postgres.views import orders as order_rows
 from ibkr_assets.adapters.postgres.views import research
 from ibkr_assets.adapters.postgres.views.condition import condition, losses
+from ibkr_assets.adapters.postgres.views.figures import benchmark
 from ibkr_assets.dashboard.drawing import curve
 from ibkr_assets.dashboard.rendering import render
 from ibkr_assets.dashboard.sources import Sources, card
@@ -100,6 +101,11 @@ def account_figures(sources: Sources) -> dict[str, Any]:
     midnight = datetime.combine(newest.at.astimezone(_NEW_YORK), time(), _NEW_YORK)
     lost = losses(sources.database, sources.account_ref, midnight)
     of_day = None if lost is None else lost.of_day
+    first = history.valuations[0]
+    held_equally = [
+        (at, float(first.nav) * ratio)
+        for at, ratio in benchmark(sources.database, sources.settings.market.symbols, first.at, newest.at)
+    ]
     return {
         "nav": newest.nav,
         "cash": newest.nav - net if is_priced else None,
@@ -110,7 +116,10 @@ def account_figures(sources: Sources) -> dict[str, Any]:
         "gross_fraction": gross / newest.nav if is_priced else None,
         "drawdown": None if lost is None else lost.from_peak.fraction,
         "at": newest.at,
-        "curve": curve([(valuation.at, float(valuation.nav)) for valuation in history.valuations]),
+        "since": first.at,
+        "curve": curve([(valuation.at, float(valuation.nav)) for valuation in history.valuations], beside=held_equally),
+        "benchmark": held_equally[-1][1] / held_equally[0][1] - 1 if held_equally else None,
+        "change": float(newest.nav / history.valuations[0].nav) - 1,
     }
 
 

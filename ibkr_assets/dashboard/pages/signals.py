@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from ibkr_assets.adapters.postgres.views import research
 from ibkr_assets.adapters.postgres.views.condition import condition
+from ibkr_assets.adapters.postgres.views.figures import signal_figures
 from ibkr_assets.adapters.postgres.views.llm import PostgresLlm
 from ibkr_assets.dashboard.rendering import render
 from ibkr_assets.dashboard.sources import Sources, card
@@ -41,6 +42,7 @@ def signals(
         request,
         "signals.html",
         signals=found,
+        figures=card(lambda: signal_figures(sources.database)),
         calls=card(lambda: PostgresLlm(sources.database).calls(strategy_id=strategy or None, limit=_CALLS)),
         spent=card(lambda: _spent_today(sources)),
         strategy=strategy or "",
