@@ -21,7 +21,7 @@ from ibkr_assets.adapters.postgres.alert_outbox import PostgresOutbox
 from ibkr_assets.adapters.postgres.alert_sources import PostgresAlertSources
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.domain.alert import Channel, Severity
-from ibkr_assets.execution.alert_round import AlertRound
+from ibkr_assets.execution.alert_round import AlertRound, Spending
 from ibkr_assets.execution.alert_sender import Sender
 from ibkr_assets.execution.alerting import Terms
 
@@ -49,6 +49,7 @@ def build_sender(settings: Settings, *, every_s: float = 1.0) -> Sender:
         disk=lambda: disk_room(settings.data_dir),
         least_free=(float(limits.min_disk_free_fraction), float(limits.min_disk_free_bytes)),
         monotonic=time.monotonic,
+        budgets=_budgets(settings),
     )
     heartbeat = None if wanted.heartbeat_url is None else wanted.heartbeat_url.get_secret_value()
     return Sender(
@@ -76,6 +77,11 @@ def _open(wanted: ChannelSettings, timeout_s: float) -> tuple[Channel, AppriseCh
         url = read_address(wanted.url_file)
     target = AppriseChannel(wanted.name, url, timeout_s=timeout_s)
     return Channel(wanted.name, target.scheme, Severity(wanted.min_severity)), target
+
+
+def _budgets(settings: Settings) -> Spending | None:
+    found = settings.llm.budgets
+    return None if found is None else Spending(found.call_usd, found.strategy_usd, found.day_usd)
 
 
 def _terms(wanted: AlertSettings) -> Terms:

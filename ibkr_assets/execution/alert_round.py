@@ -7,6 +7,8 @@ sending (`execution.alert_sender`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Protocol
 
 from ibkr_assets.domain.alert import Alert, AlertCode
@@ -27,6 +29,18 @@ class Ledger(Protocol):
     def session(self) -> tuple[str, str, float] | None:
         """The submitter's status, why, and its age in seconds."""
 
+    def spent_today(self) -> dict[str, Decimal]:
+        """What language models cost today, in USD by strategy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What may be spent on a language model: at most for one request, for one strategy and for all in a day, in USD."""
+
+    call_usd: Decimal
+    strategy_usd: Decimal
+    day_usd: Decimal
+
 
 class AlertRound:
     """One look at everything. `disk` gives free and all bytes of the data directory's disk, None where unknown."""
@@ -40,6 +54,7 @@ class AlertRound:
         disk: Callable[[], tuple[int, int] | None],
         least_free: tuple[float, float],
         monotonic: Callable[[], float],
+        budgets: Spending | None = None,
     ) -> None:
         self._ledger = ledger
         self._raise_alert = raise_alert
@@ -47,14 +62,17 @@ class AlertRound:
         self._disk = disk
         self._least_fraction, self._least_bytes = least_free
         self._monotonic = monotonic
+        self._budgets = budgets
         self._lost_since: float | None = None
-        self._open = {AlertCode.SESSION_LOST, AlertCode.DISK_LOW}
+        self._open = {AlertCode.SESSION_LOST, AlertCode.DISK_LOW, AlertCode.BUDGET_SPENT}
 
     def look(self) -> None:
         """Once. Raises Unavailable and LedgerConflict."""
         self._ledger.collect()
         self._look_at_session()
         self._look_at_disk()
+        if self._budgets is not None:
+            self._look_at_budgets(self._budgets)
 
     def _look_at_session(self) -> None:
         found = self._ledger.session()
@@ -85,6 +103,22 @@ class AlertRound:
             self._raise_alert(Alert(AlertCode.DISK_LOW, "data_dir", text, {"free_bytes": free}))
         else:
             self._end(AlertCode.DISK_LOW)
+
+    def _look_at_budgets(self, budgets: Spending) -> None:
+        """A budget counts as spent when the dearest request that is allowed does not fit any more."""
+        spent = self._ledger.spent_today()
+        found = {
+            f"strategy {name}": f"{usd:.2f} of {budgets.strategy_usd:.2f} USD are spent on a language model by {name}"
+            for name, usd in spent.items()
+            if usd + budgets.call_usd > budgets.strategy_usd
+        }
+        if (total := sum(spent.values(), Decimal(0))) + budgets.call_usd > budgets.day_usd:
+            found["day"] = f"{total:.2f} of {budgets.day_usd:.2f} USD are spent on language models today"
+        for subject, text in found.items():
+            self._open.add(AlertCode.BUDGET_SPENT)
+            self._raise_alert(Alert(AlertCode.BUDGET_SPENT, subject, f"{text}; what asks them holds"))
+        if AlertCode.BUDGET_SPENT in self._open:
+            self._settle(AlertCode.BUDGET_SPENT, keep=tuple(found))
 
     def _end(self, code: AlertCode) -> None:
         if code in self._open:

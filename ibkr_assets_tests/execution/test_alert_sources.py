@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from ibkr_assets.adapters.postgres.alert_sources import PostgresAlertSources
@@ -9,7 +11,7 @@ from ibkr_assets.adapters.postgres.alerts import PostgresAlerts
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.watch_rows import PostgresWatchRows
 from ibkr_assets.domain.alert import AlertCode
-from ibkr_assets.execution.alert_round import AlertRound
+from ibkr_assets.execution.alert_round import AlertRound, Spending
 from ibkr_assets.risk.codes import DenialCode
 from ibkr_assets.risk.engine import Denied
 from ibkr_assets_tests.execution.desk import REF, an_intent
@@ -133,12 +135,16 @@ class Session:
 
     def __init__(self) -> None:
         self.found = ("working", "", 0.5)
+        self.spent = {}
 
     def collect(self) -> None:
         pass
 
     def session(self):
         return self.found
+
+    def spent_today(self):
+        return self.spent
 
 
 @pytest.fixture
@@ -154,6 +160,7 @@ def watch(alerts):
     made.look = AlertRound(
         made.ledger, raise_alert=alerts.raise_alert, settle=alerts.settle,
         disk=lambda: (int(made.free), 100_000_000_000), least_free=(0.05, 2e9), monotonic=lambda: made.seconds,
+        budgets=Spending(Decimal("0.10"), Decimal(2), Decimal(3)),
     ).look  # fmt: skip
     return made
 
@@ -189,3 +196,16 @@ def test_a_full_disk_is_told_by_share_and_by_bytes_and_ends_when_there_is_room(w
     watch.look()
     assert listed(alerts) == []
     assert AlertCode.DISK_LOW in {row["kind"] for row in alerts.list_alerts()}
+
+
+def test_a_budget_is_told_when_its_dearest_request_does_not_fit_any_more(watch, alerts, sources):
+    assert sources.spent_today() == {}
+    watch.ledger.spent = {"a": Decimal("1.90"), "b": Decimal("1.00")}
+    watch.look()
+    assert listed(alerts) == []
+    watch.ledger.spent = {"a": Decimal("1.91"), "b": Decimal("1.00")}
+    watch.look()
+    assert listed(alerts) == [("budget_spent", "day"), ("budget_spent", "strategy a")]
+    watch.ledger.spent = {}
+    watch.look()
+    assert listed(alerts) == []

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from ibkr_assets.adapters.postgres.transactions import transaction
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from ibkr_assets.adapters.postgres.connection import Database
 
 _BY = "ledger"
@@ -106,6 +108,13 @@ from oms.heartbeat h where h.account_ref = %(account)s
 """
 
 
+#: A UTC day, as budgets count it.
+_SPENT = """
+select strategy_id, sum(cost_usd + in_flight_usd) as usd from llm.spend
+where day = (clock_timestamp() at time zone 'UTC')::date group by strategy_id order by strategy_id
+"""
+
+
 class PostgresAlertSources:
     """What one account's ledger gives rise to."""
 
@@ -129,6 +138,11 @@ class PostgresAlertSources:
                 (newest["seq"], newest["seq"]),
             )
             cursor.execute(_DOUBTS_OVER, values)
+
+    def spent_today(self) -> dict[str, Decimal]:
+        """What language models cost today, with what is set aside for requests under way, in USD by strategy."""
+        with transaction(self._database) as cursor:
+            return {row["strategy_id"]: row["usd"] for row in cursor.execute(_SPENT).fetchall()}
 
     def session(self) -> tuple[str, str, float] | None:
         """What the submitter last said: its status, why, and how many seconds ago; None where there was never one."""
