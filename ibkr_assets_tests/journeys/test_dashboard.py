@@ -19,7 +19,8 @@ from ibkr_assets_tests.journeys.test_up import clean_environment
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PAGES = (
     "/", "/positions", "/signals", "/orders", "/runs", "/experiments", "/backtests", "/backtests/~new?what=sweep",
-    "/strategies", "/strategies/sma_cross_10_30", "/strategies/sma_cross_10_30/edit", "/quarantine", "/system", "/stop",
+    "/strategies", "/strategies/sma_cross_10_30", "/strategies/sma_cross_10_30/edit", "/quarantine", "/alerts",
+    "/system", "/stop",
 )  # fmt: skip
 AXE = Path(ibkr_assets.__file__).parent / "dashboard" / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 
