@@ -41,8 +41,8 @@ def ledger(app, postgres_server):
             connection.execute(
                 """insert into oms.order_intent (decision_key, client_order_id, payload_sha256, account_ref,
                   strategy_id, mode, conid, symbol, side, order_type, quantity, limit_price, time_in_force,
-                  reference_price, session_date, signal_bar_end, valid_until, purpose, leg, generation, state, filled, unknown_since,
-                  cause, created_by)
+                  reference_price, session_date, signal_bar_end, valid_until, purpose, leg, generation, state, filled,
+                  unknown_since, cause, created_by)
                 values (%(n)s, 'q1-' || repeat(%(letter)s, 26), 'x', %(ref)s, 's', 'sim', 1, 'AAPL', 'BUY', 'LMT', 10,
                   5, 'DAY', 5, current_date, now(), now(), 'open', 0, 0, %(state)s,
                   case when %(state)s = 'FILLED' then 10 else 0 end,
