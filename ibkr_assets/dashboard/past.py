@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: A month that gained or lost this much, as a fraction, has the full colour; colours have so many depths.
 _FULL, _DEPTHS = 0.10, 7
+#: Fewer points of a ratio over a window are no picture: a month of days.
+_LEAST_DRAWN = 21
 SUMMARY = ("total_return", "cagr", "volatility", "sharpe", "sortino", "calmar", "max_drawdown", "hit_rate",
            "profit_factor", "exposure", "turnover")  # fmt: skip
 #: Of these a smaller value is the better one.
@@ -75,7 +77,7 @@ def draw_sheet(returns: Returns, starting_cash: float, sharpe: float | None) -> 
         show=lambda value: f"{value:.0%}" if is_deep else f"{value:.1%}",
     )  # fmt: skip
     rolling = ""
-    if returns.values.size >= WINDOW:
+    if returns.values.size >= WINDOW + _LEAST_DRAWN:
         rolling = draw_line(
             days[1:], rolling_sharpe(returns.values), height=170, level=sharpe,
             label=f"Sharpe ratio of the last {WINDOW} days", show=lambda value: f"{value:.1f}",

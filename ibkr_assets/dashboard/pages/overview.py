@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,6 +26,7 @@ from ibkr_assets.portfolio.statement import results_by_position
 router = APIRouter()
 
 _BARS = 250
+_SESSION = timedelta(hours=6, minutes=30)
 _PRICES = ("open", "high", "low", "close", "volume")
 _NEW_YORK = ZoneInfo("America/New_York")
 
@@ -103,7 +104,8 @@ def account_figures(sources: Sources) -> dict[str, Any]:
     of_day = None if lost is None else lost.of_day
     first = history.valuations[0]
     held_equally = [
-        (at, float(first.nav) * ratio)
+        # A bar's close is worth what it says at the end of its session, and what it began with at the first valuation.
+        (min(max(at + _SESSION, first.at), newest.at), float(first.nav) * ratio)
         for at, ratio in benchmark(sources.database, sources.settings.market.symbols, first.at, newest.at)
     ]
     return {
