@@ -29,7 +29,7 @@ def take(link: str) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         cookies = enter(browser, link)
         for name, scheme, width, height in (
-            ("overview", "dark", 1360, 900), ("order", "light", 1360, 900), ("phone", "dark", 390, 800),
+            ("overview", "dark", 1360, 1340), ("order", "light", 1360, 900), ("phone", "dark", 390, 800),
         ):  # fmt: skip
             context = browser.new_context(
                 base_url=link.partition("/login")[0], viewport={"width": width, "height": height},
