@@ -123,9 +123,7 @@ class PostgresStrategies:
             for name, version in seen.items():
                 now = known[name].version if name in known else 0
                 if now != version:
-                    raise LedgerConflict(
-                        f"{name} is at version {now} now, the page showed {version}; look again"
-                    )
+                    raise LedgerConflict(f"{name} is at version {now} now, the page showed {version}; look again")
             for record in records:
                 newest = known.get(record.id)
                 version = newest.version if newest is not None else 0
