@@ -288,12 +288,11 @@ class SummaryEntry(_Payload):
 def read(kind: type[T], value: Any, what: str) -> T:
     """Check an answer against its model. Raises UnreadableAnswer naming what was read and the field."""
     try:
-        checked: T = _adapter(cast("Hashable", kind)).validate_python(value)
+        return cast("T", _adapter(cast("Hashable", kind)).validate_python(value))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "answer"
         raise UnreadableAnswer(redact(f"{what}: {where}: {first['msg']}")) from None
-    return checked
 
 
 @cache
