@@ -51,6 +51,7 @@ class Hub:
         )
         async with connection:
             await connection.execute("listen oms")
+            await connection.execute("listen pages")
             self._tell({"kind": "changed"})
             while True:
                 found = [note async for note in connection.notifies(timeout=_BEAT_S, stop_after=1)]

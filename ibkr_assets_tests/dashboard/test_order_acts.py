@@ -159,3 +159,15 @@ def test_the_dashboards_role_can_open_no_position(held_app, postgres_server) -> 
                     (purpose,),
                 )
             connection.rollback()
+
+
+def test_every_move_of_an_order_is_told_to_pages(approved_app, approved_browser) -> None:
+    """Also those that wake nobody else: here the end of one that was cancelled before it left."""
+    with psycopg.connect(approved_app.state.sources.database.url, autocommit=True) as pages:
+        pages.execute("listen pages")
+        with transaction(approved_app.state.sources.database) as cursor:
+            cursor.execute(
+                "update oms.order_intent set state = 'DENIED', version = version + 1, cause = 'test', reason = 'x'"
+            )
+        told = {note.payload for note in pages.notifies(timeout=5, stop_after=1)}
+    assert "order_event" in told
