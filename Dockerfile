@@ -16,7 +16,8 @@ COPY --from=build /opt/ibkr_assets /opt/ibkr_assets
 COPY docker/with-secrets /usr/local/bin/with-secrets
 COPY docker/dagster.yaml /etc/ibkr_assets/dagster/dagster.yaml
 COPY docker/workspace.yaml /etc/ibkr_assets/workspace.yaml
-ENV PATH=/opt/ibkr_assets/bin:$PATH PYTHONUNBUFFERED=1
+# Machine code is compiled once in the life of a container: its file system is read-only, and a cache must be writable.
+ENV PATH=/opt/ibkr_assets/bin:$PATH PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/tmp/numba
 USER 10001:10001
 WORKDIR /home/ibkr
 CMD ["ibkr-assets", "--help"]
