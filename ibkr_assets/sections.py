@@ -38,6 +38,12 @@ class DatabaseSettings(Section):
     """The system of record. Without `url` the embedded Postgres of the data directory is meant."""
 
     url: SecretStr | None = Field(None, description="postgresql:// URL of the platform database")
+    backup_recipient: str | None = Field(None, description="age public key that `db backup` encrypts for")
+
+    @field_validator("backup_recipient", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return value or None  # as a compose file hands on a variable that is not set
 
 
 class GatewaySettings(Section):

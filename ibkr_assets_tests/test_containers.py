@@ -90,3 +90,28 @@ def test_the_roles_that_the_server_begins_with_are_those_that_the_migrations_gra
             assert connection.execute("select oms.may_drive()").fetchone() == (False,)
     finally:
         server.stop()
+
+
+def test_with_workers_dagster_differs_by_its_launcher_alone() -> None:
+    alone, cluster = (
+        yaml.safe_load((ROOT / "docker" / name).read_text(encoding="utf-8"))
+        for name in ("dagster.yaml", "cluster.yaml")
+    )
+    launcher = cluster.pop("run_launcher")
+    assert launcher["class"] == "ClusterRunLauncher"
+    assert cluster == alone
+
+
+def test_the_write_ahead_log_is_archived_where_nothing_is_overwritten(compose: dict[str, Any], tmp_path: Path) -> None:
+    command = compose["services"]["postgres"]["command"]
+    archive = next(word for word in command if str(word).startswith("archive_command=")).partition("=")[2]
+    segment, kept = tmp_path / "000000010000000000000001", tmp_path / "archive"
+    segment.write_bytes(b"a segment")
+    kept.mkdir()
+    words = archive.replace("/var/lib/postgresql-archive", str(kept)).replace("%f", segment.name)
+    for expected in (0, 1):  # the second time it is there already
+        done = subprocess.run(["sh", "-c", words.replace("%p", str(segment))], check=False, timeout=10)
+        assert done.returncode == expected
+        assert [path.name for path in kept.iterdir()] == [segment.name]
+        assert (kept / segment.name).read_bytes() == b"a segment"
+        segment.write_bytes(b"another")

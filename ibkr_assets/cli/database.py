@@ -56,7 +56,7 @@ def check_schema() -> None:
 def backup(
     out: Annotated[Path, typer.Option(help="directory; the backup becomes a new one in it")],
     recipient: Annotated[
-        str | None, typer.Option(help="age public key to encrypt for", envvar="IBKR_ASSETS_BACKUP_RECIPIENT")
+        str | None, typer.Option(help="age public key to encrypt for; default: database.backup_recipient")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -67,7 +67,9 @@ def backup(
     from ibkr_assets import bootstrap
     from ibkr_assets.adapters.postgres.backup import take_backup
 
-    path, manifest = take_backup(bootstrap.database(configuration.load()), out, recipient=recipient)
+    settings = configuration.load()
+    recipient = recipient or settings.database.backup_recipient
+    path, manifest = take_backup(bootstrap.database(settings), out, recipient=recipient)
     if json:
         emit_json({"path": path, "taken_at": manifest.taken_at, "sha256": manifest.sha256, "counts": manifest.counts})
         return

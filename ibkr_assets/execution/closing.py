@@ -71,9 +71,7 @@ def close_position(
         )  # fmt: skip
         intent = replace(order, strategy_id=owner)
         review = review_with(book, intent, limits=limits, platform_mode=platform_mode, now=now, calendar=calendar)
-        records.append(
-            book.propose(intent, review, now=now, dagster_run_id=None, created_by=created_by, limits=limits)
-        )
+        records.append(book.propose(intent, review, now=now, dagster_run_id=None, created_by=created_by, limits=limits))
     return records
 
 
