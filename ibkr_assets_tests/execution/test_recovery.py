@@ -13,8 +13,9 @@ from ibkr_assets.adapters.postgres.backup import take_backup
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.invariants import check_invariants
 from ibkr_assets.adapters.postgres.restore import restore_backup
-from ibkr_assets.domain.errors import InputError
+from ibkr_assets.domain.errors import InputError, Unavailable
 from ibkr_assets.domain.order import OrderState
+from ibkr_assets.execution.evidence import Finding, weigh
 from ibkr_assets_tests.databases import fresh_database
 from ibkr_assets_tests.execution.desk import Desk, an_intent, ticket_of
 
@@ -105,6 +106,27 @@ def test_an_order_approved_in_the_backup_and_sent_since_is_not_sent_again(
     assert after.record(approved).state is OrderState.WORKING
     assert desk.broker.arrivals(approved.client_order_id) == 1
     assert violations(after) == {}
+
+
+def test_a_call_of_before_the_backup_proves_nothing_about_an_order_that_left_after_it(
+    desk: Desk, restore: Restore, tmp_path: Path
+) -> None:
+    """It was not sent at first; a ledger that took that for the last word would send it once more."""
+    order = desk.propose(an_intent(1))
+    desk.broker.script.append("not_sent")
+    with pytest.raises(Unavailable, match="connection refused"):
+        desk.turn(1)
+    assert desk.record(order).state is OrderState.APPROVED
+    backup, _ = take_backup(desk.database, tmp_path / "backups")
+    after = restore(backup)
+    after.ledger.lease.register(after.account, after.mode)
+    epoch = after.ledger.lease.acquire("test", 20.0)
+    assert epoch is not None
+    restoration = after.ledger.recovery.open_restoration()
+    assert restoration is not None
+    after.ledger.recovery.adopt_unsent(restoration, after.record(order), epoch=epoch, evidence={"from": "orders"})
+    ((_, evidence),) = after.ledger.doubts.doubts()
+    assert weigh(evidence, settle_s=0.0) is Finding.WAIT
 
 
 def test_nothing_leaves_and_nobody_resumes_before_a_start_was_clean(
