@@ -185,6 +185,8 @@ def strategies_kinds(as_json: AsJson = False) -> None:
 
     Example: ibkr-assets strategies kinds
     """
+    from pydantic_core import to_jsonable_python
+
     from ibkr_assets.strategies.registry import all_kinds
 
     kinds = all_kinds(configuration.load().strategies.directory)
@@ -192,7 +194,7 @@ def strategies_kinds(as_json: AsJson = False) -> None:
         emit_json({name: kind.params.model_json_schema() for name, kind in kinds.items()})
         return
     rows = [
-        {"kind": name, "parameter": field, "default": info.get_default(call_default_factory=True),
+        {"kind": name, "parameter": field, "default": to_jsonable_python(info.get_default(call_default_factory=True)),
          "type": getattr(info.annotation, "__name__", str(info.annotation)),
          "bounds": ", ".join(str(bound) for bound in info.metadata if "Strict" not in str(bound))}
         for name, kind in kinds.items() for field, info in kind.params.model_fields.items()

@@ -42,16 +42,19 @@ def run_assets(instance: dg.DagsterInstance, *, is_good: bool, raises: bool = Fa
     return dg.materialize([thing], instance=instance, partition_key="2012-11-20", raise_on_error=False)
 
 
-def context_of(result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance, event: dg.DagsterEvent):
-    return dg.build_run_status_sensor_context("test", event, instance, result.dagster_run)
+def context_of(
+    result: dg.ExecuteInProcessResult, instance: dg.DagsterInstance, event: dg.DagsterEvent, peers: Peers
+) -> dg.RunStatusSensorContext:
+    own = {"postgres": resources(peers)["postgres"]}
+    return dg.build_run_status_sensor_context("test", event, instance, result.dagster_run, resources=own)
 
 
 def test_a_run_that_fails_is_told_with_its_step_and_its_last_cause(instance) -> None:
     peers = Peers(MORNING)
     result = run_assets(instance, is_good=True, raises=True)
-    context = context_of(result, instance, result.get_run_failure_event()).for_run_failure()
-    for _ in range(2):
-        tell_of_failed_runs(context, postgres=resources(peers)["postgres"])
+    with context_of(result, instance, result.get_run_failure_event(), peers).for_run_failure() as context:
+        for _ in range(2):
+            tell_of_failed_runs(context)
     run_id = result.dagster_run.run_id
     assert subjects(peers) == [("run_failed", run_id)]
     (alert,) = peers.alerts.told
@@ -65,8 +68,8 @@ def test_a_check_that_does_not_pass_is_told_and_over_when_it_does(instance) -> N
     peers = Peers(MORNING)
     for is_good in (False, False, True):
         result = run_assets(instance, is_good=is_good)
-        context = context_of(result, instance, result.get_run_success_event())
-        tell_of_failed_checks(context, postgres=resources(peers)["postgres"])
+        with context_of(result, instance, result.get_run_success_event(), peers) as context:
+            tell_of_failed_checks(context)
         if not is_good:
             assert subjects(peers) == [("check_failed", "thing.is_good 2012-11-20")]
     assert subjects(peers) == []

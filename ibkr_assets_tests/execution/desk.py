@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from ibkr_assets.adapters.postgres.connection import Database
@@ -103,8 +104,7 @@ class Desk:
     def start(self) -> Desk:
         """Take the lease and reconcile, as a new process does."""
         self.ledger.lease.register(self.account, self.mode)
-        epoch = self.ledger.lease.acquire("test", 20.0)
-        assert epoch is not None
+        epoch = self._acquire()
         self.broker.open_session()
         self.seat = Seat(
             account=self.account,
@@ -130,6 +130,16 @@ class Desk:
         self.looks = reconcile(self.seat, self.time.pass_time)
         self.watch = Watch(self.seat, self.looks)
         return self
+
+    def _acquire(self) -> int:
+        """The lease; a session that was closed a moment ago holds it until the server has noticed."""
+        for _ in range(200):
+            epoch = self.ledger.lease.acquire("test", 20.0)
+            if epoch is not None:
+                return epoch
+            self.ledger.lease.release()
+            sleep(0.05)
+        raise AssertionError("somebody else holds the lease")
 
     def stop(self) -> None:
         self.ledger.lease.release()
