@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
+from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.dashboard.access import Role
 from ibkr_assets.dashboard.audit import acts
 from ibkr_assets.dashboard.login import FRESH_S
@@ -149,3 +150,17 @@ def test_what_looks_like_markup_is_text(shared_browser) -> None:
     text = shared_browser(Role.VIEWER).get("/orders", params={"strategy": '"><script>alert(1)</script>'}).text
     assert "<script>alert(1)" not in text
     assert "&lt;script&gt;alert(1)" in text
+
+
+def test_open_pages_are_told_of_what_changed_and_of_nothing_else(database: Database) -> None:
+    with database.open() as listener, database.open() as writer:
+        listener.execute("listen pages")
+        writer.execute("insert into oms.account (account_ref) values ('acct-1')")
+        raise_one = (
+            "insert into oms.alert (account_ref, severity, kind, subject, text, raised_by) "
+            "values ('acct-1', 'warning', 'test', 'a', 'text', 'test')"
+        )
+        settle = "update oms.alert set resolved_at = clock_timestamp() where resolved_at is null"
+        for statement, told in ((settle, []), (raise_one, ["alert"]), (settle, ["alert"]), (settle, [])):
+            writer.execute(statement)
+            assert [note.payload for note in listener.notifies(timeout=0.2)] == told, statement
