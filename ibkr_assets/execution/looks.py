@@ -46,6 +46,8 @@ class Looks:
         self.compared: dict[str, Any] = {}
         self._unequal: tuple[str, float] | None = None
         self._missing: frozenset[str] = frozenset()
+        # A restore happens while no seat is taken, so this is settled for as long as this one is.
+        self._is_restored = seat.ledger.recovery.open_restoration() is not None
 
     def at_broker(self) -> list[IntentRecord]:
         """Orders that the broker has and that are not over."""
@@ -57,7 +59,8 @@ class Looks:
         orders = self.reads.read_orders()
         reach("watch.orders")
         refuse_other_accounts(self._seat, orders.others)
-        adopt_orders(self._seat, orders.orders)
+        if self._is_restored:
+            adopt_orders(self._seat, orders.orders)
         self.wants_trades = follow_list(self._seat, orders.orders) or self.wants_trades
         if not orders.is_snapshot:
             return
@@ -92,7 +95,8 @@ class Looks:
         """Read executions and book them. Returns how many were new."""
         fills = self.reads.read_trades()
         reach("watch.trades")
-        adopt_fills(self._seat, fills)
+        if self._is_restored:
+            adopt_fills(self._seat, fills)
         is_opened = self._seat.ledger.account.books().is_opened
         saved = self._seat.ledger.executions.save_fills(fills, epoch=self._seat.epoch)
         reach("watch.booked")
