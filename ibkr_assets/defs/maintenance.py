@@ -6,10 +6,9 @@ schedule of its own for those who want it alone.
 
 import dagster as dg
 
-from ibkr_assets.defs.due import asked_before, run_key
+from ibkr_assets.defs.parity import ask_for_settled_session
 from ibkr_assets.defs.partitions import TIME_ZONE
 from ibkr_assets.defs.resources import Calendar, Clock, SettingsInForce
-from ibkr_assets.domain.errors import Unavailable
 
 portfolio_monitoring = dg.define_asset_job(
     "portfolio_monitoring",
@@ -52,14 +51,4 @@ def maintenance_at_night(
     settings: dg.ResourceParam[SettingsInForce],
 ) -> dg.RunRequest | dg.SkipReason:
     """Once for each session that is over; parity is of the one before it, whose orders were for it."""
-    try:
-        now = clock.now()
-    except Unavailable as error:
-        return dg.SkipReason(f"the market clock does not answer: {error}")
-    due = calendar.load().previous_session(calendar.load().last_closed(now).day)
-    if due.day.isoformat() < settings.get().market.first_session:
-        return dg.SkipReason(f"{due.day} lies before the first partition (market.first_session)")
-    asked = asked_before(context.instance, nightly_maintenance.name, due)
-    if asked:
-        return dg.SkipReason(asked)
-    return dg.RunRequest(run_key=run_key(nightly_maintenance.name, due), partition_key=due.day.isoformat())
+    return ask_for_settled_session(context.instance, nightly_maintenance.name, clock, calendar, settings)

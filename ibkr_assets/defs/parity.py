@@ -88,6 +88,23 @@ parity_of_session = dg.define_asset_job(
 )
 
 
+def ask_for_settled_session(
+    instance: dg.DagsterInstance, job: str, clock: Clock, calendar: Calendar, settings: SettingsInForce
+) -> dg.RunRequest | dg.SkipReason:
+    """A run of `job` for the session whose orders have had theirs, the one before the last closed; once for each."""
+    try:
+        now = clock.now()
+    except Unavailable as error:
+        return dg.SkipReason(f"the market clock does not answer: {error}")
+    due = calendar.load().previous_session(calendar.load().last_closed(now).day)
+    if due.day.isoformat() < settings.get().market.first_session:
+        return dg.SkipReason(f"{due.day} lies before the first partition (market.first_session)")
+    asked = asked_before(instance, job, due)
+    if asked:
+        return dg.SkipReason(asked)
+    return dg.RunRequest(run_key=run_key(job, due), partition_key=due.day.isoformat())
+
+
 @dg.schedule(
     name="parity_evening",
     job=parity_of_session,
@@ -103,14 +120,4 @@ def parity_evening(
     settings: dg.ResourceParam[SettingsInForce],
 ) -> dg.RunRequest | dg.SkipReason:
     """The session before the last closed one, once; the market clock says which."""
-    try:
-        now = clock.now()
-    except Unavailable as error:
-        return dg.SkipReason(f"the market clock does not answer: {error}")
-    due = calendar.load().previous_session(calendar.load().last_closed(now).day)
-    if due.day.isoformat() < settings.get().market.first_session:
-        return dg.SkipReason(f"{due.day} lies before the first partition (market.first_session)")
-    asked = asked_before(context.instance, parity_of_session.name, due)
-    if asked:
-        return dg.SkipReason(asked)
-    return dg.RunRequest(run_key=run_key(parity_of_session.name, due), partition_key=due.day.isoformat())
+    return ask_for_settled_session(context.instance, parity_of_session.name, clock, calendar, settings)
