@@ -88,17 +88,18 @@ class DagsterApi:
         self,
         job: str,
         *,
-        partition: date | None,
+        partition: date | tuple[date, date] | None,
         config: Mapping[str, Any],
         tags: Mapping[str, str],
         assets: Sequence[str] = (),
     ) -> str:
-        """Ask for a run of an asset job, or of some of its assets, for one partition where it has any; returns its id.
+        """Ask for a run of an asset job, or of some of its assets; returns its id.
 
-        A run over several sessions names them by tags and no partition.
+        `partition` is a session, or the first and the last of several in a row, which one run then does.
         """
         selected = {"assetSelection": [{"path": [asset]} for asset in assets]} if assets else {}
-        all_tags = {**tags, **({} if partition is None else {"dagster/partition": partition.isoformat()})}
+        partition_tags = _partition_tags(partition)
+        all_tags = {**tags, **partition_tags}
         answer = self.ask(
             _LAUNCH,
             p={
@@ -109,7 +110,7 @@ class DagsterApi:
         )["launchRun"]
         if answer["__typename"] != "LaunchRunSuccess":
             reason = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", ()))
-            what = job if partition is None else f"{job} for {partition}"
+            what = " ".join([job, *partition_tags.values()])
             raise StackFailure(f"Dagster did not launch {what}: {answer['__typename']}: {reason}")
         return str(answer["run"]["runId"])
 
@@ -182,3 +183,16 @@ def count_ends(runs: list[Run]) -> dict[str, int]:
     """How many runs ended well and badly."""
     ends = Counter("success" if run.is_success else "failure" for run in runs if run.is_over)
     return {"success": ends["success"], "failure": ends["failure"]}
+
+
+def _partition_tags(partition: date | tuple[date, date] | None) -> dict[str, str]:
+    """Dagster's tags for a run of one partition, or of a range of them."""
+    if partition is None:
+        return {}
+    if isinstance(partition, tuple):
+        first, last = partition
+        return {
+            "dagster/asset_partition_range_start": first.isoformat(),
+            "dagster/asset_partition_range_end": last.isoformat(),
+        }
+    return {"dagster/partition": partition.isoformat()}

@@ -10,7 +10,7 @@ import typer
 
 from ibkr_assets import settings as configuration
 from ibkr_assets.cli.output import emit, emit_json, say
-from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.cli.webserver import open_webserver
 
 
 def register(app: typer.Typer) -> None:
@@ -34,20 +34,16 @@ def backfill(
     Example: ibkr-assets backfill --from 2012-06-01 --to 2012-08-31 --runs 4
     """
     from ibkr_assets import bootstrap
-    from ibkr_assets.adapters.dagster_api import LOCATION, DagsterApi
     from ibkr_assets.adapters.postgres.universe import PostgresUniverse
     from ibkr_assets.stack import backfill as work
 
     settings = configuration.load()
-    url = settings.dashboard.dagster_url
-    if url is None:
-        raise ConfigurationError("dashboard.dagster_url: not set; the runs are launched through Dagster's webserver")
     wanted = [symbol.strip().upper() for symbol in symbols.split(",") if symbol.strip()]
     if not wanted:
         days = bootstrap.calendar(settings).sessions(first.date(), last.date())
         universe = PostgresUniverse(bootstrap.database(settings), settings.market.symbols)
         wanted = list(universe.members([session.day for session in days]))
-    with DagsterApi(url, LOCATION) as api:
+    with open_webserver(settings) as api:
         done = work.backfill(
             api, name=uuid.uuid4().hex[:8], symbols=wanted, first=first.date(), last=last.date(), parts=runs,
             retries=retries, tell=say,

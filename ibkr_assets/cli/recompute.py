@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from ibkr_assets.domain.errors import ConfigurationError, StackFailure
+from ibkr_assets.cli.webserver import open_webserver
+from ibkr_assets.domain.errors import StackFailure
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.dagster_api import DagsterApi
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 #: What can be computed again, in the order of the chain, and a job that has it. Raw bars are as they are.
 JOBS = {"validated_bars": "market_data", "enriched_features": "market_data", "signals": "trading_strategy"}
-#: Dagster's tags for a run over sessions in a row.
-_FIRST, _LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _LOOK_EVERY_S = 0.25
 
 
@@ -81,20 +80,14 @@ def launch(settings: Settings, steps: Sequence[Step], tell: Callable[[str], None
     Raises ConfigurationError where no webserver is named, Unavailable where it does not answer, and StackFailure naming
     the first step that did not end well: those after it rest on it and are not launched.
     """
-    from ibkr_assets.adapters.dagster_api import LOCATION, DagsterApi
-
-    url = settings.dashboard.dagster_url
-    if url is None:
-        raise ConfigurationError("dashboard.dagster_url: not set; the runs are launched through Dagster's webserver")
-    with DagsterApi(url, LOCATION) as api:
+    with open_webserver(settings) as api:
         return [_do(api, step, tell) for step in steps]
 
 
 def _do(api: DagsterApi, step: Step, tell: Callable[[str], None]) -> str:
-    tags = {} if step.first == step.last else {_FIRST: step.first.isoformat(), _LAST: step.last.isoformat()}
-    partition = step.first if step.first == step.last else None
+    partition = step.first if step.first == step.last else (step.first, step.last)
     name = f"{step.asset} of {', '.join(step.symbols)}, {step.first} to {step.last}"
-    run_id = api.launch(JOBS[step.asset], partition=partition, config=step.config, tags=tags, assets=(step.asset,))
+    run_id = api.launch(JOBS[step.asset], partition=partition, config=step.config, tags={}, assets=(step.asset,))
     while not (run := api.status(run_id)).is_over:
         time.sleep(_LOOK_EVERY_S)
     if not run.is_success:

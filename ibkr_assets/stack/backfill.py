@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 JOB = "market_data"
 ASSETS = ("raw_bars", "validated_bars", "enriched_features")
-#: Dagster's own tags: a run over a range of partitions, and one that belongs to a backfill.
-_FIRST, _LAST = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+#: Dagster's own tag of a run that belongs to a backfill.
 _BACKFILL_TAG = "dagster/backfill"
 #: Ours: which part of the symbols a run does.
 _PART_TAG = "ibkr_assets/part"
@@ -91,7 +90,4 @@ def backfill(
 
 def _launch(api: DagsterApi, name: str, number: int, symbols: Sequence[str], first: date, last: date) -> str:
     config: dict[str, Any] = {"ops": {asset: {"config": {"symbols": list(symbols)}} for asset in ASSETS}}
-    tags = {
-        _FIRST: first.isoformat(), _LAST: last.isoformat(), _BACKFILL_TAG: name, _PART_TAG: str(number),
-    }  # fmt: skip
-    return api.launch(JOB, partition=None, config=config, tags=tags)
+    return api.launch(JOB, partition=(first, last), config=config, tags={_BACKFILL_TAG: name, _PART_TAG: str(number)})
