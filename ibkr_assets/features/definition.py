@@ -67,6 +67,14 @@ PRICE_FEATURES: frozenset[str] = frozenset(d.name for d in DEFINITIONS if d.is_p
 #: The columns of a feature frame beside `conid` and `opened_at`, in order.
 FEATURES: tuple[str, ...] = tuple(d.name for d in DEFINITIONS)
 
+
+def check_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The same names, each of a feature and none twice; raises ValueError with all that there are otherwise."""
+    if set(names) - set(FEATURES) or len(set(names)) != len(names):
+        raise ValueError(f"features must be different ones of {', '.join(FEATURES)}, got {', '.join(names)}")
+    return names
+
+
 #: Bars an instrument needs before its newest one until every feature has a value.
 WARM_UP_BARS = max(d.warm_up for d in DEFINITIONS)
 

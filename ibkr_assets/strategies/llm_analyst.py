@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 
 from ibkr_assets.domain.analysis import Abstention, AbstentionCode, Answered, Question, name_calls
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.domain.signal import Direction
+from ibkr_assets.features.definition import check_names
 from ibkr_assets.strategies.analyst import Analyst
 from ibkr_assets.strategies.analyst_prompt import TEMPLATE_SHA256
 from ibkr_assets.strategies.by_bar import ByBar
@@ -47,20 +48,12 @@ class LlmAnalystParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     of: ReviewedRule = ReviewedRule()
-    features: tuple[str, ...] = Field(("rsi_14", "macd_hist", "volatility_20"), max_length=16)
+    features: Annotated[tuple[str, ...], AfterValidator(check_names)] = Field(
+        ("rsi_14", "macd_hist", "volatility_20"), max_length=16
+    )
     may_open: StrictBool = False
     samples: int | None = Field(None, ge=1, le=9, strict=True)
     model: str | None = Field(None, min_length=1)
-
-    @field_validator("features")
-    @classmethod
-    def _are_stored(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        from ibkr_assets.features.definition import FEATURES
-
-        unknown = [name for name in names if name not in FEATURES]
-        if unknown or len(set(names)) != len(names):
-            raise ValueError(f"features must be different ones of {', '.join(FEATURES)}, got {', '.join(names)}")
-        return names
 
 
 class LlmAnalyst(ByBar):

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 
 from ibkr_assets.domain.errors import ConfigurationError, DataError
 from ibkr_assets.domain.signal import Direction
+from ibkr_assets.features.definition import check_names
 from ibkr_assets.strategies.strategy import Bracket, Opinion
 
 if TYPE_CHECKING:
@@ -55,19 +56,11 @@ class ModelScoreParams(BaseModel):
 
     model: str = Field("model", min_length=1, pattern=r"^[A-Za-z0-9_.-]+$")
     alias: str = Field("champion", min_length=1, pattern=r"^[A-Za-z0-9_-]+$")
-    features: tuple[str, ...] = Field(("rsi_14", "macd_hist", "volatility_20"), min_length=1)
+    features: Annotated[tuple[str, ...], AfterValidator(check_names)] = Field(
+        ("rsi_14", "macd_hist", "volatility_20"), min_length=1
+    )
     threshold: StrictFloat | StrictInt = Field(0.0, ge=0)
     short: StrictBool = False
-
-    @field_validator("features")
-    @classmethod
-    def _are_stored(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        from ibkr_assets.features.definition import FEATURES
-
-        unknown = [name for name in names if name not in FEATURES]
-        if unknown or len(set(names)) != len(names):
-            raise ValueError(f"features must be different ones of {', '.join(FEATURES)}, got {', '.join(names)}")
-        return names
 
 
 class ModelScore:
