@@ -7,29 +7,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ibkr_assets.domain.errors import ConfigurationError
+from ibkr_assets.simulator.arguments import TOKEN_VARIABLE, Parser
 from ibkr_assets.simulator.foreign_cash import ForeignCash
 from ibkr_assets.simulator.options import GatewayOptions
 from ibkr_assets.simulator.server import serve
-
-TOKEN_VARIABLE = "IBKR_ASSETS_ADMIN_TOKEN"  # noqa: S105 - the name of a variable, not what is in it
-_BAD_USE = 2
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"{self.prog}: {message}\n")
-        sys.exit(_BAD_USE)
 
 
 def run(arguments: Sequence[str], *, program: str, **defaults: Any) -> None:
@@ -42,21 +31,15 @@ def run(arguments: Sequence[str], *, program: str, **defaults: Any) -> None:
 
 def read_options(arguments: Sequence[str], *, program: str, **defaults: Any) -> GatewayOptions:
     """The options that arguments and defaults make. Raises ConfigurationError naming the one that cannot be."""
-    parser = _Parser(
+    parser = Parser(
         prog=program,
         description="The simulated gateway alone, in the foreground: IBKR's Web API over a replayed market.",
         epilog=f"Example: {program} --port 5000 --admin-port 5010 --admin-token secret",
-        formatter_class=_Help,
     )
     defaults = {"admin_token": os.environ.get(TOKEN_VARIABLE, ""), **defaults}
     for one in fields(GatewayOptions):
         _add(parser, one, defaults.get(one.name, one.default))
     return GatewayOptions(**vars(parser.parse_args(arguments)))
-
-
-class _Help(argparse.HelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=36, width=110)
 
 
 def _add(parser: argparse.ArgumentParser, one: Field[Any], default: Any) -> None:

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from ibkr_assets.simulator.analyst.profiles import DEFAULT_SLOW_S, PROFILES, Behaviour
 from ibkr_assets.simulator.analyst.server import AnalystOptions, serve
-
-TOKEN_VARIABLE = "IBKR_ASSETS_ADMIN_TOKEN"  # noqa: S105 - the name of a variable, not what is in it
-_BAD_USE = 2
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"{self.prog}: {message}\n")
-        sys.exit(_BAD_USE)
+from ibkr_assets.simulator.arguments import TOKEN_VARIABLE, Parser
 
 
 def run(arguments: Sequence[str], *, program: str, port: int = 0) -> None:
@@ -28,12 +15,11 @@ def run(arguments: Sequence[str], *, program: str, port: int = 0) -> None:
 
     Raises ConfigurationError for a port in use.
     """
-    parser = _Parser(
+    parser = Parser(
         prog=program,
         description="A stand-in for a language model's endpoint, in the foreground: OpenAI's chat completions, "
         "answered by a fixed rule in disguise. It is no language model.",
         epilog=f"Example: {program} --port 5020",
-        formatter_class=_Help,
     )
     words = f"0 picks a free one and prints it [{port}]"
     parser.add_argument("--port", type=int, default=port, metavar="N", help=words)
@@ -51,8 +37,3 @@ def run(arguments: Sequence[str], *, program: str, port: int = 0) -> None:
     given = parser.parse_args(arguments)
     behaviour = Behaviour(given.profile, given.times, given.seconds)
     serve(AnalystOptions(given.port, given.admin_token, given.api_key, behaviour))
-
-
-class _Help(argparse.HelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=110)
