@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+import pytest
+
+from ibkr_assets_tests.children import started
 
 MODEL = "rule-in-disguise-1"
 TOKEN = "token-of-the-tests"
-_START_BOUND_S = 60.0
 
 
 @dataclass
@@ -55,19 +55,22 @@ class RunningAnalyst:
 def start_analyst(*extra: str, environment: dict[str, str] | None = None) -> Iterator[RunningAnalyst]:
     """Start one, wait until it listens, and end it afterwards. `extra` are more arguments of its command."""
     command = [sys.executable, "-m", "ibkr_assets.simulator.analyst", "--admin-token", TOKEN, *extra]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("IBKR_ASSETS_")}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env | (environment or {})) as process:
-        try:
-            assert process.stdout is not None
-            assert select.select([process.stdout], [], [], _START_BOUND_S)[0], "not ready in time"
-            ready = process.stdout.readline()
-            assert ready.startswith("ready http://127.0.0.1:"), ready
-            with httpx.Client(timeout=30, trust_env=False) as http:
-                yield RunningAnalyst(ready.partition(" ")[2].strip(), process, http)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+    with started(command, ready_lines=1, environment=environment) as (process, (ready,)):
+        assert ready.startswith("ready http://127.0.0.1:"), ready
+        with httpx.Client(timeout=30, trust_env=False) as http:
+            yield RunningAnalyst(ready.partition(" ")[2].strip(), process, http)
+
+
+@pytest.fixture(scope="module")
+def stand_in_process() -> Iterator[RunningAnalyst]:
+    """One stand-in for all tests of a module."""
+    with start_analyst() as running:
+        yield running
+
+
+@pytest.fixture
+def stand_in(stand_in_process: RunningAnalyst) -> RunningAnalyst:
+    """The module's stand-in, answering by the rule and with nothing received yet."""
+    stand_in_process.set_profile("rule")
+    stand_in_process.forget()
+    return stand_in_process

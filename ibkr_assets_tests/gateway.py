@@ -7,12 +7,9 @@ with other options. Limits are those of IBKR at a thousand times its pace unless
 from __future__ import annotations
 
 import contextlib
-import os
-import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,9 +19,10 @@ from typing import Any
 import httpx
 import pytest
 
+from ibkr_assets_tests.children import started
+
 TOKEN = "token-of-the-tests"
 ACCOUNT = "DU1000001"
-_START_BOUND_S = 60.0
 
 
 @dataclass
@@ -132,20 +130,11 @@ def start_gateway(
         command += ["--clock-start", clock_start if isinstance(clock_start, str) else clock_start.isoformat()]
     if state_dir is not None:
         command += ["--state-dir", str(state_dir)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment()) as process:
-        try:
-            said = _read_ready_lines(process)
-            api_url, admin_url = (line.partition(" ")[2] for line in said[:2])
-            headers = {"Authorization": f"Bearer {TOKEN}"}
-            with httpx.Client(base_url=admin_url, headers=headers, timeout=30, trust_env=False) as admin:
-                yield RunningGateway(api_url, admin_url, TOKEN, account, process, admin, said)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+    with started(command, ready_lines=2) as (process, said):
+        api_url, admin_url = (line.partition(" ")[2] for line in said[:2])
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        with httpx.Client(base_url=admin_url, headers=headers, timeout=30, trust_env=False) as admin:
+            yield RunningGateway(api_url, admin_url, TOKEN, account, process, admin, said)
 
 
 @pytest.fixture(scope="module")
@@ -153,24 +142,3 @@ def gateway_process() -> Iterator[RunningGateway]:
     """One gateway on the real tape for all tests of a module, at 2012-10-01 13:00 UTC, before the open."""
     with start_gateway(clock_start="2012-10-01T13:00:00+00:00") as running:
         yield running
-
-
-def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("IBKR_ASSETS_")}
-
-
-def _read_ready_lines(process: subprocess.Popen[str]) -> list[str]:
-    """What it says when it is ready, read from the pipe itself: a buffered line would not wake `select`."""
-    assert process.stdout is not None
-    pipe = process.stdout.fileno()
-    deadline = time.monotonic() + _START_BOUND_S
-    text = b""
-    while text.count(b"\n") < 2:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the gateway was not ready after {_START_BOUND_S} s; it said {text!r}")
-        if select.select([pipe], [], [], 0.2)[0]:
-            data = os.read(pipe, 4096)
-            if not data:
-                raise RuntimeError(f"the gateway ended with {process.wait(10)} before it was ready")
-            text += data
-    return text.decode().splitlines()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from ibkr_assets.cli import alerts as commands
 from ibkr_assets.domain.alert import Alert, AlertCode
 from ibkr_assets.domain.errors import LedgerConflict, Unavailable
 from ibkr_assets.domain.order import account_ref
+from ibkr_assets_tests.children import inherited_environment
 from ibkr_assets_tests.receivers import http_receiver
 
 ACCOUNT = "DU1000001"
@@ -35,7 +35,7 @@ def environment(web, database_url_of, tmp_path) -> dict[str, str]:
     """What the process is handed; the address of the channel is in a file."""
     secret = tmp_path / "channel"
     secret.write_text(f"json://127.0.0.1:{web.port}/canary-token-77\n")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("IBKR_ASSETS_")}
+    inherited = inherited_environment()
     return inherited | {
         "IBKR_ASSETS_MODE": "sim", "IBKR_ASSETS_ACCOUNT": ACCOUNT, "IBKR_ASSETS_DATA_DIR": str(tmp_path),
         "IBKR_ASSETS_DATABASE_URL": database_url_of("ibkr_app"),

@@ -15,7 +15,7 @@ import pytest
 from ibkr_assets import bootstrap
 from ibkr_assets.domain.analysis import call_ids
 from ibkr_assets.execution.replay import replay
-from ibkr_assets_tests.analyst import MODEL, RunningAnalyst, start_analyst
+from ibkr_assets_tests.analyst import MODEL, RunningAnalyst, stand_in, stand_in_process
 from ibkr_assets_tests.defs.chain import STRATEGY, Chain, metadata_of
 
 pytestmark = [
@@ -23,6 +23,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore:.*type hint is inferred as AnyType"),  # MLflow's, when it is first traced with
 ]
+
+__all__ = ["stand_in", "stand_in_process"]
 
 DAY = date(2012, 10, 2)
 ALONE = replace(STRATEGY, params={"fast": 5, "slow": 15})
@@ -32,12 +34,6 @@ REVIEWED = replace(
 )  # fmt: skip
 PLENTY = {"call_usd": "0.05", "strategy_usd": "1", "day_usd": "1"}
 PRICE = {"input_usd_per_million": "1", "output_usd_per_million": "4", "source": "imagined", "as_of": "2026-11-01"}
-
-
-@pytest.fixture(scope="module")
-def stand_in() -> Iterator[RunningAnalyst]:
-    with start_analyst() as running:
-        yield running
 
 
 @pytest.fixture

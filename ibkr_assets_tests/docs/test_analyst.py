@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +18,7 @@ from ibkr_assets.strategies.llm_analyst import MOST_CONFIDENCE
 from ibkr_assets.strategies.outside.languages import LANGUAGES
 from ibkr_assets.strategies.outside_text import MOST_SHOWN
 from ibkr_assets.strategies.registry import build_strategy
+from ibkr_assets_tests.docs.pages import broken_promises, commands, free_ports
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "analyst.md").read_text()
@@ -34,38 +29,9 @@ def blocks(kind: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
 
 
-def free_port() -> str:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return str(one.getsockname()[1])
-
-
 def test_every_command_of_the_page_does_what_it_says(tmp_path: Path) -> None:
-    found = re.findall(r"```sh\n(.*?)```\n\n```text\n(.*?)```", PAGE, re.DOTALL)
-    assert len(found) == len(blocks("sh"))
-    script = "\n".join(f"{block}\necho\necho '@@ {n}'" for n, (block, _) in enumerate(found)).replace(
-        "5025", free_port()
-    )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("IBKR_ASSETS_")}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    with subprocess.Popen(
-        ["bash", "-eum", "-o", "pipefail", "-c", script], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    ) as shell:  # fmt: skip
-        try:
-            said, _ = shell.communicate(timeout=_BOUND_S)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(shell.pid, signal.SIGTERM)
-    assert shell.returncode == 0, said
-    parts = re.split(r"\n@@ \d+\n", said)
-    missing = [
-        (block, line)
-        for (block, promised), part in zip(found, parts, strict=False)
-        for line in promised.splitlines()
-        if line not in part
-    ]
-    assert missing == [], said
+    assert all(promised for _, promised in commands(PAGE))
+    assert broken_promises(PAGE, tmp_path, {"5025": free_ports(1)[0]}) == []
 
 
 def test_its_strategy_can_be_built(tmp_path: Path) -> None:

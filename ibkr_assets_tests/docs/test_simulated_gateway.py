@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +14,7 @@ import pytest
 from ibkr_assets.simulator.face.admin import admin_routes
 from ibkr_assets.simulator.faults.board import FaultBoard
 from ibkr_assets.simulator.faults.table import TABLE
+from ibkr_assets_tests.docs.pages import broken_promises, free_ports
 from ibkr_assets_tests.gateway import RunningGateway, start_gateway
 
 ROOT = Path(__file__).parents[2]
@@ -25,45 +22,10 @@ PAGE = (ROOT / "docs" / "simulated-gateway.md").read_text()
 _BOUND_S = 60
 
 
-def _free_ports(count: int) -> list[str]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [str(one.getsockname()[1]) for one in sockets]
-
-
-def commands() -> list[tuple[str, list[str]]]:
-    """Every shell block with the lines that the text block after it promises."""
-    found = re.findall(r"```sh\n(.*?)```(?:\n\n```text\n(.*?)```)?", PAGE, re.DOTALL)
-    return [(block, promised.splitlines()) for block, promised in found]
-
-
 def test_every_command_of_the_page_does_what_it_says(tmp_path: Path) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    blocks = commands()
-    script = "\n".join(f"{block}\necho\necho '@@ {n}'" for n, (block, _) in enumerate(blocks))
-    for written, free in zip(("5055", "5056", "5057", "5058"), _free_ports(4), strict=True):
-        script = script.replace(written, str(free))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("IBKR_ASSETS_")}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    with subprocess.Popen(
-        ["bash", "-eu", "-o", "pipefail", "-c", script], cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    ) as shell:  # fmt: skip
-        try:
-            said, _ = shell.communicate(timeout=_BOUND_S)
-        finally:
-            # The gateways that the page starts are in the shell's group, whether it came to their end or not.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(shell.pid, signal.SIGTERM)
-    assert shell.returncode == 0, said
-    parts = re.split(r"\n@@ \d+\n", said)
-    assert len(parts) == len(blocks) + 1, said
-    missing = [
-        (block, line) for (block, lines), part in zip(blocks, parts, strict=False) for line in lines if line not in part
-    ]
-    assert missing == [], said
+    ports = dict(zip(("5055", "5056", "5057", "5058"), free_ports(4), strict=True))
+    assert broken_promises(PAGE, tmp_path, ports) == []
 
 
 def test_the_page_names_every_fault_and_no_other() -> None:

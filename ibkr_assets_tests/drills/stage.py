@@ -6,7 +6,6 @@ What goes here: the peers and what can be done to them. What does not: the drill
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from ibkr_assets.adapters.postgres.ledger import PostgresLedger
 from ibkr_assets.domain.errors import LedgerConflict, Unavailable
 from ibkr_assets.domain.order import Mode, OrderState, Side, account_ref
 from ibkr_assets.stack.postgres import EmbeddedPostgres
+from ibkr_assets_tests.children import inherited_environment
 from ibkr_assets_tests.execution.desk import approve
 from ibkr_assets_tests.gateway import RunningGateway, start_gateway
 from ibkr_assets_tests.risk.orders import intent as base_intent
@@ -63,7 +63,7 @@ class Stage:
         self._feeder.start()
 
     def environment(self) -> dict[str, str]:
-        return {name: v for name, v in os.environ.items() if not name.startswith("IBKR_ASSETS_")} | {
+        return inherited_environment() | {
             "IBKR_ASSETS_MODE": "sim",
             "IBKR_ASSETS_DATABASE_URL": self.database.url,
             "IBKR_ASSETS_GATEWAY_URL": self.gateway.api_url,

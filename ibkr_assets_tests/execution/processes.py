@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from ibkr_assets.adapters.postgres.intents import PostgresIntents
 from ibkr_assets.adapters.postgres.invariants import check_invariants
 from ibkr_assets.adapters.postgres.ledger import PostgresLedger
 from ibkr_assets.domain.order import Mode, OrderState, Side, account_ref
+from ibkr_assets_tests.children import inherited_environment
 from ibkr_assets_tests.databases import fresh_database
 from ibkr_assets_tests.execution.desk import approve
 from ibkr_assets_tests.gateway import RunningGateway, start_gateway
@@ -54,7 +54,7 @@ class Case:
         self.ref = account_ref(self.gateway.account)
 
     def submitter(self, crash: str | None) -> subprocess.Popen[str]:
-        environment = {name: v for name, v in os.environ.items() if not name.startswith("IBKR_ASSETS_")} | {
+        environment = inherited_environment() | {
             "IBKR_ASSETS_MODE": "sim",
             "IBKR_ASSETS_DATABASE_URL": self.database.url,
             "IBKR_ASSETS_GATEWAY_URL": self.gateway.api_url,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -19,7 +18,9 @@ from ibkr_assets.adapters.postgres.llm_calls import PostgresCalls
 from ibkr_assets.domain.analysis import Abstention, Answered, Budgets, Caller, Price, Question, Terms
 from ibkr_assets.domain.signal import Direction
 from ibkr_assets.execution.analyst import KeptAnalyst
-from ibkr_assets_tests.analyst import MODEL, RunningAnalyst, start_analyst
+from ibkr_assets_tests.analyst import MODEL, RunningAnalyst, stand_in, stand_in_process
+
+__all__ = ["stand_in", "stand_in_process"]
 
 PRICE = Price(Decimal(1), Decimal(4), "imagined", date(2026, 11, 1))
 PLENTY = Budgets(Decimal("0.05"), Decimal(1), Decimal(5))
@@ -28,18 +29,6 @@ QUESTION = Question(
     "IBM", datetime(2012, 6, 1, 13, 30, tzinfo=UTC),
     {"rule_direction": "long", "rule_strength": 1.0, "close_change_1": 0.012, "close_change_5": -0.02, "rsi_14": 55.1},
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def stand_in() -> Iterator[RunningAnalyst]:
-    with start_analyst() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _as_the_rule(stand_in: RunningAnalyst) -> None:
-    stand_in.set_profile("rule")
-    stand_in.forget()
 
 
 def analyst(stand_in: RunningAnalyst | None, database: Any, terms: Terms = TERMS, **changes: Any) -> KeptAnalyst:

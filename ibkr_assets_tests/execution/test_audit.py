@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from ibkr_assets.adapters.postgres.invariants import check_invariants
 from ibkr_assets.adapters.postgres.watch_rows import PostgresWatchRows
 from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.execution.audit import BROKEN, UNCHECKED, Audit
+from ibkr_assets_tests.children import inherited_environment
 from ibkr_assets_tests.execution.desk import ACCOUNT, REF, HandClock, an_intent
 
 
@@ -116,7 +116,7 @@ def test_the_watchdog_process_finds_what_was_planted_and_withdraws_permission(
     desk.start()
     desk.propose(an_intent())
     plant(database, "3")
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("IBKR_ASSETS_")} | {
+    environment = inherited_environment() | {
         "IBKR_ASSETS_MODE": "sim", "IBKR_ASSETS_ACCOUNT": ACCOUNT, "IBKR_ASSETS_DATA_DIR": str(tmp_path),
         "IBKR_ASSETS_DATABASE_URL": database_url_of("ibkr_app"),
     }  # fmt: skip

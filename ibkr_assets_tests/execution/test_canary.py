@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -20,24 +19,14 @@ from ibkr_assets.domain.errors import InputError
 from ibkr_assets.execution.analyst import KeptAnalyst
 from ibkr_assets.execution.canary import WatchedAnalyst, watch
 from ibkr_assets.strategies.canary import QUESTIONS, CanaryAnswer, CanaryRun, find_difference
-from ibkr_assets_tests.analyst import MODEL, RunningAnalyst, start_analyst
+from ibkr_assets_tests.analyst import MODEL, RunningAnalyst, stand_in, stand_in_process
+
+__all__ = ["stand_in", "stand_in_process"]
 
 PLENTY = Budgets(Decimal("0.05"), Decimal(1), Decimal(5))
 TERMS = Terms(MODEL, {"temperature": 0, "max_tokens": 600}, 1, sees_charts=False, names=("IBM",), budgets=PLENTY)
 QUESTION = replace(QUESTIONS[0], symbol="IBM", facts={**QUESTIONS[0].facts, "rsi_14": 50.5})
 PRICE = Price(Decimal(1), Decimal(4), "imagined", date(2026, 11, 21))
-
-
-@pytest.fixture(scope="module")
-def stand_in() -> Iterator[RunningAnalyst]:
-    with start_analyst() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def _as_the_rule(stand_in: RunningAnalyst) -> None:
-    stand_in.set_profile("rule")
-    stand_in.forget()
 
 
 class LaterStore(PostgresCanaries):

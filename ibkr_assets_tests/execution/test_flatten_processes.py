@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from ibkr_assets.adapters.postgres.invariants import check_invariants
 from ibkr_assets.adapters.postgres.ledger import PostgresLedger
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.order import OrderState, Side, TimeInForce, account_ref
+from ibkr_assets_tests.children import inherited_environment
 from ibkr_assets_tests.execution.desk import approve
 from ibkr_assets_tests.execution.furnished import furnish_bars
 from ibkr_assets_tests.gateway import RunningGateway, start_gateway
@@ -48,7 +48,7 @@ class Noon:
         self.ledger = PostgresLedger(self.database).of_account(self.ref)
 
     def environment(self, **more: str) -> dict[str, str]:
-        return {name: v for name, v in os.environ.items() if not name.startswith("IBKR_ASSETS_")} | {
+        return inherited_environment() | {
             "IBKR_ASSETS_MODE": "sim", "IBKR_ASSETS_DATABASE_URL": self.database.url,
             "IBKR_ASSETS_GATEWAY_URL": self.gateway.api_url, "IBKR_ASSETS_CLOCK_URL": self.gateway.clock_url,
             "IBKR_ASSETS_ACCOUNT": self.gateway.account, "IBKR_ASSETS_DATA_DIR": str(self.directory),

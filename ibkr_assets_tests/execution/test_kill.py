@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from ibkr_assets.execution.gatekeeper import Gatekeeper
 from ibkr_assets.execution.kill import read_kill_file, write_kill_file
 from ibkr_assets.execution.seat import NEW_YORK
 from ibkr_assets.execution.unrecorded_cancel import cancel_without_ledger
+from ibkr_assets_tests.children import inherited_environment
 from ibkr_assets_tests.execution.desk import REF, Desk, an_intent, approve
 from ibkr_assets_tests.execution.test_reconcile import Running
 from ibkr_assets_tests.gateway import start_gateway
@@ -240,7 +240,7 @@ def test_the_simulated_gateway_is_no_live_one_over_https_either(database_url_of,
     config.write_text("mode: live\n")
     with start_gateway(account="U1234567", extra=("--tls-self-signed", str(tmp_path / "tls"))) as gateway:
         ca = next((tmp_path / "tls").glob("*cert.pem"))
-        environment = {name: v for name, v in os.environ.items() if not name.startswith("IBKR_ASSETS_")} | {
+        environment = inherited_environment() | {
             "IBKR_ASSETS_CONFIG": str(config), "IBKR_ASSETS_ACCOUNT": "U1234567",
             "IBKR_ASSETS_GATEWAY_URL": gateway.api_url, "IBKR_ASSETS_GATEWAY_CA": str(ca),
             "IBKR_ASSETS_DATABASE_URL": database_url_of("ibkr_submitter"), "IBKR_ASSETS_DATA_DIR": str(tmp_path),

@@ -5,7 +5,6 @@ The gateway plays a live account (`live_venue`); the time is the machine's, as i
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from ibkr_assets.adapters.postgres.ledger import PostgresLedger
 from ibkr_assets.domain.order import Mode, OrderIntent, OrderState, TimeInForce, account_ref
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.risk.departure import check_nightly_reset
+from ibkr_assets_tests.children import inherited_environment
 from ibkr_assets_tests.databases import fresh_database
 from ibkr_assets_tests.execution.desk import approve
 from ibkr_assets_tests.gateway import RunningGateway, start_gateway
@@ -107,7 +107,7 @@ class Live:
             "IBKR_ASSETS__GATEWAY__RESET_ZONE": zone, "IBKR_ASSETS__RISK__ALLOWED_SYMBOLS": '["IBM"]',
             **changes,
         }  # fmt: skip
-        own = {name: v for name, v in os.environ.items() if not name.startswith("IBKR_ASSETS_")}
+        own = inherited_environment()
         return own | {name: value for name, value in wanted.items() if value is not None}
 
     @staticmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from ibkr_assets.domain.errors import Unavailable
 from ibkr_assets.domain.permission import Vitals
 from ibkr_assets.execution.kill import read_kill_file
 from ibkr_assets.execution.watchdog import Watchdog
+from ibkr_assets_tests.children import inherited_environment
 from ibkr_assets_tests.execution.desk import ACCOUNT, REF, HandClock, an_intent
 
 AT = datetime(2026, 11, 23, 15, tzinfo=UTC)
@@ -218,7 +218,7 @@ def test_the_watchdog_reads_and_kills_as_the_role_of_those_who_decide(desk, data
 
 def test_the_process_says_that_it_is_ready_beats_and_ends_when_asked(desk, database, database_url_of, tmp_path):
     desk.start()
-    environment = {name: v for name, v in os.environ.items() if not name.startswith("IBKR_ASSETS_")} | {
+    environment = inherited_environment() | {
         "IBKR_ASSETS_MODE": "sim", "IBKR_ASSETS_ACCOUNT": ACCOUNT, "IBKR_ASSETS_DATA_DIR": str(tmp_path),
         "IBKR_ASSETS_DATABASE_URL": database_url_of("ibkr_app"),
     }  # fmt: skip

@@ -7,7 +7,6 @@ What is held against each other at the end is the gateway's own list of what it 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from ibkr_assets.adapters.postgres.intents import PostgresIntents
 from ibkr_assets.adapters.postgres.migrate import migrate
 from ibkr_assets.domain.order import OrderIntent, OrderState, Side, account_ref
 from ibkr_assets.stack.postgres import EmbeddedPostgres
+from ibkr_assets_tests.children import inherited_environment
 from ibkr_assets_tests.execution.desk import approve
 from ibkr_assets_tests.gateway import RunningGateway, start_gateway
 from ibkr_assets_tests.risk.orders import intent as base_intent
@@ -238,7 +238,7 @@ def _propose(book: _Book, intents: list[OrderIntent]) -> None:
 
 
 def _environment(url: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("IBKR_ASSETS_")}
+    inherited = inherited_environment()
     return inherited | {"IBKR_ASSETS_DATABASE_URL": url}
 
 
