@@ -7,25 +7,21 @@ within five seconds of its server, and less than 5 % of a processor for twenty o
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import psutil
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from benchmarks.measure import Table
+from ibkr_assets_tests.browser import come_in, start_chromium
+from ibkr_assets_tests.journeys.stacks import running_stack
 
 SESSIONS = 3
 TABS = 20
@@ -37,53 +33,21 @@ _TABS_FOR_S = 20.0
 
 def run() -> Iterator[Table]:
     """Start a stack, measure it, stop it."""
-    with tempfile.TemporaryDirectory(prefix="dashboard-") as directory, stack(Path(directory)) as link:
-        yield from measure(link, Path(directory))
+    with tempfile.TemporaryDirectory(prefix="dashboard-") as directory:
+        data_dir = Path(directory)
+        with running_stack(data_dir, "--sessions", str(SESSIONS)) as stack:
+            yield from measure(stack.link(), data_dir)
 
 
 def measure(link: str, data_dir: Path) -> Iterator[Table]:
     """The tables of the stack on `data_dir`; `link` lets in once."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        cookies = enter(browser, link)
+    with start_chromium() as browser:
+        cookies = come_in(browser, link)
         address = link.partition("/login")[0]
         yield _page_table(browser, address, cookies)
         rows = [_push(browser, address, cookies), _heal(browser, address, cookies, data_dir)]
         rows += _tabs(browser, address, cookies, data_dir)
         yield Table("the page while things happen", ("", "measured", "looked for"), rows)
-        browser.close()
-
-
-@contextmanager
-def stack(data_dir: Path, sessions: int = SESSIONS) -> Iterator[str]:
-    """A stack that has replayed `sessions` and stays up; yields the link that lets in once."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("IBKR_ASSETS", "DAGSTER", "MLFLOW"))
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ibkr_assets.cli", "up", "--data-dir", str(data_dir), "--sessions", str(sessions)],
-        env=kept, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    try:
-        yield next(line.split()[1] for line in process.stderr if line.startswith("dashboard ") and "/login/" in line)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.stderr.read()
-        process.wait(60)
-
-
-def enter(browser: Browser, link: str) -> Any:
-    """The cookies of somebody who came in by the link."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(link)
-    page.get_by_role("button", name="Enter the dashboard").click()
-    page.get_by_role("heading", name="Pipeline").wait_for()
-    cookies = context.cookies()
-    context.close()
-    return cookies
 
 
 def _visitor(browser: Browser, address: str, cookies: Any) -> BrowserContext:

@@ -18,6 +18,7 @@ from ibkr_assets.dashboard.server import build
 from ibkr_assets.dashboard.sources import Sources
 from ibkr_assets.domain.order import account_ref
 from ibkr_assets.settings import load
+from ibkr_assets_tests.browser import chromium  # noqa: F401 - a fixture
 from ibkr_assets_tests.databases import fresh_database
 from ibkr_assets_tests.execution.decided import decide
 

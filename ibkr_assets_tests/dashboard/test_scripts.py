@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from ibkr_assets.adapters.postgres.connection import Database
-from ibkr_assets.dashboard.access import Role
+from ibkr_assets_tests.browser import needs_chromium, served, session_cookie
 from ibkr_assets_tests.dashboard.conftest import application
 from ibkr_assets_tests.dashboard.hostile import FIELDS, STRINGS, poison
 from ibkr_assets_tests.execution.decided import decide
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 #: Counts every string that ran, and everything that the page's own policy had to stop.
 HOOK = """
 window.ran = []; window.pwned = () => window.ran.push('pwned');
@@ -35,27 +29,7 @@ FOREIGN = """
   || /^(javascript|data):/i.test(e.getAttribute('href') || e.getAttribute('action') || '')).map(e => e.outerHTML)
 """
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: `make browser` installs Debian's"),
-]
-
-
-@contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """The application behind a server of its own in this process; yields its address."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        deadline = time.monotonic() + 20
-        while not server.started and time.monotonic() < deadline:
-            time.sleep(0.02)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), needs_chromium]
 
 
 @pytest.fixture(scope="module")
@@ -74,23 +48,11 @@ def poisoned(
         yield app, address, orders[0]
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
-
-
 @contextmanager
 def visitor(chromium: Browser, app: FastAPI, address: str, *, has_policy: bool) -> Iterator[Page]:
     """A page of somebody who may do everything; without the policy, escaping stands alone."""
     context: BrowserContext = chromium.new_context(base_url=address, bypass_csp=not has_policy)
-    session = app.state.sessions.begin("arm", Role.ARM)
-    name = f"ibkr-assets-{urlsplit(address).port}"
-    context.add_cookies([{"name": name, "value": app.state.sessions.write(session), "url": address}])
+    context.add_cookies([session_cookie(app, address)])
     context.add_init_script(HOOK)
     page = context.new_page()
     page.on("dialog", lambda dialog: dialog.dismiss())

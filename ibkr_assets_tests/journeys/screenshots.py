@@ -6,15 +6,15 @@ Small files: few colours are enough for a page. A link of a running stack may be
 from __future__ import annotations
 
 import io
-import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
-from benchmarks.dashboard import enter, stack
+from ibkr_assets_tests.browser import come_in, start_chromium
+from ibkr_assets_tests.journeys.stacks import running_stack
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 MOST_BYTES = 150_000
@@ -24,10 +24,8 @@ _SESSIONS = 40
 def take(link: str) -> None:
     """Write the three pictures; `link` lets in once."""
     IMAGES.mkdir(parents=True, exist_ok=True)
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        cookies = enter(browser, link)
+    with start_chromium() as browser:
+        cookies = come_in(browser, link)
         for name, scheme, width, height in (
             ("overview", "dark", 1360, 1340), ("order", "light", 1360, 900), ("phone", "dark", 390, 800),
         ):  # fmt: skip
@@ -40,7 +38,6 @@ def take(link: str) -> None:
             _open(page, name)
             _save(page.screenshot(), IMAGES / f"{name}.png")
             context.close()
-        browser.close()
 
 
 def _open(page: Page, name: str) -> None:
@@ -70,8 +67,11 @@ def main() -> None:
     if len(sys.argv) > 1:
         take(sys.argv[1])
         return
-    with tempfile.TemporaryDirectory(prefix="screenshots-") as directory, stack(Path(directory), _SESSIONS) as link:
-        take(link)
+    with (
+        tempfile.TemporaryDirectory(prefix="screenshots-") as directory,
+        running_stack(Path(directory), "--sessions", str(_SESSIONS)) as stack,
+    ):
+        take(stack.link())
 
 
 if __name__ == "__main__":

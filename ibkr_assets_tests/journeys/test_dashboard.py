@@ -3,119 +3,52 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-import ibkr_assets
-from ibkr_assets_tests.journeys.test_up import clean_environment
+from ibkr_assets_tests.browser import come_in, find_violations, is_too_wide, needs_chromium
+from ibkr_assets_tests.journeys.stacks import Stack, running_stack
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PAGES = (
     "/", "/positions", "/signals", "/orders", "/runs", "/experiments", "/backtests", "/backtests/~new?what=sweep",
     "/strategies", "/strategies/sma_cross_10_30", "/strategies/sma_cross_10_30/edit", "/quarantine", "/alerts",
     "/system", "/stop",
 )  # fmt: skip
-AXE = Path(ibkr_assets.__file__).parent / "dashboard" / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+#: Whatever RSI(2) was, this wants one share, at the next session and ever after.
+WATCHED = {
+    "id": "watched", "symbols": "IBM", "params": "period: 2\nlow: 99.9\nhigh: 100.0", "sizing": "fixed:1",
+}  # fmt: skip
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: `make browser` installs Debian's"),
-]
-
-
-class Stack:
-    """A stack that replays three sessions and stays up, and what it says meanwhile."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        self._lines: list[str] = []
-        self._news = threading.Condition()
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def link(self, begins: str) -> str:
-        """The address that lets in once, of the first line that begins so; waits for it."""
-        with self._news:
-            found = self._news.wait_for(lambda: self._line(begins) or self._process.poll() is not None, timeout=400)
-            line = self._line(begins)
-        assert found, f"no line {begins!r} in time:\n" + "".join(self._lines)
-        assert line is not None, "the stack ended by itself:\n" + "".join(self._lines)
-        return next(word for word in line.split() if "/login/" in word)
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(60)
-        self._reader.join(10)
-        assert self._process.stderr is not None
-        self._process.stderr.close()
-
-    def _line(self, begins: str) -> str | None:
-        return next((line for line in self._lines if line.startswith(begins) and "/login/" in line), None)
-
-    def _read(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            with self._news:
-                self._lines.append(line)
-                self._news.notify_all()
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), needs_chromium]
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    data_dir = tmp_path_factory.mktemp("dashboard-journey")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ibkr_assets.cli", "up", "--sessions", "3"],
-        env=clean_environment(data_dir), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    started = Stack(process)
-    try:
+    """A stack that replays a few sessions and stays up."""
+    with running_stack(tmp_path_factory.mktemp("dashboard-journey"), "--sessions", "5") as started:
         yield started
-    finally:
-        started.stop()
 
 
 @pytest.fixture(scope="module")
 def address(stack: Stack) -> str:
     """The address that lets in once, after the replay."""
-    return stack.link("dashboard ")
+    return stack.link()
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def cookies(address: str, chromium: Browser) -> list[dict[str, object]]:
+def cookies(address: str, chromium: Browser) -> Any:
     """Somebody who came in by the link."""
-    context = chromium.new_context()
-    page = context.new_page()
-    page.goto(address)
-    page.get_by_role("button", name="Enter the dashboard").click()
-    expect(page.get_by_role("heading", name="Last signals")).to_be_visible()
-    found = context.cookies()
-    context.close()
-    return found  # type: ignore[return-value]
+    return come_in(chromium, address)
 
 
 @pytest.fixture
-def page(address: str, chromium: Browser, cookies: list[dict[str, object]]) -> Iterator[Page]:
+def page(address: str, chromium: Browser, cookies: Any) -> Iterator[Page]:
     """A page of somebody logged in. What the browser complains about fails the test."""
     context = chromium.new_context(base_url=address.partition("/login")[0], viewport={"width": 1360, "height": 900})
-    context.add_cookies(cookies)  # type: ignore[arg-type]
+    context.add_cookies(cookies)
     opened = context.new_page()
     complaints: list[str] = []
     opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
@@ -125,16 +58,24 @@ def page(address: str, chromium: Browser, cookies: list[dict[str, object]]) -> I
     assert complaints == []
 
 
-def test_an_order_is_watched_from_its_decision_to_its_fill_while_the_stack_replays(
+def test_a_strategy_is_added_and_its_order_watched_from_decision_to_fill_while_the_stack_replays(
     stack: Stack, chromium: Browser
 ) -> None:
-    """First of all tests, before the replay has ended: the page is never loaded again by hand."""
+    """First of all tests, before the replay has ended: the page of the order is never loaded again by hand."""
     link = stack.link("watch it")
     context = chromium.new_context(base_url=link.partition("/login")[0])
     page = context.new_page()
     page.goto(link)
     page.get_by_role("button", name="Enter the dashboard").click()
-    page.goto("/orders")
+    page.goto("/strategies/~new")
+    for field, text in WATCHED.items():
+        page.locator(f"[name={field}]").fill(text)
+    page.locator("[name=kind]").select_option("rsi_reversion")
+    page.get_by_role("button", name="Show what would change").click()
+    page.get_by_role("button", name="Store as version 1").click()
+    page.get_by_role("button", name="Enable watched").click()
+    expect(page.locator(".head .state")).to_have_text("enabled")
+    page.goto("/orders?strategy=watched")
     newest = page.locator("section[data-live=all] tbody a").first
     expect(newest).to_be_visible(timeout=240_000)
     page.goto(newest.get_attribute("href") or "")
@@ -143,6 +84,8 @@ def test_an_order_is_watched_from_its_decision_to_its_fill_while_the_stack_repla
     for word in ("approved", "submitting", "acked", "filled"):
         expect(story).to_contain_text(word)
     expect(page.locator("section[data-live=fills] tbody tr")).not_to_have_count(0)
+    page.goto("/signals?strategy=watched")
+    expect(page.locator("section[data-live=signals]")).to_contain_text("RSI(2)")
     context.close()
 
 
@@ -151,19 +94,14 @@ def test_an_order_is_watched_from_its_decision_to_its_fill_while_the_stack_repla
 def test_a_page_can_be_used_by_everybody(page: Page, path: str, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
     page.goto(path)
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate(
-        "async () => (await axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa']})).violations"
-    )
-    assert [(rule["id"], [node["html"][:120] for node in rule["nodes"][:3]]) for rule in found] == []
+    assert find_violations(page) == []
 
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_narrow_page_does_not_scroll_sideways(page: Page, path: str) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     page.goto(path)
-    wide, seen = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-    assert wide <= seen
+    assert not is_too_wide(page)
     expect(page.get_by_role("link", name="Stop trading")).to_be_visible()
 
 
@@ -208,7 +146,9 @@ def test_trading_is_stopped_and_released(page: Page) -> None:
     expect(page.get_by_text("may trade")).to_be_visible()
 
 
-def test_what_changes_is_pushed_to_pages_that_are_open(page: Page, address: str, chromium: Browser, cookies) -> None:
+def test_what_changes_is_pushed_to_pages_that_are_open(
+    page: Page, address: str, chromium: Browser, cookies: Any
+) -> None:
     page.goto("/")
     expect(page.locator("#live")).to_have_text("live")
     other = chromium.new_context(base_url=address.partition("/login")[0], java_script_enabled=False)
@@ -225,10 +165,10 @@ def test_what_changes_is_pushed_to_pages_that_are_open(page: Page, address: str,
 
 
 def test_a_strategy_is_added_without_any_script_and_its_mistakes_stand_beside_their_fields(
-    address: str, chromium: Browser, cookies: list[dict[str, object]]
+    address: str, chromium: Browser, cookies: Any
 ) -> None:
     context = chromium.new_context(base_url=address.partition("/login")[0], java_script_enabled=False)
-    context.add_cookies(cookies)  # type: ignore[arg-type]
+    context.add_cookies(cookies)
     plain = context.new_page()
     plain.goto("/strategies")
     plain.get_by_role("link", name="Add a strategy").click()

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import psutil
 import pytest
 
 from ibkr_assets.stack.keeper import marked
+from ibkr_assets_tests.journeys.stacks import clean_environment
 
 COMMAND = [sys.executable, "-m", "ibkr_assets.cli"]
 SESSIONS = 4
@@ -36,12 +36,6 @@ ADDED: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-def clean_environment(data_dir: Path) -> dict[str, str]:
-    ours = ("IBKR_ASSETS", "MLFLOW", "DAGSTER")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return {**environment, "IBKR_ASSETS_DATA_DIR": str(data_dir)}
 
 
 def run(data_dir: Path, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
