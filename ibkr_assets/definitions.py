@@ -22,6 +22,7 @@ from ibkr_assets.defs.maintenance import (
     portfolio_after_close,
     portfolio_monitoring,
 )
+from ibkr_assets.defs.minutes import minute_bars, minute_collection, minutes_while_open
 from ibkr_assets.defs.orders import orders
 from ibkr_assets.defs.parity import parity, parity_evening, parity_of_session
 from ibkr_assets.defs.partitions import session_partitions
@@ -47,6 +48,7 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
             _by_session(asset, partitions)
             for asset in (raw_bars, validated_bars, enriched_features, signals, orders, parity)
         ]
+        + [_partitioned(minute_bars, partitions)]
         + [bar_scale, bar_sweep, broker_hours, backtests, sweeps]
         + [portfolio, reconciliation],
         asset_checks=[bars_are_fresh],
@@ -60,6 +62,7 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
             sweep_job,
             portfolio_monitoring,
             nightly_maintenance,
+            minute_collection,
         ],
         schedules=[
             trading_strategy_evening,
@@ -74,6 +77,7 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
             market_open,
             ibkr_auth,
             bar_freshness,
+            minutes_while_open,
             tell_of_failed_runs,
             tell_of_failed_checks,
             tell_of_login_deadline,
@@ -96,8 +100,12 @@ def build(load: Callable[[], settings.Settings] = settings.load) -> dg.Definitio
 
 def _by_session(asset: dg.AssetsDefinition, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
     """The asset, one partition a session; a backfill over many of them is one run."""
-    partitioned = asset.map_asset_specs(lambda spec: spec.replace_attributes(partitions_def=partitions))
-    return partitioned.with_attributes(backfill_policy=dg.BackfillPolicy.single_run())
+    return _partitioned(asset, partitions).with_attributes(backfill_policy=dg.BackfillPolicy.single_run())
+
+
+def _partitioned(asset: dg.AssetsDefinition, partitions: dg.PartitionsDefinition[str]) -> dg.AssetsDefinition:
+    """The asset, one partition a session and one run a partition."""
+    return asset.map_asset_specs(lambda spec: spec.replace_attributes(partitions_def=partitions))
 
 
 defs = build()

@@ -75,6 +75,9 @@ class MarketSettings(Section):
     first_session: str = Field("2012-05-18", description="first partition of the assets, ISO date")
     last_session: str | None = Field(None, description="last partition where the market's days end, as a tape's do")
     warm_up_sessions: int = Field(120, ge=1, le=1000, description="sessions fetched before a first partition")
+    minutes_every: int | None = Field(
+        None, ge=1, le=60, description="minutes between two collections of minute bars in a session; empty: none"
+    )
 
     @field_validator("symbols")
     @classmethod

@@ -5,7 +5,7 @@ What does not: the comparison (`ingest.freshness`). Dagster's own freshness poli
 when an asset was last materialised, which says nothing of what came; this goes by the market's time and the bars.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -27,9 +27,11 @@ ASSET = "raw_bars"
     name=NAME,
     description="An hour after a close every instrument has the session's bar, and while one is open minutes come.",
 )
-def bars_are_fresh(postgres: Postgres, clock: Clock, calendar: Calendar) -> dg.AssetCheckResult:
+def bars_are_fresh(
+    postgres: Postgres, clock: Clock, calendar: Calendar, settings: dg.ResourceParam[SettingsInForce]
+) -> dg.AssetCheckResult:
     """Which instruments lack the newest bar that must be there."""
-    found = _look(postgres, clock, calendar)
+    found = _look(postgres, clock, calendar, settings)
     return dg.AssetCheckResult(passed=found.is_fresh, severity=dg.AssetCheckSeverity.ERROR, metadata=_show(found))
 
 
@@ -48,7 +50,7 @@ def bar_freshness(
 ) -> dg.SensorResult:
     """Writes a verdict when it is another one than before, or of another session."""
     try:
-        found = _look(postgres, clock, calendar)
+        found = _look(postgres, clock, calendar, settings)
     except (Unavailable, ConfigurationError) as error:
         return dg.SensorResult(skip_reason=dg.SkipReason(str(error)))
     if found.due.day.isoformat() < settings.get().market.first_session:
@@ -70,7 +72,7 @@ def bar_freshness(
     return dg.SensorResult(asset_events=[verdict], cursor=cursor, skip_reason=dg.SkipReason(_words(found)))
 
 
-def _look(postgres: Postgres, clock: Clock, calendar: Calendar) -> "Freshness":
+def _look(postgres: Postgres, clock: Clock, calendar: Calendar, settings: SettingsInForce) -> "Freshness":
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.ingest.freshness import look_for_newest
 
@@ -78,7 +80,9 @@ def _look(postgres: Postgres, clock: Clock, calendar: Calendar) -> "Freshness":
     known = {instrument.symbol: instrument for instrument in store.instruments()}
     # A symbol that was never resolved has no bar either; no contract has the id zero.
     wanted = postgres.universe([days.last_closed(now).day])
-    return look_for_newest(store, days, [known.get(one) or Instrument(0, one, "") for one in wanted], now=now)
+    every = timedelta(minutes=settings.get().market.minutes_every or 0)
+    instruments = [known.get(one) or Instrument(0, one, "") for one in wanted]
+    return look_for_newest(store, days, instruments, now=now, minutes_every=every)
 
 
 def _words(found: "Freshness") -> str:

@@ -42,6 +42,12 @@ class ChainConfig(dg.Config):
         return Mode.DRY_RUN if self.dry_run else settings.mode
 
 
+class SymbolsConfig(dg.Config):
+    """What a run that decides nothing may be narrowed to."""
+
+    symbols: list[str] = Field(default=[], description="only these symbols; empty: those of the universe")
+
+
 def session_days(context: dg.AssetExecutionContext) -> list[date]:
     """The sessions of this run in order of time: one, or many in a backfill."""
     return sorted(date.fromisoformat(key) for key in context.partition_keys)

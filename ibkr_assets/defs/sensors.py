@@ -58,7 +58,7 @@ def ibkr_auth(
     """Looks at the session as it stands; bringing it up is the submitter's work, logging in a person's."""
     in_force = settings.get()
     try:
-        obstacle = _obstacle(ibkr.source().session(), in_force.gateway.url)
+        obstacle = describe_obstacle(ibkr.source().session(), in_force.gateway.url)
         if obstacle:
             return dg.SkipReason(obstacle)
         market = in_force.market
@@ -80,7 +80,7 @@ def ibkr_auth(
     return dg.RunRequest(run_key=run_key(market_data.name, due), partition_key=due.day.isoformat(), run_config=config)
 
 
-def _obstacle(status: SessionStatus, url: str | None) -> str | None:
+def describe_obstacle(status: SessionStatus, url: str | None) -> str | None:
     """Why nothing can be asked of the gateway now, and who can do what about it."""
     if not status.is_logged_in:
         return _log_in(url, status.message)

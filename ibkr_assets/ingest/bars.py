@@ -90,7 +90,7 @@ def ingest_sessions(
     store.save_instruments([i for i in instruments if described.get(i.conid) == (i.symbol, i.currency)])
     store.save_rejected(strange, BarSize.DAY, source=provenance, known_from=now)
     saved = store.save_bars(bars[list(BAR_COLUMNS)], BarSize.DAY, source=provenance, known_from=now)
-    _save_delays(store, bars, now)
+    save_delays(store, bars, BarSize.DAY, now)
     counts = {f.instrument: len(a) + len(b) for f, a, b in zip(fetches, frames, rejects, strict=True)}
     store.save_holds(fetches_to_hold_for(counts, strange, at=now))
     progress(f"{len(bars)} bars: {saved.inserted} new, {saved.revised} revised, {saved.unchanged} unchanged")
@@ -113,13 +113,13 @@ def _resolve(
     return [known[symbol] for symbol in symbols], described
 
 
-def _save_delays(store: BarStore, bars: pd.DataFrame, now: datetime) -> None:
+def save_delays(store: BarStore, bars: pd.DataFrame, size: BarSize, now: datetime) -> None:
     """Mark what came late. A feed without delay is told too: it confirms what an earlier one gave."""
     marked = bars[["conid", "opened_at"]].assign(availability="", delay_s=float("nan"))
     for name in ("availability", "delay_s"):
         if name in bars.columns:
             marked[name] = bars[name]
-    store.save_delays(marked.assign(availability=marked["availability"].fillna("")), BarSize.DAY, now=now)
+    store.save_delays(marked.assign(availability=marked["availability"].fillna("")), size, now=now)
 
 
 def _plan(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ibkr_assets.ports import BarStore
 
 #: How long after its end a daily bar may take. A feed that stopped is noticed an hour after the close, long before the
-#: next bar is due. A minute's may take as long as it lasts.
+#: next bar is due. A minute's may take as long as it lasts, and as long as the next collection of minutes is away.
 PATIENCE = timedelta(hours=1)
 
 
@@ -42,12 +42,18 @@ class Freshness:
 
 
 def look_for_newest(
-    store: BarStore, calendar: ExchangeCalendar, instruments: Sequence[Instrument], *, now: datetime
+    store: BarStore,
+    calendar: ExchangeCalendar,
+    instruments: Sequence[Instrument],
+    *,
+    now: datetime,
+    minutes_every: timedelta = timedelta(0),
 ) -> Freshness:
     """Which of the instruments lack the daily bar of the session that closed at least an hour before `now` (aware).
 
-    And which have minute bars of this or the session before and lack the one that ended a minute ago. Looks back thirty
-    sessions for the newest daily bar that there is. Raises InputError for a moment beyond the calendar.
+    And which have minute bars of this or the session before and lack the one that ended a minute ago, or a minute and
+    `minutes_every` where they are collected so often. Looks back thirty sessions for the newest daily bar that there
+    is. Raises InputError for a moment beyond the calendar.
     """
     due = calendar.last_closed(now - PATIENCE)
     reach = calendar.sessions_before(due.day, 30)[0].opens_at
@@ -58,7 +64,7 @@ def look_for_newest(
         for instrument in instruments
         if (last := newest.get(instrument.conid)) is None or last < due.opens_at
     }
-    return Freshness(now, due, stale | _stopped_minutes(store, calendar, instruments, now))
+    return Freshness(now, due, stale | _stopped_minutes(store, calendar, instruments, now - minutes_every))
 
 
 def _stopped_minutes(

@@ -43,6 +43,7 @@ def test_the_chain_is_as_it_is_drawn() -> None:
         "signals <- ['enriched_features'] ['run_is_tracked', 'signals_are_whole']",
         "orders <- ['signals'] ['ledger_is_consistent']",
         "parity <- ['orders'] ['parity_is_exact']",
+        "minute_bars <- [] ['minutes_are_fresh', 'minutes_are_sound']",
     ])  # fmt: skip
 
 
@@ -64,17 +65,20 @@ def test_all_that_blocks_blocks_and_tracking_does_not() -> None:
         "holdings_follow_decisions": False,
         "nav_is_fresh": False,
         "books_agree": False,
+        "minutes_are_fresh": False,
+        "minutes_are_sound": False,
     }
 
 
 def test_jobs_sensors_and_schedules_have_their_names_and_nothing_that_trades_runs_by_itself() -> None:
     repository = defs.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs()}
-    assert {"market_data", "trading_strategy", "parity_of_session", "backtest", "sweep"} <= jobs
+    assert {"market_data", "trading_strategy", "parity_of_session", "backtest", "sweep", "minute_collection"} <= jobs
     assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
         "market_open": "STOPPED",
         "ibkr_auth": "STOPPED",
         "bar_freshness": "RUNNING",
+        "minutes_while_open": "STOPPED",
         "sweep_chunks": "RUNNING",
         "tell_of_failed_runs": "RUNNING",
         "tell_of_failed_checks": "RUNNING",
