@@ -40,7 +40,11 @@ def instance_config(
     """
     storage: dict[str, Any] = {}
     if postgres_url is not None:
-        storage = {"storage": {"postgres": {"postgres_url": with_driver(postgres_url)}}}
+        # Dagster's own fails one of two runs that are the first to use a pool.
+        where = {"postgres_url": with_driver(postgres_url)}
+        storage = {
+            "storage": {"custom": {"module": "ibkr_assets.stack.storage", "class": "PooledStorage", "config": where}}
+        }
     return {
         "telemetry": {"enabled": False},
         # The welcome dialog asks for a mail address and covers the page.

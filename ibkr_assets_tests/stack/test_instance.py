@@ -29,13 +29,16 @@ def test_the_containers_differ_only_in_where_runs_start_and_where_things_are_kep
     assert {name: containers[name] for name in containers if name in config} == {
         name: config[name] for name in config if name != "run_launcher"
     }
-    assert containers["storage"] == {"postgres": {"postgres_url": {"env": "DAGSTER_PG_URL"}}}
+    of_the_stack = instance_config(postgres_url="postgresql://localhost/dagster")["storage"]["custom"]
+    where = {"postgres_url": {"env": "DAGSTER_PG_URL"}}
+    assert containers["storage"] == {"custom": of_the_stack | {"config": where}}
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"])
 def test_the_driver_that_dagster_needs_is_named(scheme: str) -> None:
     config = instance_config(postgres_url=f"{scheme}://user:secret@localhost:5432/dagster")
-    assert config["storage"]["postgres"]["postgres_url"] == ("postgresql+psycopg2://user:secret@localhost:5432/dagster")
+    where = config["storage"]["custom"]["config"]
+    assert where == {"postgres_url": "postgresql+psycopg2://user:secret@localhost:5432/dagster"}
 
 
 @pytest.mark.parametrize("url", ["sqlite:///x", "", "mysql://user:secret@localhost/x"])
