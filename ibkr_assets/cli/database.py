@@ -6,6 +6,7 @@ taking orders over, which the submitter does (`execution.recovery`).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 
 from ibkr_assets import settings as configuration
 from ibkr_assets.cli.output import emit, emit_json, say, table
+from ibkr_assets.domain.errors import LedgerConflict, PlatformError, Unavailable
 
 Json = Annotated[bool, typer.Option("--json", help="machine-readable")]
 
@@ -66,16 +68,33 @@ def backup(
     """
     from ibkr_assets import bootstrap
     from ibkr_assets.adapters.postgres.backup import take_backup
+    from ibkr_assets.domain.alert import AlertCode
 
     settings = configuration.load()
     recipient = recipient or settings.database.backup_recipient
-    path, manifest = take_backup(bootstrap.database(settings), out, recipient=recipient)
+    try:
+        path, manifest = take_backup(bootstrap.database(settings), out, recipient=recipient)
+    except PlatformError as error:
+        _tell_of_failed_backup(settings, error)
+        raise
+    with suppress(Unavailable, LedgerConflict):  # the backup is there; the next one ends the alert too
+        bootstrap.alerts(settings, "backup").settle(AlertCode.BACKUP_FAILED)
     if json:
         emit_json({"path": path, "taken_at": manifest.taken_at, "sha256": manifest.sha256, "counts": manifest.counts})
         return
     events = 0 if manifest.chain is None else manifest.chain[0]
     emit(str(path))
     say(f"{manifest.size_bytes} bytes, schema {manifest.revision}, {events} order events, sha256 {manifest.sha256}")
+
+
+def _tell_of_failed_backup(settings: configuration.Settings, error: PlatformError) -> None:
+    """An alert, where the database can still take one; that it cannot is the watchdog's to tell."""
+    from ibkr_assets import bootstrap
+    from ibkr_assets.domain.alert import Alert, AlertCode
+
+    alert = Alert(AlertCode.BACKUP_FAILED, "db backup", f"no backup was made: {error}")
+    with suppress(Unavailable, LedgerConflict):
+        bootstrap.alerts(settings, "backup").raise_alert(alert)
 
 
 def restore(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+import ibkr_assets
 from ibkr_assets.cli.main import app
 from ibkr_assets.domain.alert import SEVERITIES, AlertCode, Severity
 
@@ -21,6 +22,17 @@ def sections() -> dict[str, str]:
 
 def test_the_sections_are_the_closed_list_of_codes_in_its_order() -> None:
     assert list(sections()) == [code.value for code in AlertCode]
+
+
+def test_every_code_has_a_writer_in_the_product() -> None:
+    """By its name where an alert is made, or by its word where the watchdog tells or the ledger gives rise to it."""
+    package = Path(ibkr_assets.__file__).parent
+    modules = [path for path in package.rglob("*.py") if path.name != "alert.py" and "migrations" not in path.parts]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in modules)
+    named = set(re.findall(r"(?<!settle\()(?<!settle_one\()(?<!_end\()(?<!add\()AlertCode\.([A-Z_]+)", code))
+    tellers = [*(package / "execution").glob("*.py"), package / "adapters/postgres/alert_sources.py"]
+    words = set(re.findall(r"[\"']([a-z_]+)[\"']", "\n".join(path.read_text(encoding="utf-8") for path in tellers)))
+    assert [one.value for one in AlertCode if one.name not in named and one.value not in words] == []
 
 
 def test_each_says_how_urgent_it_is_what_it_means_and_what_to_do() -> None:

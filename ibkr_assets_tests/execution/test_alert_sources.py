@@ -83,6 +83,26 @@ def test_withdrawn_permission_is_told_with_who_and_why_and_ends_with_the_resume(
     assert listed(alerts) == []
 
 
+def test_an_instrument_that_is_held_for_a_suspected_split_is_told_as_that_and_ends_when_it_is_lifted(
+    desk, alerts, sources
+):
+    desk.start()
+    ledger = desk.whole_ledger
+    for scope, reason in (
+        ("conid:272093", "split_suspect: MSFT of 2003-02-18, version 2"),
+        ("conid:8314", "too_many_quarantined: IBM of 2012-11-21, version 1"),
+    ):
+        ledger.control("disarm", scope=scope, actor="validation", session="", reason=reason)
+    sources.collect()
+    sources.collect()
+    assert [code for code, _ in listed(alerts)] == ["corporate_action", "disarmed"]
+    (told,) = (row["text"] for row in alerts.list_alerts() if row["kind"] == "corporate_action")
+    assert told.endswith("(disarm of conid:272093): split_suspect: MSFT of 2003-02-18, version 2")
+    ledger.control("resume", scope="conid:272093", actor="b", session="t2", reason="booked", expires_at=None)
+    sources.collect()
+    assert [code for code, _ in listed(alerts)] == ["disarmed"]
+
+
 def test_the_watchdogs_own_kill_is_told_once_by_the_watchdog_and_ends_with_the_resume(desk, app, alerts, sources):
     desk.start()
     rows = PostgresWatchRows(app, REF)

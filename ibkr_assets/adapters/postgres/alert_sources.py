@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
 
 _BY = "ledger"
-#: Of the watchdog's own kills it has raised an alert itself. A number may be committed later than a higher one, so
-#: rows are told apart by what there is an alert of, never by the highest number seen.
+#: Of the watchdog's own kills it has raised an alert itself. Prices that look like a corporate action hold their
+#: instrument wherever they were found, and that is told by its own name. A number may be committed later than a higher
+#: one, so rows are told apart by what there is an alert of, never by the highest number seen.
 _CONTROLS = """
 insert into oms.alert (account_ref, severity, kind, subject, text, raised_by, payload)
 select %(account)s, k.severity, k.code, '#' || c.control_id || ' ' || c.scope,
   c.actor || ' withdrew permission to trade (' || c.action || ' of ' || c.scope || '): ' || c.reason, %(by)s,
   jsonb_build_object('control_id', c.control_id, 'scope', c.scope, 'action', c.action)
 from oms.control c
-join oms.alert_code k on k.code = case when c.action = 'disarm' then 'disarmed' else 'killed' end
+join oms.alert_code k on k.code = case
+  when c.actor = 'validation' and c.reason like 'split_suspect:%%' then 'corporate_action'
+  when c.action = 'disarm' then 'disarmed' else 'killed' end
 where (c.action = 'disarm' or c.action like 'kill%%') and c.actor <> 'watchdog'
   and (c.scope = 'account:' || %(account)s or c.scope not like 'account:%%')
   and c.control_id > (select position from oms.alert_source where source = 'control')
@@ -35,7 +38,7 @@ on conflict do nothing
 """
 _RESUMED = """
 update oms.alert a set resolved_at = clock_timestamp()
-where a.account_ref = %(account)s and a.kind in ('killed', 'disarmed') and a.resolved_at is null
+where a.account_ref = %(account)s and a.kind in ('killed', 'disarmed', 'corporate_action') and a.resolved_at is null
   and exists (select from oms.control r
     where r.scope = coalesce(a.payload ->> 'scope', 'account:' || a.account_ref)
       and (r.action = 'resume' or (r.action = 'arm' and a.kind = 'disarmed'))
