@@ -64,12 +64,6 @@ query($s: RepositorySelector!) { repositoryOrError(repositorySelector: $s) { ...
 _PARTITIONS = """
 query($k: AssetKeyInput!) { assetNodeOrError(assetKey: $k) { ... on AssetNode { partitionKeys } } }"""
 _VERSION = "{ version }"
-_STATUSES = ("QUEUED", "STARTED", "SUCCESS", "FAILURE", "CANCELED")
-_COUNTS = (
-    "{"
-    + " ".join(f"{s}: runsOrError(filter: {{statuses: [{s}]}}) {{ ... on Runs {{ count }} }}" for s in _STATUSES)
-    + "}"
-)
 
 
 def list_runs(
@@ -161,12 +155,6 @@ def retry(api: DagsterApi, run_id: str) -> str:
 def partition_keys(api: DagsterApi) -> Sequence[str]:
     """The sessions that a run can be launched for, oldest first."""
     return list(api.ask(_PARTITIONS, k={"path": ["raw_bars"]})["assetNodeOrError"]["partitionKeys"])
-
-
-def count_runs(api: DagsterApi) -> dict[str, int]:
-    """How many runs there are of each status, in lower case."""
-    answer = api.ask(_COUNTS)
-    return {status.lower(): int(answer[status]["count"]) for status in _STATUSES}
 
 
 def version(api: DagsterApi) -> str:

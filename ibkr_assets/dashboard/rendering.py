@@ -178,7 +178,8 @@ def render(request: Request, template: str, *, code: int = 200, **values: Any) -
     found = card(lambda: condition(sources.database, sources.account_ref))
     now = datetime.now(UTC) if found.value is None else found.value["at"]
     shown = environment().get_template(template).render(
-        session=request.state.session, path=request.url.path, navigation=NAVIGATION, mode=sources.settings.mode,
+        session=request.state.session, path=request.url.path, method=request.method, navigation=NAVIGATION,
+        mode=sources.settings.mode,
         condition=found.value, condition_problem=found.problem, now=now, scripts=script_names(),
         theme=request.cookies.get("theme", ""), account_name=sources.account_ref,
         **values,

@@ -60,6 +60,20 @@ def test_an_operator_looks_after_an_alert_once_and_it_is_written_down(browser, o
     assert browser(Role.OPERATOR).post("/alerts/999/acknowledge", data={"key": "key-99999999"}).status_code == 400
 
 
+def test_a_test_goes_to_every_channel_once_and_is_ended_from_the_page(browser, alerts) -> None:
+    client = browser(Role.OPERATOR)
+    assert "Send a test to every channel" in client.get("/alerts").text
+    assert "~test" not in browser(Role.VIEWER).get("/alerts").text
+    for _ in range(2):
+        assert client.post("/alerts/~test", data={"key": "one-test-only"}).status_code == 303
+    (raised,) = alerts.list_alerts()
+    assert (raised["kind"], raised["severity"], raised["repeats"]) == ("test", "page", 0)
+    assert raised["text"] == "a test by operator: nothing is wrong"
+    assert "End the test" in client.get("/alerts").text
+    assert client.post("/alerts/~test-over", data={"key": "its-end-only"}).status_code == 303
+    assert alerts.list_alerts(is_open_only=True) == []
+
+
 def test_what_is_over_is_kept_and_the_list_goes_on_over_pages(browser, alerts) -> None:
     for n in range(55):
         alerts.raise_alert(Alert(AlertCode.RUN_FAILED, f"run {n}", f"run {n} failed"))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.quarantine import PostgresQuarantine
 from ibkr_assets.dashboard.access import Role
 from ibkr_assets.dashboard.candles import draw_candles
+from ibkr_assets.dashboard.login import FRESH_S
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.ingest.features import build_features
 from ibkr_assets.ingest.validation import validate_sessions
@@ -153,6 +156,46 @@ def test_a_decision_without_a_reason_or_a_case_is_none(kept_back, browser) -> No
     assert client.get("/quarantine/row-99").status_code == 400
     assert kept_back.case(SPIKE_ID).decision is None
     assert browser(Role.VIEWER).post("/quarantine/~decide", data=form).status_code == 403
+
+
+def test_an_instrument_is_held_by_an_operator_and_lifted_for_what_was_shown_by_who_may(kept_back, browser) -> None:
+    operator, owner = browser(Role.OPERATOR), browser(Role.ARM)
+    form = {"conid": str(CONIDS["IBM"]), "reason": " merger announced ", "key": "hold-ibm-once"}
+    assert [operator.post("/quarantine/~hold", data=form).status_code for _ in range(2)] == [303, 303]
+    assert [(one.symbol, one.actor, one.reason) for one in kept_back.holds()] == [
+        ("IBM", "dashboard:operator", "merger announced")
+    ]
+    page = operator.get("/quarantine").text
+    assert "merger announced" in page
+    assert "Lift IBM" not in page
+    assert "Lift IBM" in owner.get("/quarantine").text
+    seen = html.unescape(re.search(r'name="seen" value="([^"]+)"', owner.get("/quarantine").text)[1])
+    lift = {"conid": str(CONIDS["IBM"]), "seen": seen, "reason": "it was a rumour", "key": "lift-ibm-once"}
+    kept_back.hold(CONIDS["IBM"], actor="anna", reason="another")
+    stale = owner.post("/quarantine/~lift", data=lift)
+    assert stale.status_code == 409
+    assert "has changed since the page was loaded" in stale.text
+    assert len(kept_back.holds()) == 2
+    again = html.unescape(re.search(r'name="seen" value="([^"]+)"', owner.get("/quarantine").text)[1])
+    assert again != seen
+    assert owner.post("/quarantine/~lift", data=lift | {"seen": again, "key": "lift-ibm-then"}).status_code == 303
+    assert kept_back.holds() == []
+    assert operator.post("/quarantine/~hold", data=form | {"conid": "1", "key": "hold-nothing"}).status_code == 400
+
+
+def test_an_instrument_is_not_lifted_by_a_login_that_is_old(app, kept_back, browser) -> None:
+    kept_back.hold(CONIDS["IBM"], actor="anna", reason="merger announced")
+    client = browser(Role.ARM)
+    old = replace(app.state.sessions.begin("arm", Role.ARM), since=time.time() - FRESH_S - 60)
+    client.cookies.set("ibkr-assets-8000", app.state.sessions.write(old))
+    client.headers["x-csrf-token"] = old.token
+    page = client.get("/quarantine").text
+    assert "Lift IBM" not in page
+    form = {"conid": str(CONIDS["IBM"]), "seen": kept_back.holds()[0].since.isoformat(), "reason": "it was a rumour"}
+    refused = client.post("/quarantine/~lift", data=form | {"key": "lift-ibm-once"})
+    assert refused.status_code == 400
+    assert "log in again" in refused.text
+    assert len(kept_back.holds()) == 1
 
 
 def test_a_candle_without_all_its_prices_is_a_gap_and_few_are_no_picture() -> None:

@@ -76,7 +76,7 @@ where c.action = 'disarm' and not exists (
   select from oms.control r where r.scope = c.scope and r.action = 'resume' and r.control_id > c.control_id)
 order by i.symbol, c.control_id
 """
-CONTROL = "insert into oms.control (scope, action, actor, reason) values ('conid:' || %s, %s, %s, %s)"
+CONTROL = "insert into oms.control (scope, action, actor, session, reason) values ('conid:' || %s, %s, %s, %s, %s)"
 
 
 class PostgresQuarantine:
@@ -145,12 +145,12 @@ class PostgresQuarantine:
         with self._database.connect() as connection:
             return [Hold(*row) for row in connection.execute(HOLDS).fetchall()]
 
-    def hold(self, conid: int, *, actor: str, reason: str) -> None:
-        """Keep an instrument from trading until it is lifted."""
+    def hold(self, conid: int, *, actor: str, reason: str, session: str = "") -> None:
+        """Keep an instrument from trading until it is lifted; `session` is the login that asks, where there is one."""
         with self._database.connect() as connection:
-            connection.execute(CONTROL, (conid, "disarm", actor, reason))
+            connection.execute(CONTROL, (conid, "disarm", actor, session, reason))
 
-    def lift(self, conid: int, *, actor: str, reason: str) -> int:
+    def lift(self, conid: int, *, actor: str, reason: str, session: str = "") -> int:
         """Let an instrument trade again; returns how many reasons stood. Raises InputError when none did.
 
         What the database asks before it lets trading resume, it asks here too.
@@ -159,7 +159,7 @@ class PostgresQuarantine:
             standing = [hold for hold in (Hold(*row) for row in connection.execute(HOLDS)) if hold.conid == conid]
             if not standing:
                 raise InputError(f"conid {conid}: not held")
-            connection.execute(CONTROL, (conid, "resume", actor, reason))
+            connection.execute(CONTROL, (conid, "resume", actor, session, reason))
         return len(standing)
 
     def _cases(self, **arguments: Any) -> list[Case]:

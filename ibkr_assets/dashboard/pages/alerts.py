@@ -12,6 +12,7 @@ from ibkr_assets.adapters.postgres.alerts import PostgresAlerts
 from ibkr_assets.dashboard.audit import once
 from ibkr_assets.dashboard.rendering import render
 from ibkr_assets.dashboard.sources import Sources, card
+from ibkr_assets.domain.alert import Alert, AlertCode
 
 router = APIRouter()
 _PAGE = 50
@@ -46,4 +47,29 @@ def acknowledge(request: Request, alert_id: int, key: Annotated[str, Form(min_le
         return f"acknowledged {alert_id}"
 
     once(request, key, "acknowledge", f"alert {alert_id}", do)
+    return RedirectResponse("/alerts", 303)
+
+
+@router.post("/alerts/~test")
+def send_test(request: Request, key: Annotated[str, Form(min_length=8, max_length=64)]) -> Response:
+    """A test to every channel by way of the outbox; the list then says which of them took it."""
+    sources: Sources = request.app.state.sources
+    name = request.state.session.name
+    rows = PostgresAlerts(sources.database, sources.account_ref, f"dashboard:{name}")
+
+    def do() -> str:
+        rows.settle(AlertCode.TEST)
+        rows.raise_alert(Alert(AlertCode.TEST, key, f"a test by {name}: nothing is wrong"))
+        return "raised"
+
+    once(request, key, "test alert", "channels", do)
+    return RedirectResponse("/alerts", 303)
+
+
+@router.post("/alerts/~test-over")
+def end_test(request: Request, key: Annotated[str, Form(min_length=8, max_length=64)]) -> Response:
+    """A test is over once somebody has seen it arrive."""
+    sources: Sources = request.app.state.sources
+    rows = PostgresAlerts(sources.database, sources.account_ref, "dashboard")
+    once(request, key, "end test alert", "channels", lambda: f"{rows.settle(AlertCode.TEST)} ended")
     return RedirectResponse("/alerts", 303)

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from ibkr_assets.adapters import dagster_pages
+from ibkr_assets.adapters import dagster_figures
 from ibkr_assets.adapters.postgres.views.metrics import read_health, read_metrics
 from ibkr_assets.dashboard import metrics
 from ibkr_assets.dashboard.sources import Sources, card
@@ -93,7 +93,7 @@ def _collect(sources: Sources) -> list[Metric]:
 
 def _runs(sources: Sources) -> list[Metric]:
     with sources.dagster() as dagster:
-        return metrics.describe_runs(dagster_pages.count_runs(dagster))
+        return metrics.describe_runs(dagster_figures.count_runs(dagster))
 
 
 def _pacing(sources: Sources) -> list[Metric]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ibkr_assets import bootstrap
 from ibkr_assets.adapters import dagster_pages
 from ibkr_assets.adapters.postgres.account_history import load_history
 from ibkr_assets.adapters.postgres.views import orders as order_rows
@@ -49,7 +51,7 @@ def overview(request: Request, symbol: str = "") -> Response:
         runs=card(lambda: _runs(sources)),
         instruments=instruments,
         chosen=chosen,
-        bars=card(lambda: research.list_bars(sources.database, chosen["conid"], _BARS) if chosen else []),
+        bars=card(lambda: _bars_with_events(sources, chosen["conid"]) if chosen else []),
     )
 
 
@@ -60,9 +62,7 @@ def chart(request: Request, conid: int) -> Response:
     symbols = {row["conid"]: row["symbol"] for row in research.list_instruments(sources.database)}
     if conid not in symbols:
         raise InputError(f"conid: no bars of {conid}")
-    rows = research.list_bars(sources.database, conid, _BARS)
-    fills = order_rows.list_fills(sources.database, sources.account_ref, conid=conid, limit=500)
-    first = rows[0]["opened_at"] if rows else None
+    rows = _bars_with_events(sources, conid)
     lines: dict[str, list[dict[str, float]]] = {}
     for row in rows:
         for name in ("sma_10", "sma_20", "sma_50"):
@@ -78,12 +78,13 @@ def chart(request: Request, conid: int) -> Response:
             ],
             "lines": lines,
             "fills": [
-                {
-                    "time": _seconds(_bar_of(rows, fill["executed_at"])), "side": fill["side"],
-                    "quantity": str(fill["quantity"]), "price": str(fill["price"]),
-                }
-                for fill in fills
-                if first is not None and fill["executed_at"] >= first
+                {"time": _seconds(row["opened_at"]), "side": fill["side"], "quantity": str(fill["quantity"]),
+                 "price": str(fill["price"])}
+                for row in rows for fill in row["fills"]
+            ],
+            "turns": [
+                {"time": _seconds(row["opened_at"]), "strategy": turn["strategy_id"], "direction": turn["direction"]}
+                for row in rows for turn in row["turns"]
             ],
         }
     )  # fmt: skip
@@ -116,6 +117,7 @@ def account_figures(sources: Sources) -> dict[str, Any]:
         "gross": gross if is_priced else None,
         "net": net if is_priced else None,
         "gross_fraction": gross / newest.nav if is_priced else None,
+        "losses": lost,
         "drawdown": None if lost is None else lost.from_peak.fraction,
         "at": newest.at,
         "since": first.at,
@@ -127,25 +129,39 @@ def account_figures(sources: Sources) -> dict[str, Any]:
 
 def limits_used(sources: Sources, account: dict[str, Any]) -> list[dict[str, Any]]:
     """How much of each daily limit is used: the fraction, and both figures; without `account` only counts."""
-    limits = sources.settings.risk.limits()
-    now = condition(sources.database, sources.account_ref)
-    if now["market_at"] is None:
-        return []
-    today = order_rows.approved_today(sources.database, sources.account_ref, now["market_at"])
+    settings = sources.settings
+    limits = bootstrap.limits_store(settings).known_in_force(bootstrap.limits(settings), settings.mode)
+    market_at = condition(sources.database, sources.account_ref)["market_at"]
     nav = account.get("nav")
-    used: list[tuple[str, Any, Any, str]] = [
-        ("Orders today", today["orders"], limits.max_orders_per_day, ""),
-        ("Largest order", today["largest_usd"], limits.max_order_value_usd, "USD"),
-    ]
+    used: list[tuple[str, Any, Any, str]] = []
+    if market_at is not None:
+        today = order_rows.approved_today(sources.database, sources.account_ref, market_at)
+        used = [
+            ("Orders today", today["orders"], limits.max_orders_per_day, ""),
+            ("Largest order", today["largest_usd"], limits.max_order_value_usd, "USD"),
+        ]
+        if nav is not None:
+            most = limits.max_daily_notional_nav_fraction * nav
+            used.append(("Notional today", today["notional_usd"], most, "USD"))
     if nav is not None:
-        loss = max(-(account["day_change"] or Decimal(0)), Decimal(0))
+        used.append(("Gross exposure", account["gross"], limits.max_gross_nav_fraction * nav, "USD"))
+    lost = account.get("losses")
+    if lost is not None and lost.of_day.fraction is not None and lost.from_peak.fraction is not None:
+        day, peak = lost.of_day, lost.from_peak
         used += [
-            ("Notional today", today["notional_usd"], limits.max_daily_notional_nav_fraction * nav, "USD"),
-            ("Loss today", loss, limits.day_loss_disarm_fraction * nav, "USD"),
-            ("Gross exposure", account["gross"], limits.max_gross_nav_fraction * nav, "USD"),
+            ("Loss today, to no new orders", day.amount, limits.day_loss_disarm_fraction * day.base, "USD"),
+            ("Loss today, to the kill", day.amount, limits.day_loss_kill_fraction * day.base, "USD"),
+            ("Below the peak, to no new orders", peak.amount, limits.drawdown_disarm_fraction * peak.base, "USD"),
         ]
     return [
-        {"name": name, "used": value, "limit": limit, "unit": unit, "fraction": _fraction(value, limit)}
+        {
+            "name": name,
+            "used": value,
+            "limit": limit,
+            "unit": unit,
+            "fraction": _fraction(value, limit),
+            "left": None if value is None else max(limit - value, Decimal(0)),
+        }
         for name, value, limit, unit in used
     ]
 
@@ -183,11 +199,21 @@ def _choose(instruments: list[dict[str, Any]], symbol: str) -> dict[str, Any] | 
     return next((row for row in instruments if row["symbol"] == symbol), instruments[0] if instruments else None)
 
 
+def _bars_with_events(sources: Sources, conid: int) -> list[dict[str, Any]]:
+    """The newest bars, oldest first, each with the `fills` and the `turns` of signals that fell into it."""
+    rows = [row | {"fills": [], "turns": []} for row in research.list_bars(sources.database, conid, _BARS)]
+    if not rows:
+        return []
+    since = rows[0]["opened_at"]
+    openings = [row["opened_at"] for row in rows]
+    fills = order_rows.list_fills(sources.database, sources.account_ref, conid=conid, limit=500)
+    for fill in reversed(fills):
+        if fill["executed_at"] >= since:
+            rows[bisect_right(openings, fill["executed_at"]) - 1]["fills"].append(fill)
+    for turn in research.list_turns(sources.database, conid, since):
+        rows[bisect_right(openings, turn["as_of"]) - 1]["turns"].append(turn)
+    return rows
+
+
 def _seconds(at: datetime) -> int:
     return int(at.timestamp())
-
-
-def _bar_of(rows: list[dict[str, Any]], at: datetime) -> datetime:
-    """The opening of the bar that the moment lies in."""
-    found: datetime = max(row["opened_at"] for row in rows if row["opened_at"] <= at)
-    return found

@@ -55,6 +55,7 @@ def _book(sources: Sources) -> dict[str, Any]:
         "long": longs,
         "short": shorts,
         "is_priced": all(row.value is not None for row in held),
+        "cash_fraction": (nav - longs - shorts) / nav if all(row.value is not None for row in held) else None,
         "largest": max((abs(row.value) / nav for row in held if row.value is not None), default=None),
         "days": list(reversed(results_of_days(history)))[:60],
         "sum": sum_up(history),

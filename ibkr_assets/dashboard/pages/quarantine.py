@@ -1,4 +1,4 @@
-"""Bars that validation kept back: why, beside their neighbours, and what somebody decides on them.
+"""Bars that validation kept back: why, beside their neighbours, what somebody decides on them, and who may not trade.
 
 What goes here: showing, and asking for a decision. What does not: the decision itself, which the command line takes by
 the same function (`adapters.postgres.quarantine`); it computes nothing again, and says what rests on it.
@@ -9,24 +9,29 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import time
 from datetime import datetime
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from ibkr_assets.adapters.postgres.quarantine import PostgresQuarantine
 from ibkr_assets.adapters.postgres.views.quarantine import count_cases, list_cases, neighbours
+from ibkr_assets.adapters.postgres.views.research import list_instruments
 from ibkr_assets.dashboard.audit import once
 from ibkr_assets.dashboard.candles import draw_candles
 from ibkr_assets.dashboard.rendering import render
 from ibkr_assets.dashboard.sources import Sources, card
+from ibkr_assets.domain.errors import InputError, LedgerConflict
 from ibkr_assets.market.quarantine import Decision
 from ibkr_assets.market.reasons import RELEASABLE, describe
 
 router = APIRouter()
+Key = Annotated[str, Form(min_length=8, max_length=64)]
+Reason = Annotated[str, Form(min_length=1, max_length=500, pattern=r"\S")]
 _PAGE = 50
 _AROUND = 15
 _PRICES = ("open", "high", "low", "close")
@@ -58,6 +63,8 @@ def quarantine(
         cases=found,
         counts=card(lambda: count_cases(sources.database)),
         holds=card(lambda: PostgresQuarantine(sources.database).holds()),
+        instruments=card(lambda: list_instruments(sources.database)),
+        is_fresh=request.state.session.is_fresh(time.time()),
         show=show,
         reason=reason,
         symbol=symbol,
@@ -96,8 +103,8 @@ def decide(
     request: Request,
     case: Annotated[list[Annotated[str, Form(pattern=_CASE)]], Form(min_length=1, max_length=_PAGE)],
     decision: Annotated[Literal["release", "reject"], Form()],
-    reason: Annotated[str, Form(min_length=1, max_length=500, pattern=r"\S")],
-    key: Annotated[str, Form(min_length=8, max_length=64)],
+    reason: Reason,
+    key: Key,
 ) -> Response:
     """Release or reject as they were shown, all or none; then says what has to be computed again.
 
@@ -108,14 +115,59 @@ def decide(
 
     def do() -> str:
         decided = PostgresQuarantine(sources.database).decide(
-            list(seen), Decision(decision), actor=f"dashboard:{request.state.session.name}", reason=reason.strip(),
-            seen=seen,
+            list(seen), Decision(decision), actor=_actor(request), reason=reason.strip(), seen=seen
         )  # fmt: skip
         return json.dumps(dataclasses.asdict(decided), default=str)
 
     subject = next(iter(seen)) + (f" and {len(seen) - 1} more" if len(seen) > 1 else "")
     told = json.loads(once(request, key, decision, subject, do, detail={"cases": list(seen), "reason": reason.strip()}))
     return render(request, "quarantine_decided.html", decision=decision, decided=told)
+
+
+@router.post("/quarantine/~hold")
+def hold(request: Request, conid: Annotated[int, Form()], reason: Reason, key: Key) -> Response:
+    """Keep an instrument from trading until somebody lifts it."""
+    sources: Sources = request.app.state.sources
+    known = {row["conid"]: row["symbol"] for row in list_instruments(sources.database)}
+    if conid not in known:
+        raise InputError(f"conid: no bars of {conid}")
+
+    def do() -> str:
+        PostgresQuarantine(sources.database).hold(
+            conid, actor=_actor(request), session=_login(request), reason=reason.strip()
+        )
+        return str(known[conid])
+
+    once(request, key, "hold instrument", str(conid), do, detail={"reason": reason.strip()})
+    return RedirectResponse("/quarantine#holds", 303)
+
+
+@router.post("/quarantine/~lift")
+def lift(
+    request: Request, conid: Annotated[int, Form()], seen: Annotated[datetime, Form()], reason: Reason, key: Key
+) -> Response:
+    """Let a held instrument trade again, for the reasons that were shown: `seen` is the newest of them."""
+    sources: Sources = request.app.state.sources
+    if not request.state.session.is_fresh(time.time()):
+        raise InputError("login: older than 15 minutes; log in again to let an instrument trade")
+    store = PostgresQuarantine(sources.database)
+
+    def do() -> str:
+        newest = max((one.since for one in store.holds() if one.conid == conid), default=None)
+        if newest != seen:
+            raise LedgerConflict(f"what holds conid {conid} has changed since the page was loaded; look again")
+        return str(store.lift(conid, actor=_actor(request), session=_login(request), reason=reason.strip()))
+
+    once(request, key, "lift instrument", str(conid), do, detail={"reason": reason.strip()})
+    return RedirectResponse("/quarantine#holds", 303)
+
+
+def _actor(request: Request) -> str:
+    return f"dashboard:{request.state.session.name}"
+
+
+def _login(request: Request) -> str:
+    return f"dashboard/{request.state.session.id}"
 
 
 def _candle(row: Any) -> tuple[datetime, tuple[float | None, ...]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from ibkr_assets.adapters import dagster_pages
+from ibkr_assets.adapters import dagster_figures, dagster_pages
 from ibkr_assets.adapters.postgres.views import research
 from ibkr_assets.adapters.postgres.views.strategies import list_strategies
 from ibkr_assets.dashboard.audit import once
@@ -19,6 +19,7 @@ from ibkr_assets.domain.errors import InputError
 
 router = APIRouter()
 _PAGE = 30
+_WEEK = timedelta(days=7)
 _JOBS = ("market_data", "trading_strategy")
 _STEPS = {
     "market_data": ("raw_bars", "validated_bars", "enriched_features"),
@@ -48,11 +49,16 @@ def runs(
         with sources.dagster() as dagster:
             return list(reversed(dagster_pages.partition_keys(dagster)))
 
+    def figures() -> dict[str, Any]:
+        with sources.dagster() as dagster:
+            return dagster_figures.run_figures(dagster, datetime.now(UTC) - _WEEK)
+
     found = card(listed)
     return render(
         request,
         "runs.html",
         runs=found,
+        figures=card(figures),
         instigators=card(instigators),
         partitions=card(partitions),
         newest=card(lambda: research.sessions_with_signals(sources.database, 1)),

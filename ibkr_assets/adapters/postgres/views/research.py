@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ibkr_assets.adapters.postgres.transactions import transaction
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     from ibkr_assets.adapters.postgres.connection import Database
 
@@ -70,6 +70,15 @@ select * from (
   order by b.opened_at desc limit %(limit)s) newest
 order by opened_at
 """
+# What a strategy says at every bar says little; that it says something else than at the bar before is worth a mark.
+_TURNS = """
+select as_of, strategy_id, direction from (
+  select s.as_of, s.strategy_id, s.direction,
+    lag(s.direction) over (partition by s.strategy_id order by s.as_of) as before
+  from research.current_signal s where s.conid = %(conid)s) said
+where before is distinct from direction and as_of >= %(since)s
+order by as_of, strategy_id
+"""
 _SESSIONS = "select distinct session_date from research.signal order by session_date desc limit %s"
 
 
@@ -108,6 +117,12 @@ def list_bars(database: Database, conid: int, limit: int) -> list[dict[str, Any]
         names, values = row.pop("names") or [], row.pop("values") or []
         row["features"] = dict(zip(names, values, strict=True)) if values else {}
     return rows
+
+
+def list_turns(database: Database, conid: int, since: datetime) -> list[dict[str, Any]]:
+    """Signals of an instrument that say another direction than their strategy's one before, oldest first."""
+    with transaction(database) as cursor:
+        return cursor.execute(_TURNS, {"conid": conid, "since": since}).fetchall()
 
 
 def sessions_with_signals(database: Database, limit: int) -> list[date]:

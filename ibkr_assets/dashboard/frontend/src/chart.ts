@@ -8,7 +8,8 @@ import {
 
 interface Bar { time: number; open: number; high: number; low: number; close: number; volume: number }
 interface Fill { time: number; side: "BUY" | "SELL"; quantity: string; price: string }
-interface Answer { symbol: string; bars: Bar[]; lines: Record<string, { time: number; value: number }[]>; fills: Fill[] }
+interface Turn { time: number; strategy: string; direction: "long" | "short" | "flat" }
+interface Answer { symbol: string; bars: Bar[]; lines: Record<string, { time: number; value: number }[]>; fills: Fill[]; turns: Turn[] }
 
 const colour = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const at = (seconds: number): UTCTimestamp => seconds as UTCTimestamp;
@@ -41,16 +42,24 @@ async function draw(place: HTMLElement): Promise<void> {
     const line = chart.addSeries(LineSeries, { color: colour(variable), lineWidth: 1, title: name.replace("_", " "), priceLineVisible: false, lastValueVisible: false });
     line.setData(points.map((point) => ({ time: at(point.time), value: point.value })));
   }
-  const markers: SeriesMarker<Time>[] = found.fills
+  // A turn of a signal is round, a fill is an arrow; both lie below the bar for buying and above it for selling.
+  const said: SeriesMarker<Time>[] = found.turns.map((turn) => ({
+    time: at(turn.time),
+    position: turn.direction === "long" ? ("belowBar" as const) : ("aboveBar" as const),
+    shape: turn.direction === "flat" ? ("square" as const) : ("circle" as const),
+    color: turn.direction === "flat" ? colour("--quiet") : colour("--link"),
+    text: turn.direction,
+    size: 0.6,
+  }));
+  const done: SeriesMarker<Time>[] = found.fills
     .map((fill) => ({
       time: at(fill.time),
       position: fill.side === "BUY" ? ("belowBar" as const) : ("aboveBar" as const),
       shape: fill.side === "BUY" ? ("arrowUp" as const) : ("arrowDown" as const),
       color: fill.side === "BUY" ? colour("--good") : colour("--bad"),
       text: `${fill.side === "BUY" ? "+" : "−"}${Number(fill.quantity)}`,
-    }))
-    .sort((one, other) => Number(one.time) - Number(other.time));
-  createSeriesMarkers(candles, markers);
+    }));
+  createSeriesMarkers(candles, [...said, ...done].sort((one, other) => Number(one.time) - Number(other.time)));
   chart.timeScale().fitContent();
   place.dataset["drawn"] = String(found.bars.length);
 }

@@ -33,9 +33,10 @@ function connect(): void {
   };
 }
 
-// Several changes within a moment are one. Nobody's typing, open details or selection is taken away.
+// Several changes within a moment are one. Nobody's typing, open details or selection is taken away. What answered a
+// form has an address that cannot be asked again.
 function refresh(): void {
-  if (asked !== undefined || document.hidden) return;
+  if (asked !== undefined || document.hidden || document.body.dataset["answers"] !== "GET") return;
   asked = window.setTimeout(async () => {
     asked = undefined;
     const active = document.activeElement;
