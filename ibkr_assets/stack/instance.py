@@ -69,7 +69,7 @@ def instance_config(
         # itself: whether an order of it is out is the submitter's question, not Dagster's.
         "run_monitoring": {
             "enabled": True,
-            "start_timeout_seconds": 120,
+            "start_timeout_seconds": 300,
             "cancel_timeout_seconds": 60,
             "max_runtime_seconds": 3600,
             "poll_interval_seconds": 5,
