@@ -14,8 +14,8 @@ RUN uv pip install --python /opt/ibkr_assets/bin/python --no-deps --no-build-iso
 
 FROM python:3.12.12-slim-bookworm
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin ibkr \
-    && mkdir -p /var/lib/mlflow /var/lib/ibkr_assets /etc/ibkr_assets/dagster /etc/ibkr_assets/cluster \
-    && chown ibkr /var/lib/mlflow /var/lib/ibkr_assets
+    && mkdir -p /var/lib/mlflow /var/lib/ibkr_assets /var/lib/venue /etc/ibkr_assets/dagster /etc/ibkr_assets/cluster \
+    && chown ibkr /var/lib/mlflow /var/lib/ibkr_assets /var/lib/venue
 COPY --from=build /opt/ibkr_assets /opt/ibkr_assets
 COPY docker/with-secrets /usr/local/bin/with-secrets
 COPY docker/dagster.yaml /etc/ibkr_assets/dagster/dagster.yaml

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PSQL = shutil.which("psql")
+PROFILES = ("workers", "backup", "metrics", "cli", "simulated", "ibkr")
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +55,46 @@ def test_each_process_has_the_passwords_of_its_own_roles(compose: dict[str, Any]
 
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
-def test_docker_compose_accepts_it() -> None:
-    done = subprocess.run(
-        ["docker-compose", "-f", str(ROOT / "docker-compose.yml"), "config", "-q"], capture_output=True, text=True,
-        check=False, cwd=ROOT, timeout=30,
-    )  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        *([] if profile is None else ["--profile", profile] for profile in (None, *PROFILES)),
+        [word for profile in PROFILES for word in ("--profile", profile)],
+        ["--env-file", "docker/simulated/compose.env"],
+    ],
+    ids=" ".join,
+)
+def test_docker_compose_accepts_it(options: list[str]) -> None:
+    command = ["docker-compose", *options, "-f", str(ROOT / "docker-compose.yml"), "config", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=30)
     assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+def test_every_profile_is_one_of_those_that_are_looked_at(compose: dict[str, Any]) -> None:
+    found = {profile for service in compose["services"].values() for profile in service.get("profiles", ())}
+    assert found == set(PROFILES)
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    program = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run(
+        [str(program), str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_every_image_is_pinned_to_a_release(compose: dict[str, Any]) -> None:
+    named = [service["image"] for service in compose["services"].values()]
+    named += re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [image for image in named if not re.search(r":v?\d+\.\d+\.?\d*", image)] == []
+
+
+def test_all_who_speak_to_the_gateway_count_what_is_sent_together(compose: dict[str, Any]) -> None:
+    """IBKR counts by address: the place is that of the limiter, for the account of the containers."""
+    user = compose["x-platform"]["user"].partition(":")[0]
+    place = f"pacing:{tempfile.gettempdir()}/ibkr-assets-{user}"
+    sharing = {name for name, service in compose["services"].items() if place in service.get("volumes", ())}
+    assert sharing == {"code", "submitter", "worker", "dashboard", "cli"}
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from ibkr_assets.risk.facts import Versions
 #: of own strategies the path decides nothing; its files are part of the code.
 UNDECIDING: Mapping[str, frozenset[str] | None] = {
     "data_dir": None, "clock_url": None, "crash": None, "database": None, "live_arm": None, "paper_database_url": None,
-    "may_flatten": None, "mlflow": None, "sources": None, "dashboard": None,
+    "may_flatten": None, "mlflow": None, "sources": None, "dashboard": None, "cluster": None,
     "strategies": frozenset({"directory"}),
     "gateway": frozenset(
         {"url", "ca", "connect_timeout_s", "read_timeout_s", "order_timeout_s", "may_compete", "has_stream", "pace"}

@@ -44,8 +44,10 @@ class GatewayOptions:
         ),
     )
     port: int = field(default=0, metadata=about("API port; 0 picks a free one and prints it"))
-    admin_port: int = field(
-        default=0, metadata=about("admin port, always on this machine's loopback; 0 picks a free one and prints it")
+    admin_port: int = field(default=0, metadata=about("admin port; 0 picks a free one and prints it"))
+    admin_host: str = field(
+        default="127.0.0.1",
+        metadata=about("address of the admin port; beyond loopback only on a network of your own", metavar="ADDRESS"),
     )
     host: str = field(default="127.0.0.1", metadata=about("address the API is served on", metavar="ADDRESS"))
     seed: int = field(default=0, metadata=about("every random choice comes from it"))

@@ -35,8 +35,6 @@ _STOP_BOUND_S = 2
 _KEEP_ALIVE_S = 60
 #: A client's frames on the websocket are short.
 _FRAME_BYTES = 65_536
-#: Whoever may read and change everything is on this machine, wherever the API is served.
-_ADMIN_HOST = "127.0.0.1"
 
 
 def serve(options: GatewayOptions) -> None:
@@ -49,7 +47,7 @@ def serve(options: GatewayOptions) -> None:
     certificate = _certificate_of(options)
     api_socket = listen(options.host, options.port, "port")
     try:
-        admin_socket = listen(_ADMIN_HOST, options.admin_port, "admin_port")
+        admin_socket = listen(options.admin_host, options.admin_port, "admin_port")
     except ConfigurationError:
         api_socket.close()
         raise
@@ -85,7 +83,8 @@ async def _serve(
     # A socket's name must be asked for while it is ours: a server closes it when it stops.
     scheme = "http" if certificate is None else "https"
     ready = (
-        f"ready {scheme}://{api.host}:{api.port}{PREFIX}\nadmin http://{_ADMIN_HOST}:{admin_socket.getsockname()[1]}\n"
+        f"ready {scheme}://{api.host}:{api.port}{PREFIX}\n"
+        f"admin http://{gateway.options.admin_host}:{admin_socket.getsockname()[1]}\n"
     )
     if certificate is not None:
         ready += f"certificate {certificate.cert} {certificate.pin}\n"

@@ -50,7 +50,7 @@ def run_checks(
         ),
         ("language model", lambda: _language_model(settings), "strategies of kind llm_analyst abstain until then"),
         ("mlflow", lambda: _mlflow(settings), f"{_START} with MLFLOW_TRACKING_URI; runs go on without it"),
-        ("dagster", lambda: _dagster(state), "see logs/webserver.log and logs/code.log in the data directory"),
+        ("dagster", lambda: _dagster(settings, state), "see the logs of webserver, daemon and code location"),
     ]
     return [_row(*check) for check in checks if check[0] not in without]
 
@@ -195,10 +195,10 @@ def _mlflow(settings: Settings) -> str:
     return f"{uri}: MLflow {version}"
 
 
-def _dagster(state: dict[str, Any] | None) -> str:
-    if state is None:
-        raise _Unknown("no embedded stack runs on this data directory")
-    url = state["urls"]["dagster"]
+def _dagster(settings: Settings, state: dict[str, Any] | None) -> str:
+    url = settings.dashboard.dagster_url if state is None else state["urls"]["dagster"]
+    if url is None:
+        raise _Unknown("no embedded stack runs on this data directory, and dashboard.dagster_url is not set")
     info = httpx.get(f"{url}/server_info", timeout=5, trust_env=False).raise_for_status().json()
     query = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
     answer = httpx.post(f"{url}/graphql", json={"query": query}, timeout=10, trust_env=False).raise_for_status().json()

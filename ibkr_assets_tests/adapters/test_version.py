@@ -34,7 +34,7 @@ UNDECIDED = [
     {"database": {"url": "postgresql://h/other"}}, {"gateway": {"url": "https://h/v1/api", "order_timeout_s": 3}},
     {"gateway": {"pace": 50}}, {"mlflow": {"tracking_uri": "http://h", "experiment": "other"}},
     {"submitter": {"settle_s": 0, "lease_s": 5, "poll_interval_s": 1}}, {"may_flatten": True},
-    {"risk": {"max_order_value_usd": "10000.00"}},
+    {"risk": {"max_order_value_usd": "10000.00"}}, {"cluster": {"broker_url": "redis://:hush@h:6379/0"}},
     {"llm": {"timeout_s": 5, "api_key_env": "MY_KEY", "training_cutoff": "2025-01-31", "notes": "/elsewhere"}},
 ]  # fmt: skip
 

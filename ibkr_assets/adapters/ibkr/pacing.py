@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import socket
 import threading
 import time
 from collections import deque
@@ -90,6 +91,8 @@ RULES = (
 )
 _HISTORY = re.compile(r" (iserver/marketdata|hmds)/history$")
 _tokens = itertools.count()
+#: Containers that share the state number their processes alike.
+_MACHINE = socket.gethostname()
 
 
 class Permit:
@@ -129,7 +132,7 @@ class Limiter:
         """Wait for leave to send, at most `max_wait_s`. Raises PacedOut when that is not enough, or after a 429."""
         name = f"{method} {path}"
         rules = [rule for rule in RULES if rule.pattern.search(name)]
-        token = f"{os.getpid()}-{next(_tokens)}"
+        token = f"{_MACHINE}-{os.getpid()}-{next(_tokens)}"
         give_up = self._clock() + max_wait_s
         is_history = _HISTORY.search(name) is not None
         is_probe = name == PROBE and self._may_probe(token)
