@@ -25,6 +25,7 @@ from ibkr_assets.adapters.postgres.connection import Connection, Database
 from ibkr_assets.adapters.postgres.features import PostgresFeatures
 from ibkr_assets.adapters.postgres.gaps import PostgresGaps
 from ibkr_assets.adapters.postgres.marks import PostgresMarks
+from ibkr_assets.adapters.postgres.packed_rows import FLOAT, INSTANT, INTEGER, SHA256, PackedRows, packed, read_packed
 from ibkr_assets.adapters.postgres.proofs import PostgresProofs
 from ibkr_assets.adapters.postgres.verdicts import PostgresVerdicts
 from ibkr_assets.domain.bar import BarSize
@@ -69,20 +70,31 @@ select conid, %(size)s, opened_at, coalesce(old_version, 0) + 1, greatest(%(know
   open, high, low, close, volume, %(source)s, row_sha
 from changed
 """
-#: Nulls come as NaN, which no stored number is, so that every row has the same width.
 LOAD = """
-select b.conid, b.opened_at, coalesce(b.open, 'NaN'), coalesce(b.high, 'NaN'), coalesce(b.low, 'NaN'),
-  coalesce(b.close, 'NaN'), coalesce(b.volume, 'NaN'), b.version, b.row_sha
-from md.bar b
+select b.conid, {columns}
+from md.bar b {validated}
 where b.conid = any(%(conids)s::bigint[]) and b.bar_size = %(size)s
-  and b.opened_at >= %(start)s and b.opened_at < %(end)s and {known} and {validated}
-order by b.conid, b.opened_at
+  and b.opened_at >= %(start)s and b.opened_at < %(end)s and {known}
+group by b.conid order by b.conid
 """
-LOADED = {"conid": ">i8", "opened_at": ">i8", **dict.fromkeys(VALUES, ">f8"), "version": ">i4", "row_sha": "V32"}
-VALIDATED = sql.SQL("""exists (
-    select from md.bar_verdict v
-    where v.conid = b.conid and v.bar_size = b.bar_size and v.opened_at = b.opened_at and v.version = b.version
-      and v.verdict = 'accepted')""")
+LOADED = {"opened_at": INSTANT, **dict.fromkeys(VALUES, FLOAT), "version": INTEGER, "row_sha": SHA256}
+#: Nulls come as NaN, which no stored number is.
+COLUMNS = sql.SQL(", ").join(
+    packed(
+        sql.SQL("coalesce(b.{}, 'NaN')" if kind is FLOAT else "b.{}").format(sql.Identifier(name)),
+        kind,
+        sql.SQL("b.opened_at"),
+    )
+    for name, kind in LOADED.items()
+)
+VALIDATED = sql.SQL("""
+join md.bar_verdict v
+  on v.conid = b.conid and v.bar_size = b.bar_size and v.opened_at = b.opened_at and v.version = b.version
+  and v.conid = any(%(conids)s::bigint[]) and v.bar_size = %(size)s
+  and v.opened_at >= %(start)s and v.opened_at < %(end)s and v.verdict = 'accepted'
+""")
+#: Both sides lie in the order of the join; a planner that expects few bars would look for each verdict alone.
+BY_MERGE = "set local enable_nestloop = off; set local enable_hashjoin = off"
 CURRENT = sql.SQL("b.known_to is null")
 AS_OF = sql.SQL("b.known_from <= %(as_of)s and (b.known_to is null or %(as_of)s < b.known_to)")
 
@@ -174,7 +186,9 @@ class PostgresBars(PostgresVerdicts, PostgresGaps, PostgresMarks, PostgresProofs
         validation. A missing number is NaN; `opened_at` is aware UTC.
         """
         statement = sql.SQL(LOAD).format(
-            known=CURRENT if as_of is None else AS_OF, validated=VALIDATED if is_validated else sql.SQL("true")
+            columns=COLUMNS,
+            known=CURRENT if as_of is None else AS_OF,
+            validated=VALIDATED if is_validated else sql.SQL(""),
         )
         with self._database.connect() as connection:
             symbols = dict(
@@ -182,24 +196,22 @@ class PostgresBars(PostgresVerdicts, PostgresGaps, PostgresMarks, PostgresProofs
                     "select conid, symbol from md.instrument where conid = any(%s)", (list(conids),)
                 ).fetchall()
             )
+            if is_validated:
+                connection.execute(BY_MERGE)
             arguments = {"conids": list(symbols), "size": size.value, "start": start, "end": end, "as_of": as_of}
-            read = copy_binary.read(connection, statement, arguments, LOADED)
+            read = read_packed(connection, statement, arguments, LOADED)
         return _frame(read, symbols)
 
 
-def _frame(read: Mapping[str, npt.NDArray[Any]], symbols: Mapping[int, str]) -> pd.DataFrame:
-    conids = read["conid"]
-    edges = np.flatnonzero(np.diff(conids, prepend=-1))
-    names = np.repeat(
-        np.array([symbols[conid] for conid in conids[edges].tolist()], dtype=object),
-        np.diff(edges, append=conids.size),
-    )
-    hexes = read["row_sha"].tobytes().hex()
+def _frame(read: PackedRows, symbols: Mapping[int, str]) -> pd.DataFrame:
+    hexes = [part.hex() for part in read.take_parts("row_sha")]
     columns: dict[str, Any] = {
-        "conid": conids, "symbol": names, "opened_at": instants(copy_binary.since_1970(read["opened_at"])),
-        **{name: read[name] for name in VALUES},
-        "version": read["version"].astype(np.int64),
-        "row_sha": np.array([hexes[place : place + 64] for place in range(0, len(hexes), 64)], dtype=object),
+        "conid": np.repeat(read.keys, read.counts),
+        "symbol": np.repeat(np.array([symbols[conid] for conid in read.keys.tolist()], dtype=object), read.counts),
+        "opened_at": instants(read.take("opened_at")),
+        **{name: read.take(name) for name in VALUES},
+        "version": read.take("version").astype(np.int64),
+        "row_sha": np.array([own[at : at + 64] for own in hexes for at in range(0, len(own), 64)], dtype=object),
     }  # fmt: skip
     return pd.DataFrame(columns, copy=False)
 

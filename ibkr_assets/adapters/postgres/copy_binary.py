@@ -1,12 +1,12 @@
 """Columns of numpy arrays as the bytes of Postgres' binary COPY, without a Python object for each value.
 
 What goes here: the encoding (documented in the PostgreSQL manual under COPY, "Binary Format"). What does not: which
-table they go to.
+table they go to, and reading (`packed_rows`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
@@ -14,13 +14,9 @@ from typing import Any, LiteralString
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from psycopg import Error, sql
-from psycopg.copy import Copy, QueuedLibpqWriter
-from psycopg.errors import error_from_result
-from psycopg.pq.abc import PGconn
+from psycopg.copy import QueuedLibpqWriter
 
 from ibkr_assets.adapters.postgres.connection import Connection
-from ibkr_assets.domain.errors import DataError
 
 Bytes = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -30,8 +26,6 @@ TRAILER = b"\xff\xff"
 
 #: Rows encoded at a time: bounds the memory.
 CHUNK_ROWS = 50_000
-#: The same of what is read.
-CHUNK_BYTES = 4 << 20
 
 _EPOCH_US = 946_684_800_000_000  # 2000-01-01, where Postgres starts to count, in microseconds since 1970
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -153,76 +147,6 @@ def copy(connection: Connection, statement: LiteralString, columns: Sequence[Col
     with cursor.copy(statement, writer=QueuedLibpqWriter(cursor)) as stream:
         for piece in encode(columns):
             stream.write(piece)
-
-
-def read(
-    connection: Connection, query: sql.Composed | sql.SQL, arguments: Mapping[str, object], fields: Mapping[str, str]
-) -> dict[str, npt.NDArray[Any]]:
-    """The rows of a query whose columns have fixed widths and no nulls, one array a column in the machine's byte order.
-
-    `fields` gives name and numpy type of each column in order, such as `>f8` for double precision, `>i8` for bigint
-    and `V32` for a bytea of 32 bytes. An instant is read as microseconds since 2000-01-01 UTC: see `since_1970`.
-    Raises DataError for rows of another width, and what the server raises in the middle of them.
-    """
-    layout: list[tuple[str, str]] = [("fields", ">i2")]
-    for name, kind in fields.items():
-        layout += [(f"{name}:length", ">i4"), (name, kind)]
-    row = np.dtype(layout)
-    statement = sql.SQL("copy ({}) to stdout (format binary)").format(query)
-    parts: list[dict[str, npt.NDArray[Any]]] = []
-    with connection.cursor().copy(statement, arguments) as stream:
-        parts.extend(_decode(received, row, fields) for received in _receive(stream, connection.pgconn))
-    return {name: np.concatenate([part[name] for part in parts]) for name in fields}
-
-
-def since_1970(microseconds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """An instant that was read, in microseconds since 1970 UTC."""
-    counted: npt.NDArray[np.int64] = microseconds + _EPOCH_US
-    return counted
-
-
-def _receive(stream: Copy, pgconn: PGconn) -> Iterator[bytearray]:
-    """The rows as they stand in the stream, some megabytes at a time: the server goes on while they are decoded.
-
-    What has arrived is taken from the library a row at a time, without an object that stays; the driver waits for the
-    rest, and reads the end.
-    """
-    take = pgconn.get_copy_data
-    rows = bytearray(stream.read())[len(HEADER) :]  # the header comes with the first row, or with the trailer
-    size = len(rows)
-    room = CHUNK_BYTES
-    while size > len(TRAILER):
-        size, data = take(1)
-        if size > 0:
-            rows += data
-        elif size == 0:
-            waited = stream.read()
-            size = len(waited)
-            rows += waited
-        else:
-            raise _failure(pgconn)
-        room -= size
-        if room <= 0 and size > len(TRAILER):
-            yield rows
-            rows, room = bytearray(), CHUNK_BYTES
-    stream.read()
-    yield rows[: -len(TRAILER)]
-
-
-def _failure(pgconn: PGconn) -> Error:
-    """Why there are no more rows; the connection is fit for a rollback then."""
-    result = pgconn.get_result()
-    assert result is not None
-    while pgconn.get_result() is not None:
-        pass
-    return error_from_result(result)
-
-
-def _decode(rows: bytearray, row: np.dtype[Any], fields: Mapping[str, str]) -> dict[str, npt.NDArray[Any]]:
-    if len(rows) % row.itemsize:
-        raise DataError(f"rows: {len(rows)} bytes came, which is no whole number of rows of {row.itemsize} bytes each")
-    table = np.frombuffer(rows, dtype=row)
-    return {name: table[name].astype(np.dtype(kind).newbyteorder("=")) for name, kind in fields.items()}
 
 
 def _encode_rows(rows: int, parts: Sequence[Part]) -> bytes:

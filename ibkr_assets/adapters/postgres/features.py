@@ -22,6 +22,7 @@ from ibkr_assets.adapters.postgres.connection import Connection, Database
 from ibkr_assets.adapters.postgres.corporate_actions import PostgresCorporateActions
 from ibkr_assets.adapters.postgres.feature_inputs import SavedInputs, save_inputs
 from ibkr_assets.adapters.postgres.feature_reruns import agree_until, hex_bytes, stored_names
+from ibkr_assets.adapters.postgres.packed_rows import FLOAT, INSTANT, packed, read_packed
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError
 from ibkr_assets.features.state import Actions, FeatureInputs, FeatureStart, FeatureState
@@ -64,11 +65,12 @@ on conflict (conid, bar_size, feature_digest, opened_at) do update
   where (old."values", old.input_sha256) is distinct from (excluded."values", excluded.input_sha256)
 """
 LOAD = """
-select conid, opened_at, {columns} from research.feature
+select conid, {columns} from research.feature
 where conid = any(%(conids)s::bigint[]) and bar_size = %(size)s and opened_at >= %(start)s and opened_at < %(end)s
   and feature_digest = %(digest)s
-order by conid, opened_at
+group by conid order by conid
 """
+_OPENED = sql.SQL("opened_at")
 
 
 class PostgresFeatures:
@@ -123,16 +125,20 @@ class PostgresFeatures:
                 "select names from research.feature_set where feature_digest = %s", (feature_digest,)
             ).fetchone()
             names = [] if named is None else list(named[0])
-            columns = [sql.SQL("""coalesce("values"[{}], 'NaN')""").format(place + 1) for place in range(len(names))]
-            query = sql.SQL(LOAD).format(columns=sql.SQL(", ").join(columns) if columns else sql.SQL("0::float8"))
-            fields = {"conid": ">i8", "opened_at": ">i8", **dict.fromkeys(names or ["none"], ">f8")}
-            read = copy_binary.read(connection, query, arguments, fields)
-        values = np.empty((len(names), len(read["conid"])))
+            columns = {"opened_at": _OPENED} | {
+                name: sql.SQL("""coalesce("values"[{}], 'NaN')""").format(place + 1) for place, name in enumerate(names)
+            }
+            kinds = {name: FLOAT if name in names else INSTANT for name in columns}
+            query = sql.SQL(LOAD).format(
+                columns=sql.SQL(", ").join(packed(column, kinds[name], _OPENED) for name, column in columns.items())
+            )
+            read = read_packed(connection, query, arguments, kinds)
+        values = np.empty((len(names), int(read.counts.sum())))
         for place, name in enumerate(names):
-            values[place] = read[name]
+            values[place] = read.take(name)
         frame = pd.DataFrame(values.T, columns=names)
-        frame.insert(0, "conid", read["conid"])
-        frame.insert(1, "opened_at", instants(copy_binary.since_1970(read["opened_at"])))
+        frame.insert(0, "conid", np.repeat(read.keys, read.counts))
+        frame.insert(1, "opened_at", instants(read.take("opened_at")))
         return frame
 
     def load_feature_start(
