@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import IO
 
 _START_BOUND_S = 60.0
 _STOP_BOUND_S = 10.0
@@ -20,11 +21,18 @@ def inherited_environment() -> dict[str, str]:
 
 @contextmanager
 def started(
-    command: Sequence[str], *, ready_lines: int, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    ready_lines: int,
+    environment: Mapping[str, str] | None = None,
+    errors: IO[str] | None = None,
 ) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """The process once it has said so many lines, and those lines; it is ended when the block is."""
+    """The process once it has said so many lines, and those lines; it is ended when the block is.
+
+    `errors` is where its standard error goes, by default that of the tests.
+    """
     env = inherited_environment() | dict(environment or {})
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=env) as process:
         try:
             yield process, _read_ready_lines(process, ready_lines)
         finally:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -119,8 +119,12 @@ def start_gateway(
     account: str = ACCOUNT,
     extra: tuple[str, ...] = (),
     module: str = "ibkr_assets.simulator",
+    errors: IO[str] | None = None,
 ) -> Iterator[RunningGateway]:
-    """Start a gateway, wait until it listens, and end it afterwards. `extra` are more arguments of its command."""
+    """Start a gateway, wait until it listens, and end it afterwards.
+
+    `extra` are more arguments of its command, `errors` is where its standard error goes.
+    """
     command = [
         sys.executable, "-m", module, "--admin-token", TOKEN, "--port", str(port),
         "--admin-port", str(admin_port), "--tape", str(tape), "--seed", str(seed), "--pace", str(pace),
@@ -130,7 +134,7 @@ def start_gateway(
         command += ["--clock-start", clock_start if isinstance(clock_start, str) else clock_start.isoformat()]
     if state_dir is not None:
         command += ["--state-dir", str(state_dir)]
-    with started(command, ready_lines=2) as (process, said):
+    with started(command, ready_lines=2, errors=errors) as (process, said):
         api_url, admin_url = (line.partition(" ")[2] for line in said[:2])
         headers = {"Authorization": f"Bearer {TOKEN}"}
         with httpx.Client(base_url=admin_url, headers=headers, timeout=30, trust_env=False) as admin:

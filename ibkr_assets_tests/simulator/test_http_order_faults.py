@@ -314,6 +314,18 @@ def test_f36_takes_an_execution_back(bench: Bench, form: str, sizes: list[int]) 
     assert bench.count("bust") == 1
 
 
+def test_f36_waits_while_another_fault_hides_the_execution(bench: Bench) -> None:
+    bench.order(quantity=5)
+    bench.gateway.fill(coid=bench.coid)
+    bench.arm("F31", lag_s=1e6)
+    bench.arm("F36")
+    assert bench.executions() == []
+    assert bench.count("bust") == 0
+    bench.gateway.disarm_fault("F31")
+    assert bench.executions() == []
+    assert bench.count("bust") == 1
+
+
 def test_f37_fills_three_of_ten_and_cancels_the_rest(bench: Bench) -> None:
     bench.order(quantity=10)
     bench.arm("F37")

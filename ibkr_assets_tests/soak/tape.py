@@ -48,7 +48,7 @@ def write_tape(
         days = real[real["symbol"] == base].reset_index(drop=True)
         values = days[["open", "high", "low", "close", "volume"]].shift(shift)
         moved = days.assign(**{column: values[column] for column in values}).dropna().tail(len(sessions) + days_before)
-        moved["volume"] = moved["volume"].astype("int64")
+        moved = moved.round(2).astype({"volume": "int64"})
         columns = ["opened_at", "open", "high", "low", "close", "volume"]
         moved[columns].to_csv(directory / f"{name}.csv", index=False)
         chance = np.random.default_rng([seed, number])
@@ -73,8 +73,9 @@ def _minutes(session: TradingSession, day: object, chance: np.random.Generator) 
     path = np.clip(np.round(path, 2), low, high)
     opens, closes = path[:-1], path[1:]
     step = np.round(np.abs(chance.normal(0, max(high - low, 0.02) / 120, (2, count))), 2)
-    highs = np.minimum(np.round(np.maximum(opens, closes) + step[0], 2), high)
-    lows = np.maximum(np.round(np.minimum(opens, closes) - step[1], 2), low)
+    above, below = np.maximum(opens, closes), np.minimum(opens, closes)
+    highs = np.clip(np.round(above + step[0], 2), above, high)
+    lows = np.clip(np.round(below - step[1], 2), low, below)
     highs[at_high], lows[at_low] = high, low
     shape = 1 + 2 * (np.linspace(-1, 1, count) ** 2)
     volume = np.maximum(1, (float(getattr(day, "volume")) * shape / shape.sum()).astype("int64"))  # noqa: B009

@@ -115,9 +115,13 @@ class FaultBoard:
         return next((_strike(a, situation) for a in list(self._hits(waiting, situation, most=1))), None)
 
     def strike_after(self, situation: Situation) -> Answer:
-        """The answer once the request was handled: altered by every fault that strikes, then replaced by one."""
-        for armed in self._hits(self._of(Kind.ALTER), situation, most=None):
-            situation = replace(situation, answer=_strike(armed, situation))
+        """The answer once the request was handled: altered by every fault that strikes, then replaced by one.
+
+        Each looks at what the faults before it have left of the answer.
+        """
+        for one in self._of(Kind.ALTER):
+            for armed in self._hits([one], situation, most=None):
+                situation = replace(situation, answer=_strike(armed, situation))
         if situation.accepted is None:
             return situation.handled
         waiting = [a for a in self._of(Kind.INSTEAD, Kind.AFTER) if a.is_booked]
