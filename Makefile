@@ -17,7 +17,7 @@ WORKERS ?= 3
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_DISABLE_TELEMETRY := 1
 
-.PHONY: up test test-fast browser redis chaos check format bench screenshots setup lock clean
+.PHONY: up test test-fast browser redis chaos soak check format bench screenshots setup lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -65,8 +65,13 @@ redis:
 # Real processes, killed over every named point; a failing seed prints the command that replays its choices.
 N ?= 200
 SEED ?= 7
+SESSIONS ?= 20
 chaos: setup
 	@$(BIN)/python -m ibkr_assets_tests.chaos --orders $(N) --seed $(SEED) $(ARGS)
+
+# Sessions of minutes through a whole stack, with faults and nights; about half an hour. ARGS="--sessions 2 --symbols 6".
+soak: setup
+	@$(BIN)/python -m ibkr_assets_tests.soak --sessions $(SESSIONS) --seed $(SEED) $(ARGS)
 
 check: setup
 	@$(BIN)/ruff format --check ibkr_assets ibkr_assets_tests benchmarks examples

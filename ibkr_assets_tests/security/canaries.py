@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,13 @@ ACCOUNT = "DU7654321"
 METRICS_TOKEN = "canary-metrics-4711aa"
 CHANNEL_TOKEN = "canary-channel-4711bb"
 MODEL_KEY = "canary-model-key-4711cc"
-#: Where a secret belongs. The ledger must know which broker account it is the books of; `stack.json` and the kept
-#: passwords are how a shell of the same user finds the stack, and only that user may read them.
+#: Where a secret belongs. The ledger must know which broker account it is the books of. `stack.json`, the kept
+#: passwords and Dagster's own settings are how processes and shells of the same user find the databases: only that
+#: user may read them, which the search insists on.
 BELONGS = {
     ("account", "table platform oms.account"): "the one row that says which broker account a reference stands for",
 }
-_OF_ITS_USER = ("stack.json", "postgres-roles.json")
+_OF_ITS_USER = ("stack.json", "postgres-roles.json", "dagster.yaml")
 _ORDER_PAGES = 3
 
 
@@ -112,6 +114,15 @@ def _tables(data_dir: Path, port: int, secrets: Mapping[str, str]) -> Iterator[t
                     if (row := connection.execute(query, (f"%{secret}%",)).fetchone()) is not None and row[0]
                 ]
                 yield f"table {database} {schema}.{table}", found
+            if database == "dagster":  # what it keeps of jobs and plans is compressed
+                bodies = [
+                    zlib.decompress(body) for (body,) in connection.execute("select snapshot_body from snapshots")
+                ]
+                texts = [body.decode("utf-8", "replace") for body in bodies]
+                yield (
+                    "table dagster public.snapshots, unpacked",
+                    [name for name, secret in secrets.items() if any(secret in text for text in texts)],
+                )
 
 
 def _pages(link: str) -> Iterator[tuple[str, str]]:
