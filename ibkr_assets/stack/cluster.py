@@ -9,6 +9,7 @@ Celery answers for the tasks and Redis carries them (docs/decisions/0041-runs-on
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from celery.signals import worker_process_init
@@ -107,6 +108,7 @@ def run_worker(broker_url: str, *, name: str, processes: int) -> None:
 
     from ibkr_assets.stack.launcher import PRELOADED
 
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "100")  # as `stack.launcher` sets it
     for module in PRELOADED:  # in the parent, so that each process begins warm
         importlib.import_module(module)
     worker_process_init.connect(_forget_edited_code, weak=False)

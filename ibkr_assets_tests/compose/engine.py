@@ -68,8 +68,8 @@ def run_isolated(module: str, *arguments: str, log: Path, timeout_s: float) -> i
     }
     with log.open("ab") as file:
         process = subprocess.Popen(
-            [*NAMESPACES, *kill, sys.executable, "-m", module, *arguments], cwd=ROOT, env=environment, stdout=file,
-            stderr=file,
+            ["setpriv", "--pdeathsig=KILL", *NAMESPACES, *kill, sys.executable, "-m", module, *arguments], cwd=ROOT,
+            env=environment, stdout=file, stderr=file,
         )  # fmt: skip
         try:
             return process.wait(timeout_s)
