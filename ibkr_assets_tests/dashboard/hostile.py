@@ -92,6 +92,7 @@ FIELDS = (
     "what came of it",
     "the submitter's word",
     "an instrument's symbol",
+    "why an instrument is held",
 )
 _TABLES = (
     "oms.order_intent",
@@ -176,7 +177,7 @@ def _around(connection: Any, intent: Any, ref: str, conid: int, number: int, tex
     run("insert into oms.question (intent_id, reply_id, message_ids, texts, decision, decision_reason, decided_at) "
         "values (%s, %s, %s, %s, 'decline', %s, now())", (intent, f"r{number}", [text], [text], text))  # fmt: skip
     run("insert into oms.control (scope, action, actor, session, reason) values (%s, 'disarm', %s, 'x', %s)",
-        (f"conid:{number + 1}", text, text))  # fmt: skip
+        (f"conid:{conid}", text, text))  # fmt: skip
     run("insert into oms.recon_break (account_ref, kind, subject, blocks, detail, conid) "
         "values (%s, %s, %s, 'nothing', %s, %s)", (ref, text, text, Jsonb({text: text}), conid))  # fmt: skip
     run("insert into oms.alert (account_ref, severity, kind, subject, text, raised_by) "

@@ -41,12 +41,13 @@ class Stack:
         return link
 
     def stop(self) -> None:
-        """As a person does, with Ctrl-C."""
+        """As a person does, with Ctrl-C. What it said goes to stderr, where it stands beside a test that failed."""
         self._process.send_signal(signal.SIGINT)
         self._process.wait(60)
         self._reader.join(10)
         assert self._process.stderr is not None
         self._process.stderr.close()
+        sys.stderr.write("".join(self._lines))
 
     def _link(self, begins: str) -> str | None:
         lines = [line.split() for line in self._lines if line.startswith(begins) and "/login/" in line]

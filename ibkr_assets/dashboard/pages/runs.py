@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Query
@@ -19,6 +19,8 @@ from ibkr_assets.domain.errors import InputError
 
 router = APIRouter()
 _PAGE = 30
+#: Dagster's own tag of a run that belongs to a backfill.
+_BACKFILL_TAG = "dagster/backfill"
 _WEEK = timedelta(days=7)
 _JOBS = ("market_data", "trading_strategy")
 _STEPS = {
@@ -100,10 +102,20 @@ def launch(
     strategy_id: Annotated[str, Form(pattern=r"^[A-Za-z0-9_.-]{0,100}$")] = "",
     symbols: Annotated[str, Form(pattern=r"^[A-Z0-9., ]{0,500}$")] = "",
     terms: Annotated[Literal["rehearse", "trade"], Form()] = "rehearse",
+    last: Annotated[str, Form(pattern=r"^(\d{4}-\d{2}-\d{2})?$")] = "",
 ) -> Response:
-    """Launch a run for one session. The form's key makes a second press of the button the same launch."""
+    """Launch a run for one session, or of market data for all from it to the `last`: a backfill, which orders nothing.
+
+    The form's key makes a second press of the button the same launch.
+    """
     sources: Sources = request.app.state.sources
-    day = _day(partition)
+    days: date | tuple[date, date] = _day("partition", partition)
+    if last:
+        if job != "market_data":
+            raise InputError(f"last {last}: only market_data is launched for several sessions; {job} takes one")
+        days = (_day("partition", partition), _day("last", last))
+        if days[1] < days[0]:
+            raise InputError(f"last {last}: is before {partition}")
     config: dict[str, Any] = {
         "dry_run": terms != "trade",
         "symbols": [part for part in symbols.replace(",", " ").split() if part],
@@ -115,9 +127,12 @@ def launch(
     def do() -> str:
         with sources.dagster() as dagster:
             tags = {"ibkr_assets/asked_by": request.state.session.name}
-            return dagster.launch(job, partition=day.date(), config=asked, tags=tags)
+            if last:
+                tags |= {_BACKFILL_TAG: key[:8]}
+            return dagster.launch(job, partition=days, config=asked, tags=tags)
 
-    run_id = once(request, key, "launch", f"{job} {partition}", do, detail=config)
+    subject = " to ".join(filter(None, (f"{job} {partition}", last)))
+    run_id = once(request, key, "launch", subject, do, detail=config)
     return RedirectResponse(f"/runs/{run_id}", 303)
 
 
@@ -167,8 +182,8 @@ def switch(
     return RedirectResponse("/runs?done=" + name, 303)
 
 
-def _day(text: str) -> datetime:
+def _day(field: str, text: str) -> date:
     try:
-        return datetime.fromisoformat(text)
+        return date.fromisoformat(text)
     except ValueError:
-        raise InputError(f"partition: expected an ISO date, got {text!r}") from None
+        raise InputError(f"{field}: expected an ISO date, got {text!r}") from None

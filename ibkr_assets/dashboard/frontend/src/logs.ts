@@ -7,8 +7,8 @@ const place = document.getElementById("log");
 const state = document.getElementById("run-state");
 const EVERY_MS = 500;
 
-document.getElementById("debug")?.addEventListener("change", (event) => {
-  place?.classList.toggle("with-debug", (event.target as HTMLInputElement).checked);
+document.getElementById("level")?.addEventListener("change", (event) => {
+  place?.setAttribute("data-from", (event.target as HTMLSelectElement).value);
 });
 
 function row(event: Event): HTMLTableRowElement {
