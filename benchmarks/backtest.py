@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.measure import Comparison, Took, compare
+from benchmarks.measure import Comparison, Took, compare, peak_mib
 from benchmarks.peer import Peer, start_peer
 from ibkr_assets.backtest import sweep as work
 from ibkr_assets.backtest.commissions import parse_commission
@@ -39,13 +39,18 @@ Sums = tuple[int, int, int, float]
 
 
 def run() -> list[Comparison]:
-    """One long tape, many tapes, and a grid of parameters; backtesting.py only where it ends within a minute."""
+    """Longer tapes, more tapes, and grids of parameters; backtesting.py only where it ends within a minute."""
     with start_peer("backtests") as peer:
         return [
-            _one(100_000, peer, ("vectorbt_run", "backtesting_run"), rounds=3),
+            _one(10_000, peer, ("vectorbt_run", "backtesting_run"), rounds=9),
+            _one(100_000, peer, ("vectorbt_run", "backtesting_run"), rounds=5),
             _one(1_000_000, peer, ("vectorbt_run",), rounds=7),
-            _many(peer),
-            _sweep(peer),
+            _many(peer, 5),
+            _many(peer, 50),
+            _many(peer, 500),
+            _sweep(peer, 252),
+            _sweep(peer, 2_520),
+            _sweep(peer, 25_200, ()),
         ]
 
 
@@ -64,7 +69,7 @@ def _one(bars: int, peer: Peer | None, others: Sequence[str], rounds: int) -> Co
     return _beside(name, bars, trade, sums, _Asked(peer, tapes, [[FAST, SLOW]], others), rounds)
 
 
-def _many(peer: Peer | None, symbols: int = 500, days: int = 2_520) -> Comparison:
+def _many(peer: Peer | None, symbols: int, days: int = 2_520) -> Comparison:
     tapes = tapes_of(_random(symbols, days, "B"))
     strategy = build_strategy("sma_cross", {"fast": FAST, "slow": SLOW})
 
@@ -80,15 +85,15 @@ def _many(peer: Peer | None, symbols: int = 500, days: int = 2_520) -> Compariso
     return _beside(name, symbols * days, trade, sums, _Asked(peer, tapes, [[FAST, SLOW]], ("vectorbt_run",)), 9)
 
 
-def _sweep(peer: Peer | None, days: int = 2_520) -> Comparison:
-    tapes = tapes_of(_random(1, days, "B"))
+def _sweep(peer: Peer | None, days: int, others: Sequence[str] = ("vectorbt_run",)) -> Comparison:
+    tapes = tapes_of(_random(1, days, "h" if days > 10_000 else "B"))
     rows = work.sweep("sma_cross", GRID, tapes, TERMS).rows
     trades = np.concatenate([row.trades for row in rows])
     equity = sum(row.metrics["final_equity"] or 0.0 for row in rows)
     sums = len(trades), int(trades["entry_bar"].sum()), int(trades["exit_bar"].sum()), equity
     pairs = [[params["fast"], params["slow"]] for params in GRID]
     name = f"B6 sweep, {len(GRID):,} parameter sets x {days:,} bars, {len(trades):,} trades"
-    asked = _Asked(peer, tapes, pairs, ("vectorbt_run",))
+    asked = _Asked(peer, tapes, pairs, others)
     return _beside(name, len(GRID) * days, lambda: work.sweep("sma_cross", GRID, tapes, TERMS), sums, asked, 9)
 
 
@@ -124,7 +129,9 @@ def _beside(name: str, bars: int, ours: Callable[[], object], sums: Sums, asked:
         for function in asked.functions
     }
     found = compare(name, bars, ours, others, rounds=rounds, clock=time.process_time)
-    note = "" if asked.functions else "vectorbt and backtesting.py are not installed: `make bench` installs them"
+    note = f"ours held {peak_mib(ours):,.0f} MiB more while it ran"
+    if asked.peer is None:
+        note += "; vectorbt and backtesting.py are not installed: `make bench` installs them"
     return Comparison(found.name, found.rows, found.ours_s, found.others_s, note)
 
 

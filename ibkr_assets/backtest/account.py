@@ -95,8 +95,7 @@ def open_books(moments: int, turns: int, places: int) -> Books:
 
 
 def clear(books: Books) -> None:
-    """Nothing held, nothing traded yet."""
-    books.equity[:] = 0.0
+    """Nothing held, nothing traded yet; the equity is written as the run goes on."""
     books.exposed[:] = False
     for place in range(books.positions.size):
         position = books.positions[place]
@@ -191,11 +190,11 @@ def worth_of_shorts(columns: Columns, books: Books, rank: int) -> float:
     return worth
 
 
-def add_cash(books: Books, first: int, end: int, cash: float) -> None:
-    """Add cash to the equity of the moments from `first` to before `end`."""
+def write_cash(books: Books, first: int, end: int, cash: float) -> None:
+    """Begin the equity of the moments from `first` to before `end`: what is held is added to it once it is known."""
     part = books.equity[first:end]
     for moment in range(part.size):
-        part[moment] += cash
+        part[moment] = cash
 
 
 def add_holding(columns: Columns, books: Books, place: int, end: int) -> None:

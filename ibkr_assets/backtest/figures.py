@@ -35,8 +35,8 @@ def figures_of(equity: Any, returns: Any, pnl: Any, activity: Activity, figures:
     """Write every figure, in the order of `backtest.metrics.CONVENTIONS`, and the shape of the daily returns.
 
     `equity` is at the ends of days, `returns` is room for one fewer, `pnl` is of closed trades. The shape is the mean
-    over the sample deviation, skewness and kurtosis (3 is normal). An account that ever had nothing or less has no
-    returns.
+    over the sample deviation, skewness, kurtosis (3 is normal) and the number of returns. An account that ever had
+    nothing or less has no returns.
     """
     count = returns.size
     has_lost_all = returns_of(equity, returns)
@@ -47,6 +47,7 @@ def figures_of(equity: Any, returns: Any, pnl: Any, activity: Activity, figures:
     ratio = quotient(mean, deviation)
     shape[0], shape[1] = ratio, quotient(quotient(sum3, count), variance**1.5)
     shape[2] = quotient(quotient(sum4, count), variance * variance)
+    shape[3] = count
     downside = math.nan if has_lost_all else math.sqrt(quotient(losses, count))
     cagr = math.nan
     if count and not has_lost_all:

@@ -19,7 +19,6 @@ from ibkr_assets.backtest.account import (
     Books,
     Columns,
     Numbers,
-    add_cash,
     add_holding,
     book_closing,
     book_miss,
@@ -27,16 +26,21 @@ from ibkr_assets.backtest.account import (
     filled_at,
     rank_of,
     worth_of_shorts,
+    write_cash,
 )
 from ibkr_assets.backtest.formulas import is_at_or_above, is_at_or_below, is_unpaid, levels_of, shares_of
 
 _NEVER = np.iinfo(np.int64).max
+#: So many directions are looked at together; few enough to be counted in a byte, which is many times faster.
+BLOCK = 128
 
 
-def trade(columns: Columns, wanted: Any, terms: Numbers, stop: float, target: float, books: Books) -> None:
-    """Trade every instrument in the directions wanted after its bars. A stop of NaN means that there is no bracket."""
+def trade(columns: Columns, wanted: Any, terms: Numbers, stop: float, target: float, turns: int, books: Books) -> None:
+    """Trade every instrument in the directions wanted after its bars, which turn so often (`count_turns`).
+
+    A stop of NaN means that there is no bracket.
+    """
     moments, account = books.equity.size, books.account[0]
-    turns = count_turns(columns.starts, wanted)
     at_of, place_of = turns_of(columns, wanted, moments, turns)
     account.cash = terms.cash
     turn, following, marked = 0, _NEVER, 0
@@ -44,7 +48,7 @@ def trade(columns: Columns, wanted: Any, terms: Numbers, stop: float, target: fl
         rank = following
         if turn < turns:
             rank = min(rank, rank_of(columns, place_of[turn], at_of[turn]))
-        add_cash(books, marked, rank, account.cash)
+        write_cash(books, marked, rank, account.cash)
         marked = rank
         while turn < turns and rank_of(columns, place_of[turn], at_of[turn]) == rank:
             place, at = place_of[turn], at_of[turn]
@@ -60,7 +64,7 @@ def trade(columns: Columns, wanted: Any, terms: Numbers, stop: float, target: fl
         if following == rank:
             open_all(columns, wanted, terms, stop, target, books, rank)
             following = leave_all(columns, terms, stop, target, books, rank)
-    add_cash(books, marked, moments, account.cash)
+    write_cash(books, marked, moments, account.cash)
     for place in range(books.positions.size):
         if books.positions[place].held != 0:
             add_holding(columns, books, place, columns.starts[place + 1])
@@ -73,9 +77,18 @@ def count_turns(starts: Any, wanted: Any) -> int:
         first, end = starts[place], starts[place + 1]
         if end - first > 1:
             turns += wanted[first] != 0
-            for at in range(first + 1, end - 1):
-                turns += wanted[at] != wanted[at - 1]
+            before, after = wanted[first : end - 2], wanted[first + 1 : end - 1]
+            for begin in range(0, after.size, BLOCK):
+                turns += count_different(before[begin : begin + BLOCK], after[begin : begin + BLOCK])
     return turns
+
+
+def count_different(before: Any, after: Any) -> int:
+    """In how many places two parts of a block's length, at most, are not the same."""
+    count = np.uint8(0)
+    for place in range(after.size):
+        count += np.uint8(before[place] != after[place])
+    return int(count)
 
 
 def turns_of(columns: Columns, wanted: Any, moments: int, turns: int) -> tuple[Any, Any]:
@@ -84,12 +97,19 @@ def turns_of(columns: Columns, wanted: Any, moments: int, turns: int) -> tuple[A
     at_of, place_of = np.empty(turns, np.int64), np.empty(turns, np.int64)
     found, count = 0, starts.size - 1
     for place in range(count):
-        before = 0
-        for at in range(starts[place], starts[place + 1] - 1):
-            if wanted[at] != before:
-                before = wanted[at]
-                at_of[found], place_of[found] = at + 1, place
-                found += 1
+        first, end = starts[place], starts[place + 1]
+        if end - first > 1 and wanted[first] != 0:
+            at_of[found], place_of[found] = first + 1, place
+            found += 1
+        before, after = wanted[first : max(first, end - 2)], wanted[first + 1 : max(first + 1, end - 1)]
+        for begin in range(0, after.size, BLOCK):
+            one, other = before[begin : begin + BLOCK], after[begin : begin + BLOCK]
+            if count_different(one, other) == 0:
+                continue
+            for at in range(other.size):
+                if one[at] != other[at]:
+                    at_of[found], place_of[found] = first + begin + at + 2, place
+                    found += 1
     if count == 1:
         return at_of, place_of
     begins = np.zeros(moments + 1, np.int64)

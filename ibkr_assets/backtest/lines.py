@@ -37,12 +37,18 @@ class Fills(NamedTuple):
     paid: Floats
 
 
+def shared_moments(tapes: Sequence[Tape]) -> npt.NDArray[np.datetime64] | None:
+    """The moments of the tapes where all have the same."""
+    first = tapes[0].times.view(np.int64)  # numbers compare faster than times, which may be none
+    is_shared = all(len(tape) == first.size and (tape.times.view(np.int64) == first).all() for tape in tapes[1:])
+    return tapes[0].times if is_shared else None
+
+
 def clock_of(tapes: Sequence[Tape]) -> Clock:
     """The moments of all tapes together."""
-    first = tapes[0].times.view(np.int64)  # numbers compare faster than times, which may be none
-    if all(len(tape) == first.size and (tape.times.view(np.int64) == first).all() for tape in tapes[1:]):
-        rank = np.arange(first.size)
-        return Clock(tapes[0].times, [rank] * len(tapes))
+    shared = shared_moments(tapes)
+    if shared is not None:
+        return Clock(shared, [np.arange(shared.size)] * len(tapes))
     times = np.unique(np.concatenate([tape.times for tape in tapes]))
     return Clock(times, [np.searchsorted(times, tape.times) for tape in tapes])
 

@@ -8,6 +8,7 @@ field's common library of statistics, so that its users can compare.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,32 +77,31 @@ def judge(result: Result) -> tuple[dict[str, float | None], Shape | None]:
     from ibkr_assets.backtest import compiled
 
     figures, shape = compiled.judge(result)
-    return metrics_of(figures[None, :])[0], shapes_of(shape[None, :], result.times)[0]
+    return metrics_of(figures[None, :])[0], shapes_of(shape[None, :])[0]
 
 
 def metrics_of(figures: Floats) -> list[dict[str, float | None]]:
     """Figures by account: None for what cannot be computed, no trades, no returns, or a division by zero."""
-    columns = [_plain(figures[:, place], is_count=name in COUNTS) for place, name in enumerate(CONVENTIONS)]
-    return [dict(zip(CONVENTIONS, values, strict=True)) for values in zip(*columns, strict=True)]
+    found: list[dict[str, float | None]] = []
+    are_whole = np.asarray(np.isfinite(figures).all(axis=1))
+    for values, is_whole in zip(figures.tolist(), are_whole.tolist(), strict=True):
+        row = dict(zip(CONVENTIONS, values, strict=True))
+        if not is_whole:
+            row = {name: value if math.isfinite(value) else None for name, value in row.items()}
+        for name in COUNTS:
+            row[name] = int(row[name])
+        found.append(row)
+    return found
 
 
-def shapes_of(shapes: Floats, times: npt.NDArray[np.datetime64]) -> list[Shape | None]:
-    """The shapes of the returns by account, over the days of these moments; None where there are not enough."""
-    returns = int(np.count_nonzero(last_of_days(times.astype("datetime64[D]")))) - 1
-    is_known = np.isfinite(shapes[:, 0]) & np.isfinite(shapes[:, 1]) & np.isfinite(shapes[:, 2])
-    rows = zip(shapes.tolist(), is_known.tolist(), strict=True)
-    return [Shape(row[0], row[1], row[2], returns) if known else None for row, known in rows]
+def shapes_of(shapes: Floats) -> list[Shape | None]:
+    """The shapes of the returns by account; None where there are not enough."""
+    are_known = np.asarray(np.isfinite(shapes).all(axis=1))
+    rows = zip(shapes.tolist(), are_known.tolist(), strict=True)
+    return [Shape(row[0], row[1], row[2], int(row[3])) if is_known else None for row, is_known in rows]
 
 
 def drawdowns(starting_cash: float, returns: Returns) -> Floats:
     """How far each day's equity is below the highest so far, as a fraction: zero or negative."""
     highest = np.maximum.accumulate(np.maximum(returns.equity, starting_cash))
     return returns.equity / highest - 1
-
-
-def _plain(values: Floats, *, is_count: bool) -> list[float | None]:
-    found = values.astype(np.int64).tolist() if is_count else values.tolist()
-    is_known = np.isfinite(values)
-    if not is_known.all():
-        return [value if known else None for value, known in zip(found, is_known.tolist(), strict=True)]
-    return found  # type: ignore[no-any-return]

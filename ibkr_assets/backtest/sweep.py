@@ -20,7 +20,6 @@ import numpy as np
 from ibkr_assets.backtest.compiled import numbers_of, trade_many
 from ibkr_assets.backtest.engine import Terms
 from ibkr_assets.backtest.grid import Params
-from ibkr_assets.backtest.lines import clock_of
 from ibkr_assets.backtest.luck import Shape
 from ibkr_assets.backtest.metrics import judge, metrics_of, shapes_of
 from ibkr_assets.backtest.result import Records, records_of
@@ -194,9 +193,8 @@ def _together(task: _Task, built: list[tuple[Params, Strategy]], numbers: Number
         wanted = directions_of(strategy, task.tapes, task.shared)
         np.concatenate(wanted, out=lane)
     batch = trade_many(task.tapes, lanes, numbers, [strategy.bracket for _, strategy in built])
-    times = clock_of(task.tapes).times
     tried = [params for params, _ in built]
-    return list(map(Row, tried, metrics_of(batch.figures), shapes_of(batch.shapes, times), batch.trades))
+    return list(map(Row, tried, metrics_of(batch.figures), shapes_of(batch.shapes), batch.trades))
 
 
 def _alone(task: _Task, params: Params, strategy: Strategy) -> Row:

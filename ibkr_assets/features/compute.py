@@ -16,7 +16,7 @@ import pandas as pd
 
 from ibkr_assets.domain.errors import DataError
 from ibkr_assets.features.definition import DEFINITIONS, FEATURES, WARM_UP_BARS
-from ibkr_assets.features.frame import Floats, InstrumentBars, Ints, split_by_instrument
+from ibkr_assets.features.frame import Floats, InstrumentBars, Ints, frozen, split_by_instrument
 
 _INPUTS = ("high", "low", "close")
 
@@ -83,10 +83,9 @@ def compute_from(bars: pd.DataFrame, since: Mapping[int, Since]) -> Computed:
     wrong = _fill(high, low, close, spans, states, values)
     if wrong >= 0:
         _refuse(values, spans[wrong].tolist(), instruments[wrong])
-    # One block of floats that nothing copies: making the frame costs as much as the indicators otherwise.
-    frame = pd.DataFrame(values.T, columns=list(FEATURES), copy=False)
-    frame.insert(0, "conid", bars["conid"].array)
-    frame.insert(1, "opened_at", bars["opened_at"].array)
+    # Columns that nothing copies: making the frame costs as much as the indicators otherwise.
+    keys = {name: bars[name].array.copy() for name in ("conid", "opened_at")}
+    frame = pd.DataFrame({**keys, **dict(zip(FEATURES, values, strict=True))}, copy=False)
     has_begun = np.isfinite(states).all(axis=1).tolist()
     averages = {
         instrument.conid: tuple(state)
@@ -101,10 +100,16 @@ def load_machine_code() -> None:
     nothing = np.empty(0)
     spans = np.empty((0, 3), dtype=np.int64)
     _fill(nothing, nothing, nothing, spans, np.empty((0, len(AVERAGES))), np.empty((len(FEATURES), 0)))
+    from ibkr_assets.features.comparison import follow, greater
+    from ibkr_assets.features.windows import fill_means
+
+    fill_means(frozen(nothing), 1, nothing)
+    follow(greater(nothing, nothing).view(np.int8), np.empty(0, dtype=np.int8), 0)
 
 
 def _fill(high: Floats, low: Floats, close: Floats, spans: Ints, states: Floats, values: Floats) -> int:
-    from ibkr_assets.features.kernel import PIECE, fill_features  # brings the compiler
+    from ibkr_assets.features.kernel import fill_features  # brings the compiler
+    from ibkr_assets.features.windows import PIECE
 
     space = np.empty((5, PIECE + WARM_UP_BARS + 1))
     return fill_features(high, low, close, spans, states, _MEANS, _LENGTHS, _SPREADS, _WARM_UPS, values, space)

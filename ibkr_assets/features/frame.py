@@ -7,6 +7,7 @@ frame that is not what it must be stops here, so that no indicator ever sees a h
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,13 @@ def float_column(frame: pd.DataFrame, name: str) -> Floats:
     return np.ascontiguousarray(_numbers(frame, name).to_numpy(dtype=np.float64, na_value=np.nan))
 
 
+def frozen(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A view that may not be written: columns of frames may not, and code is compiled for one or the other."""
+    view = np.ascontiguousarray(values).view()
+    view.flags.writeable = False
+    return view
+
+
 def check_order(bars: pd.DataFrame) -> None:
     """Raise DataError unless each instrument's bars stand together, ascending in an aware `opened_at`."""
     _checked_blocks(bars)
@@ -64,11 +72,11 @@ def _checked_blocks(bars: pd.DataFrame) -> list[InstrumentBars]:
         raise DataError(f"column 'opened_at': missing; the frame has {list(bars.columns)}")
     if not isinstance(bars["opened_at"].dtype, pd.DatetimeTZDtype):
         raise DataError(f"column 'opened_at': must be aware UTC, got {bars['opened_at'].dtype}")
-    opened_at = pd.DatetimeIndex(bars["opened_at"])
-    if opened_at.hasnans:
+    opened_at: Ints = bars["opened_at"].array.asi8
+    if (opened_at == pd.NaT.value).any():
         raise DataError("column 'opened_at': has missing values")
     is_next = conids[1:] != conids[:-1]
-    wrong = np.flatnonzero(~is_next & (opened_at.asi8[1:] <= opened_at.asi8[:-1]))
+    wrong = np.flatnonzero(~is_next & (opened_at[1:] <= opened_at[:-1]))
     if wrong.size:
         row = bars.iloc[wrong[0] + 1]
         raise DataError(f"opened_at {row['opened_at']} of conid {row['conid']}: not after the bar before it")

@@ -2,7 +2,8 @@
 
 What goes here: declarations of indicators and their values over one instrument. What does not: the named features with
 their fixed parameters, which are stored (`features.definition`), and how they are computed (`features.compute`). Both
-have TA-Lib's conventions: averages start from a simple mean.
+have TA-Lib's conventions: averages start from a simple mean. A mean of a window is that of the features, which rests on
+the bars of its window alone; the others are TA-Lib's own.
 """
 
 from __future__ import annotations
@@ -17,12 +18,9 @@ import talib
 
 from ibkr_assets.domain.errors import DataError
 from ibkr_assets.features.definition import Feature
-from ibkr_assets.features.frame import Floats
+from ibkr_assets.features.frame import Floats, frozen
 
 Flags = npt.NDArray[np.bool_]
-
-#: Two values this close, relative to the second, are a tie: rounding alone can part them that far.
-TIE = 1e-9
 
 
 @cache
@@ -65,6 +63,12 @@ def _outputs(feature: Feature, columns: Mapping[str, Floats]) -> tuple[Floats, .
     inputs = [columns[name] for name in feature.inputs]
     if inputs[0].size <= feature.warm_up:
         return tuple(np.full(inputs[0].size, np.nan) for _ in range(3))
+    if feature.indicator == "SMA":
+        from ibkr_assets.features.windows import fill_means  # brings the compiler
+
+        mean = np.empty(inputs[0].size)
+        fill_means(frozen(inputs[0]), feature.warm_up + 1, mean)
+        return (mean,)
     result = getattr(talib, feature.indicator)(*inputs, **dict(feature.parameters))
     return result if isinstance(result, tuple) else (result,)
 
@@ -75,5 +79,9 @@ def is_greater(a: float, b: float) -> bool: ...
 def is_greater(a: Floats, b: Floats | float) -> Flags: ...
 def is_greater(a: Floats | float, b: Floats | float) -> Flags | bool:
     """True where `a` exceeds `b` by more than a billionth of it; a tie is not greater, and nothing is above NaN."""
-    margin: Floats | float = TIE * np.abs(b) if isinstance(b, np.ndarray) else TIE * abs(b)
-    return a - b > margin
+    from ibkr_assets.features.comparison import TIE, greater  # brings the compiler
+
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return greater(a, b)
+    assert not isinstance(b, np.ndarray)
+    return a - b > TIE * abs(b)

@@ -6,8 +6,11 @@ this imports the compiler, which takes a tenth of a second: import it, and what 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import ParamSpec, TypeVar
 
 from numba import njit
@@ -29,3 +32,15 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
         logging.getLogger(__name__).warning("%s is compiled in each process: %s", function.__qualname__, error)
         made = njit(nogil=True, error_model="numpy")(function)
     return made
+
+
+def digest_of(*modules: ModuleType) -> str:
+    """SHA-256 (hex) of their sources: kept code is found by one file, and this says what it calls in others.
+
+    A function that closes over it, from within another one, is compiled anew when any of them is edited.
+    """
+    found = hashlib.sha256()
+    for module in modules:
+        assert module.__file__ is not None
+        found.update(Path(module.__file__).read_bytes())
+    return found.hexdigest()

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from ibkr_assets.features.definition import Feature
     from ibkr_assets.features.frame import Floats
-    from ibkr_assets.features.indicators import Flags
     from ibkr_assets.strategies.strategy import Directions
 
 _WORDS = {1: Direction.LONG, 0: Direction.FLAT, -1: Direction.SHORT}
@@ -83,8 +82,8 @@ class Rule(ABC):
         if len(history) < self.warm_up_bars:
             return None
         values = self._values(history.tail(self.memory_bars))
-        bounds = self._warmed(self.bounds(values))
-        from_below, from_above = (int(settle(bounds, start)[-1]) for start in (-1, 1))
+        bounds = self.bounds(values)
+        from_below, from_above = (int(self._settle(bounds, start)[-1]) for start in (-1, 1))
         if from_below != from_above:
             return None
         last = {name: float(column[-1]) for name, column in values.items()}
@@ -106,15 +105,16 @@ class Rule(ABC):
         wanted, bars, warm_up = self.indicators, columns["close"].size, self.warm_up_bars - 1
         if bars <= warm_up:
             return np.zeros(bars, dtype=np.int8)
-        for feature in wanted:
-            if feature not in known:
-                known[feature] = compute_indicators((feature,), columns)[feature.name]
+        new = [feature for feature in wanted if feature not in known]
+        if new:
+            found = compute_indicators(new, columns)
+            known.update((feature, found[feature.name]) for feature in new)
         values = {name: columns[name] for name in self.columns} | {one.name: known[one] for one in wanted}
         bounds = self.bounds(values)
         if bounds.lowest is bounds.highest:  # one position at every bar: nothing is left to settle
             bounds.lowest[:warm_up] = 0
             return bounds.lowest
-        return settle(self._warmed(bounds), 0)
+        return self._settle(bounds, 0)
 
     def _values(self, history: pd.DataFrame) -> dict[str, Floats]:
         from ibkr_assets.features.indicators import compute_indicators
@@ -128,30 +128,8 @@ class Rule(ABC):
         names = {"close", *self.columns, *(name for feature in self.indicators for name in feature.inputs)}
         return {name: float_column(history, name) for name in sorted(names)}
 
-    def _warmed(self, bounds: Bounds) -> Bounds:
-        """Through the warm-up anything stands."""
-        lowest, highest = bounds.lowest.copy(), bounds.highest.copy()
-        lowest[: self.warm_up_bars - 1] = -1
-        highest[: self.warm_up_bars - 1] = 1
-        return Bounds(lowest, highest)
+    def _settle(self, bounds: Bounds, start: int) -> Directions:
+        """The position after each bar when it is moved, from `start`, as far as the bounds after the warm-up demand."""
+        from ibkr_assets.features.comparison import follow  # brings the compiler
 
-
-def settle(bounds: Bounds, start: int) -> Directions:
-    """The position after each bar when it is moved, from `start`, only as far as the bounds demand."""
-    import numpy as np
-
-    is_long = _latch(bounds.lowest == 1, bounds.highest < 1, is_on=start == 1)
-    is_short = _latch(bounds.highest == -1, bounds.lowest > -1, is_on=start == -1)
-    return is_long.astype(np.int8) - is_short.astype(np.int8)
-
-
-def _latch(turns_on: Flags, turns_off: Flags, *, is_on: bool) -> Flags:
-    """On from where it was turned on until it is turned off."""
-    import numpy as np
-
-    decided = turns_on | turns_off
-    if decided.all():
-        return turns_on
-    newest = np.where(decided, np.arange(decided.size), -1)
-    np.maximum.accumulate(newest, out=newest)
-    return np.where(newest >= 0, turns_on[newest], is_on)
+        return follow(bounds.lowest, bounds.highest, start, self.warm_up_bars - 1)

@@ -56,7 +56,7 @@ class SmaCross(Rule):
         from ibkr_assets.features.indicators import is_greater
 
         fast, slow = (values[feature.name] for feature in self.indicators)
-        stand = is_greater(fast, slow).astype(np.int8)
+        stand = is_greater(fast, slow).view(np.int8)
         if self.params.short:
             stand += stand - np.int8(1)
         return Bounds(stand, stand)

@@ -84,6 +84,17 @@ def test_instruments_on_one_account_are_too_whatever_days_they_have(data: st.Dat
     assert_same(compiled_run(tapes, wanted, terms, bracket), run(tapes, wanted, terms, bracket=bracket))
 
 
+@pytest.mark.parametrize("bars", [127, 128, 129, 130, 131, 257, 700])
+def test_turns_are_found_wherever_they_lie_in_a_long_past(bars: int) -> None:
+    generator = np.random.default_rng(bars)
+    rows = [(price, price + 9, price - 9, price + 4) for price in generator.integers(900, 1100, bars).tolist()]
+    terms = Terms(1e6, parse_size("fixed:10"), parse_commission("bps:5"), parse_slippage("none"))
+    for often in (0.02, 0.5):  # seldom and nearly always
+        steps = np.where(generator.random(bars) < often, generator.integers(-1, 2, bars), 0)
+        wanted = [np.clip(steps.cumsum(), -1, 1).astype(np.int8)]
+        assert_same(compiled_run([tape_of(rows)], wanted, terms, None), run([tape_of(rows)], wanted, terms))
+
+
 def test_a_year_of_losses_all_on_one_day_is_judged_as_written() -> None:
     """Lost to the last cent and beyond: no returns, and a drawdown of more than everything."""
     result = Result(

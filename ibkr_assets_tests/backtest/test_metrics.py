@@ -9,9 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ibkr_assets.backtest.commissions import parse_commission
 from ibkr_assets.backtest.engine import Terms
+from ibkr_assets.backtest.lanes import ends_of_days
 from ibkr_assets.backtest.metrics import CONVENTIONS, compute_metrics, daily_returns
 from ibkr_assets.backtest.result import Result, Trade
 from ibkr_assets.backtest.sizes import parse_size
@@ -67,6 +70,14 @@ def test_minutes_become_days() -> None:
     returns = daily_returns(minutes)
     assert returns.equity.tolist() == [109.0, 129.0]  # 14:30 to 23:30, then the next day's 20 hours
     assert returns.values.tolist() == pytest.approx([129 / 109 - 1])
+
+
+@given(st.lists(st.integers(1, 200_000), max_size=120), st.integers(0, 86_399))
+def test_the_ends_of_days_are_the_last_moments_before_midnights(steps: list[int], first: int) -> None:
+    seconds = np.cumsum([first, *steps])
+    days = (seconds // 86_400).tolist()
+    expected = [at for at, day in enumerate(days) if at + 1 == len(days) or days[at + 1] != day]
+    assert ends_of_days(seconds * 1_000_000_000).tolist() == expected
 
 
 def test_on_real_prices_the_figures_are_those_of_the_series_itself() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ibkr_assets.domain.errors import DataError
 from ibkr_assets.features.compute import Since, compute_features, compute_from
 from ibkr_assets.features.definition import DEFINITIONS, FEATURES, WARM_UP_BARS
-from ibkr_assets.features.kernel import PIECE
+from ibkr_assets.features.windows import PIECE
 from ibkr_assets_tests.fakes.tape import CONIDS, real_bars
 from ibkr_assets_tests.features import recurrences
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from ibkr_assets.features import kernel
+from ibkr_assets.features import averages, kernel
 from ibkr_assets.features.machine_code import compiled
 
 
@@ -26,7 +26,7 @@ def test_the_loops_are_kept_for_the_next_process() -> None:
 def test_a_step_of_an_average_is_rounded_after_the_product_and_after_the_sum() -> None:
     values = np.round(100 + np.cumsum(np.sin(np.arange(400.0) ** 1.5)), 2)
     out = np.empty_like(values)
-    kernel._start(values, 11, 12, 2.0 / 13, out)
+    averages._start(values, 11, 12, 2.0 / 13, out)
     for before, new, after in zip(out[11:-1].tolist(), values[12:].tolist(), out[12:].tolist(), strict=True):
         product = float(Fraction(new - before) * Fraction(2.0 / 13))
         assert after == float(Fraction(product) + Fraction(before))
