@@ -55,7 +55,7 @@ def _at(symbols: int, peer: Peer | None) -> tuple[str, ...]:
             peer.ask("load", str(path))
         sides["pandera"] = lambda: peer.ask("judge")[0]
     ours()
-    found = compare("", len(bars), ours, sides, rounds=3, clock=time.process_time)
+    found = compare("", len(bars), ours, sides, rounds=15 if symbols < 100 else 3, clock=time.process_time)
     ratios = (found.others_s.get(side) for side in ("pandera", "pandas"))
     return (
         f"{symbols} symbols x {DAYS} daily bars", f"{len(bars):,}", f"{found.ours_s / len(bars) * 1e9:.0f}",

@@ -6,9 +6,11 @@ What goes here: arithmetic on instants against the sessions of an exchange. What
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +29,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_NS = 86_400_000_000_000
 
 
+class Instants(NamedTuple):
+    """Sessions as nanoseconds, in their order; a break begins and ends with the close where there is none."""
+
+    sessions: tuple[TradingSession, ...]
+    opens: Nanoseconds
+    closes: Nanoseconds
+    breaks: Nanoseconds
+    resumes: Nanoseconds
+
+
+#: The newest of them: ten years of sessions take longer to turn into numbers than a small batch takes to be judged.
+_known: deque[Instants] = deque(maxlen=16)
+
+
 def nanoseconds(moment: datetime) -> int:
     """Nanoseconds since 1970 UTC of an aware moment; exact to the second."""
     return int((moment - _EPOCH).total_seconds()) * 1_000_000_000
@@ -36,6 +52,23 @@ def moments(values: Iterable[datetime]) -> Nanoseconds:
     """The same of many."""
     seconds = np.fromiter((value.timestamp() for value in values), dtype=np.float64)
     return np.asarray(seconds.astype(np.int64) * 1_000_000_000, dtype=np.int64)
+
+
+def instants_of(sessions: Sequence[TradingSession]) -> Instants:
+    """The same of sessions, looked up where these have been asked for lately."""
+    whole = tuple(sessions)
+    for known in tuple(_known):
+        if known.sessions == whole:  # objects that are the same are not compared further
+            return known
+    columns = (
+        moments(s.opens_at for s in whole), moments(s.closes_at for s in whole),
+        moments(s.breaks_at or s.closes_at for s in whole), moments(s.resumes_at or s.closes_at for s in whole),
+    )  # fmt: skip
+    for column in columns:
+        column.flags.writeable = False
+    found = Instants(whole, *columns)
+    _known.append(found)
+    return found
 
 
 def is_ordered(conids: npt.NDArray[np.int64], opened_at: Nanoseconds) -> bool:
@@ -87,9 +120,7 @@ def place(opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize) -> 
     A daily bar starts with its session. A shorter one starts a whole number of lengths after the opening, or after the
     end of a break, and before the close or the break.
     """
-    sessions = _around(opened_at, calendar)
-    opens = moments(s.opens_at for s in sessions)
-    closes = moments(s.closes_at for s in sessions)
+    sessions, opens, closes, breaks, resumes = instants_of(_around(opened_at, calendar))
     everywhere = np.ones(opened_at.size, dtype=bool)
     if not sessions:
         own = np.zeros(opened_at.size, dtype=np.int64)
@@ -99,17 +130,11 @@ def place(opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize) -> 
         return Places(opens, closes, own, opens[own] == opened_at, everywhere, opened_at, size)
     begins = opens[own]
     is_inside: Flags = (begins <= opened_at) & (opened_at < closes[own])
-    if any(s.breaks_at is not None for s in sessions):
-        breaks, resumes = break_bounds(sessions)
+    if (breaks < closes).any():
         is_inside &= (opened_at < breaks[own]) | (resumes[own] <= opened_at)
         begins = np.where(opened_at < resumes[own], begins, resumes[own])
     is_on_grid: Flags = ~is_inside | ((opened_at - begins) % _length_ns(size) == 0)
     return Places(opens, closes, own, is_inside, is_on_grid, opened_at, size)
-
-
-def break_bounds(sessions: Sequence[TradingSession]) -> tuple[Nanoseconds, Nanoseconds]:
-    """When the breaks of sessions begin and end; both are the close where there is none."""
-    return moments(s.breaks_at or s.closes_at for s in sessions), moments(s.resumes_at or s.closes_at for s in sessions)
 
 
 def bars_expected(session: TradingSession, size: BarSize) -> int:

@@ -25,10 +25,9 @@ from ibkr_assets.market.grid import (
     Nanoseconds,
     Places,
     bars_expected,
-    break_bounds,
+    instants_of,
     is_ordered,
     last_opened,
-    moments,
     nanoseconds,
     place,
 )
@@ -207,10 +206,11 @@ def _wanted(places: Places, sessions: Sequence[TradingSession]) -> Flags:
     A bar in the break of a session is of none.
     """
     opened_at = places.opened_at
-    first_day = min(s.opens_at for s in sessions).date()
+    instants = instants_of(sessions)
+    first_day = datetime.fromtimestamp(int(instants.opens.min()) // 1_000_000_000, UTC).date()
     start = nanoseconds(datetime.combine(first_day, time.min, tzinfo=UTC))
-    end = nanoseconds(max(s.closes_at for s in sessions))
-    is_chosen = np.isin(places.opens, moments(s.opens_at for s in sessions))
+    end = int(instants.closes.max())
+    is_chosen = np.isin(places.opens, instants.opens)
     is_wanted: Flags = places.is_inside.copy()
     if not is_chosen.all():
         is_wanted &= is_chosen[places.own]
@@ -227,18 +227,19 @@ def find_missing(
     size: BarSize,
 ) -> list[tuple[str, date]]:
     """Sessions that have fewer bars than they must, as (symbol, day), by symbol and day."""
-    ordered = sorted(sessions, key=lambda session: session.opens_at)
-    opens = moments(s.opens_at for s in ordered)
-    closes = moments(s.closes_at for s in ordered)
-    expected = np.array([bars_expected(s, size) for s in ordered], dtype=np.int64)
+    instants = instants_of(sessions)
+    if (instants.opens[1:] < instants.opens[:-1]).any():
+        instants = instants_of(sorted(sessions, key=lambda session: session.opens_at))
+    ordered, opens, closes, breaks, resumes = instants
     own = last_opened(opens, opened_at)
     if size is BarSize.DAY:
+        expected = np.ones(len(ordered), dtype=np.int64)
         is_there = opens[own] == opened_at
     else:
+        expected = np.array([bars_expected(s, size) for s in ordered], dtype=np.int64)
         is_there = (opens[own] <= opened_at) & (opened_at < closes[own])
         is_there &= (opened_at - opens[own]) % (int(size.length.total_seconds()) * 1_000_000_000) == 0
-        if any(s.breaks_at is not None for s in ordered):
-            breaks, resumes = break_bounds(ordered)
+        if (breaks < closes).any():
             is_there &= (opened_at < breaks[own]) | (resumes[own] <= opened_at)
     if not is_ordered(conids.to_numpy(), opened_at):
         is_there &= ~pd.DataFrame({"conid": conids.to_numpy(), "opened_at": opened_at}).duplicated().to_numpy()
