@@ -22,7 +22,7 @@ COPY docker/dagster.yaml /etc/ibkr_assets/dagster/dagster.yaml
 COPY docker/cluster.yaml /etc/ibkr_assets/cluster/dagster.yaml
 COPY docker/workspace.yaml /etc/ibkr_assets/workspace.yaml
 # Machine code is compiled once in the life of a container: its file system is read-only, and a cache must be writable.
-ENV PATH=/opt/ibkr_assets/bin:$PATH PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/tmp/numba
+ENV PATH=/opt/ibkr_assets/bin:$PATH PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/tmp/numba MPLCONFIGDIR=/tmp/matplotlib
 USER 10001:10001
 WORKDIR /home/ibkr
 CMD ["ibkr-assets", "--help"]
