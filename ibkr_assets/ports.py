@@ -161,11 +161,12 @@ class BarStore(FeatureStore, Protocol):
         """Keep rows that are no bars: any columns, of them `conid` (which may be missing) and `reason`."""
 
     def load_bars(
-        self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime, *, is_validated: bool = False
-    ) -> pd.DataFrame:
+        self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime, *,
+        is_validated: bool = False, has_verdicts: bool = False,
+    ) -> pd.DataFrame:  # fmt: skip
         """Current versions opened in [start, end): BAR_COLUMNS plus `version` (int) and `row_sha` (hex).
 
-        With `is_validated` only bars that passed validation and are not in quarantine. Ordered by conid, time.
+        With `is_validated` only bars that passed validation; `has_verdicts` adds `is_accepted`. By conid and time.
         """
 
     def save_delays(self, bars: pd.DataFrame, size: BarSize, *, now: datetime) -> None:

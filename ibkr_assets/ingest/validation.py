@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import InputError
 from ibkr_assets.ingest.decisions import as_decided, bars_to_hold_for
@@ -18,6 +20,7 @@ from ibkr_assets.market.jumps import USUAL_BARS
 from ibkr_assets.market.validation import judge
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import pandas as pd
 
     from ibkr_assets.domain.instrument import Instrument
@@ -61,8 +64,10 @@ def validate_sessions(
     if not sessions or not instruments:
         raise InputError(f"{'instruments' if sessions else 'sessions'}: none given; there is nothing to judge")
     wanted = sorted(set(sessions), key=lambda session: session.day)
-    bars, good_before, judged = _load(store, calendar, instruments, wanted)
-    evidence = find_evidence(store, bars, BarSize.DAY, calendar)
+    bars, is_settled, judged = _load(store, calendar, instruments, wanted)
+    good_before = bars.loc[is_settled, ["conid", "opened_at"]]
+    evidence = np.full(len(bars), "", dtype=object)
+    evidence[~is_settled] = find_evidence(store, bars[~is_settled], BarSize.DAY, calendar)
     found = judge(bars, calendar=calendar, sessions=judged, instruments=instruments, evidence=evidence)
     verdict = as_decided(store, BarSize.DAY, found)
     store.save_verdicts(BarSize.DAY, verdict.accepted, verdict.quarantined)
@@ -88,8 +93,8 @@ def validate_sessions(
 
 def _load(
     store: BarStore, calendar: ExchangeCalendar, instruments: Sequence[Instrument], wanted: Sequence[TradingSession]
-) -> tuple[pd.DataFrame, pd.DataFrame, list[TradingSession]]:
-    """Bars with context, which of them were accepted before, and the sessions to judge.
+) -> tuple[pd.DataFrame, npt.NDArray[np.bool_], list[TradingSession]]:
+    """Bars with context, which of them were accepted in an earlier session's turn, and the sessions to judge.
 
     These are the wanted ones and those before them without a verdict.
 
@@ -101,16 +106,14 @@ def _load(
     while True:
         past = _sessions_before(calendar, wanted[0].day, reach)
         start = (past or wanted)[0].opens_at
-        bars = store.load_bars(conids, BarSize.DAY, start, end)
-        accepted = store.load_bars(conids, BarSize.DAY, start, wanted[0].opens_at, is_validated=True)
-        key = ["conid", "opened_at"]
-        early = bars.loc[bars["opened_at"] < wanted[0].opens_at, key]
-        open_ = early.merge(accepted[key], on=key, how="left", indicator=True)
-        moments = set(open_.loc[open_["_merge"] == "left_only", "opened_at"])
+        bars = store.load_bars(conids, BarSize.DAY, start, end, has_verdicts=True)
+        is_early = (bars["opened_at"] < wanted[0].opens_at).to_numpy()
+        is_settled = is_early & bars.pop("is_accepted").to_numpy(dtype=bool)
+        moments = set(bars.loc[is_early & ~is_settled, "opened_at"].unique())
         unjudged = [session for session in past if session.opens_at in moments]
         is_covered = not unjudged or unjudged[0].opens_at >= (past[CONTEXT_SESSIONS:] or wanted)[0].opens_at
         if is_covered or len(bars) == bars_before or len(past) < reach:
-            return bars, accepted[key], [*unjudged, *wanted]
+            return bars, is_settled, [*unjudged, *wanted]
         reach, bars_before = reach * 2, len(bars)
 
 

@@ -152,6 +152,15 @@ class BarStoreContract:
         pd.testing.assert_frame_equal(validated, raw.drop(index=[2, 4]).reset_index(drop=True))
         assert len(load(filled, "IBM")) == 10
 
+    def test_bars_can_be_read_with_whether_they_were_accepted(self, filled: BarStore) -> None:
+        raw = load(filled, "IBM", "MSFT")
+        judged = raw[raw["symbol"] == "IBM"]
+        filled.save_verdicts(DAY, judged.drop(index=[2, 4]), with_reason(judged.loc[[2, 4]], "ohlc_order"))
+        read = filled.load_bars([CONIDS["IBM"], CONIDS["MSFT"]], DAY, START, END, has_verdicts=True)
+        pd.testing.assert_frame_equal(read.drop(columns="is_accepted"), raw)
+        is_accepted = (raw["symbol"] == "IBM") & ~raw.index.isin([2, 4])
+        assert read["is_accepted"].tolist() == is_accepted.tolist()
+
     def test_the_same_verdicts_again_change_nothing(self, filled: BarStore) -> None:
         raw = load(filled, "IBM")
         for _ in range(2):

@@ -101,6 +101,7 @@ class MemoryBars:
         end: datetime,
         *,
         is_validated: bool = False,
+        has_verdicts: bool = False,
     ) -> pd.DataFrame:
         """Current versions opened in [start, end)."""
         rows = []
@@ -108,9 +109,11 @@ class MemoryBars:
             bar = versions[-1]
             is_wanted = conid in set(conids) and of_size == size and start <= opened_at < end
             if is_wanted and (not is_validated or bar.verdict == ""):
-                rows.append((conid, bar.symbol, opened_at, *bar.values, bar.version, bar.row_sha))
-        frame = pd.DataFrame(rows, columns=[*BAR_COLUMNS, "version", "row_sha"])
+                rows.append((conid, bar.symbol, opened_at, *bar.values, bar.version, bar.row_sha, bar.verdict == ""))
+        frame = pd.DataFrame(rows, columns=[*BAR_COLUMNS, "version", "row_sha", "is_accepted"])
         numbers = dict.fromkeys(_VALUES, "float64") | {"conid": "int64", "version": "int64"}
+        if not has_verdicts:
+            frame = frame.drop(columns="is_accepted")
         frame["opened_at"] = pd.to_datetime(frame["opened_at"], utc=True).astype("datetime64[us, UTC]")
         return frame.astype(numbers)
 

@@ -1,31 +1,31 @@
 """Instruments and versioned bars in Postgres: with verdicts and features, the `BarStore` of the system of record.
 
 What goes here: set-based SQL over batches that arrive by COPY. What does not: when to fetch which bars (`ingest`), what
-a row must have to be a bar (`adapters.postgres.bar_rows`), and what is inherited: verdicts, gaps, marks, proofs and
-features, each in a module of its name.
+a row must have to be a bar (`bar_rows`), reading (`bar_frames`), and what is inherited: verdicts, gaps, marks, proofs
+and features, each in a module of its name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from psycopg import errors, sql
+from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from ibkr_assets.adapters.postgres import copy_binary
+from ibkr_assets.adapters.postgres.bar_frames import read_bars
 from ibkr_assets.adapters.postgres.bar_rows import VALUES, BarRows, bar_rows, instants
 from ibkr_assets.adapters.postgres.connection import Connection, Database
 from ibkr_assets.adapters.postgres.features import PostgresFeatures
 from ibkr_assets.adapters.postgres.gaps import PostgresGaps
 from ibkr_assets.adapters.postgres.marks import PostgresMarks
-from ibkr_assets.adapters.postgres.packed_rows import FLOAT, INSTANT, INTEGER, SHA256, PackedRows, packed, read_packed
 from ibkr_assets.adapters.postgres.proofs import PostgresProofs
 from ibkr_assets.adapters.postgres.verdicts import PostgresVerdicts
 from ibkr_assets.domain.bar import BarSize
@@ -70,33 +70,6 @@ select conid, %(size)s, opened_at, coalesce(old_version, 0) + 1, greatest(%(know
   open, high, low, close, volume, %(source)s, row_sha
 from changed
 """
-LOAD = """
-select b.conid, {columns}
-from md.bar b {validated}
-where b.conid = any(%(conids)s::bigint[]) and b.bar_size = %(size)s
-  and b.opened_at >= %(start)s and b.opened_at < %(end)s and {known}
-group by b.conid order by b.conid
-"""
-LOADED = {"opened_at": INSTANT, **dict.fromkeys(VALUES, FLOAT), "version": INTEGER, "row_sha": SHA256}
-#: Nulls come as NaN, which no stored number is.
-COLUMNS = sql.SQL(", ").join(
-    packed(
-        sql.SQL("coalesce(b.{}, 'NaN')" if kind is FLOAT else "b.{}").format(sql.Identifier(name)),
-        kind,
-        sql.SQL("b.opened_at"),
-    )
-    for name, kind in LOADED.items()
-)
-VALIDATED = sql.SQL("""
-join md.bar_verdict v
-  on v.conid = b.conid and v.bar_size = b.bar_size and v.opened_at = b.opened_at and v.version = b.version
-  and v.conid = any(%(conids)s::bigint[]) and v.bar_size = %(size)s
-  and v.opened_at >= %(start)s and v.opened_at < %(end)s and v.verdict = 'accepted'
-""")
-#: Both sides lie in the order of the join; a planner that expects few bars would look for each verdict alone.
-BY_MERGE = "set local enable_nestloop = off; set local enable_hashjoin = off"
-CURRENT = sql.SQL("b.known_to is null")
-AS_OF = sql.SQL("b.known_from <= %(as_of)s and (b.known_to is null or %(as_of)s < b.known_to)")
 
 
 class PostgresBars(PostgresVerdicts, PostgresGaps, PostgresMarks, PostgresProofs, PostgresFeatures):
@@ -178,42 +151,19 @@ class PostgresBars(PostgresVerdicts, PostgresGaps, PostgresMarks, PostgresProofs
         end: datetime,
         *,
         is_validated: bool = False,
+        has_verdicts: bool = False,
         as_of: datetime | None = None,
     ) -> pd.DataFrame:
         """Bars opened in [start, end): BAR_COLUMNS plus `version` (int) and `row_sha` (hex), by conid and time.
 
         Current versions, or those that were known at `as_of`. With `is_validated` only bars whose version passed
-        validation. A missing number is NaN; `opened_at` is aware UTC.
+        validation; with `has_verdicts` a column `is_accepted` says which have. A missing number is NaN; `opened_at` is
+        aware UTC.
         """
-        statement = sql.SQL(LOAD).format(
-            columns=COLUMNS,
-            known=CURRENT if as_of is None else AS_OF,
-            validated=VALIDATED if is_validated else sql.SQL(""),
-        )
         with self._database.connect() as connection:
-            symbols = dict(
-                connection.execute(
-                    "select conid, symbol from md.instrument where conid = any(%s)", (list(conids),)
-                ).fetchall()
+            return read_bars(
+                connection, conids, size, start, end, is_validated=is_validated, has_verdicts=has_verdicts, as_of=as_of
             )
-            if is_validated:
-                connection.execute(BY_MERGE)
-            arguments = {"conids": list(symbols), "size": size.value, "start": start, "end": end, "as_of": as_of}
-            read = read_packed(connection, statement, arguments, LOADED)
-        return _frame(read, symbols)
-
-
-def _frame(read: PackedRows, symbols: Mapping[int, str]) -> pd.DataFrame:
-    hexes = [part.hex() for part in read.take_parts("row_sha")]
-    columns: dict[str, Any] = {
-        "conid": np.repeat(read.keys, read.counts),
-        "symbol": np.repeat(np.array([symbols[conid] for conid in read.keys.tolist()], dtype=object), read.counts),
-        "opened_at": instants(read.take("opened_at")),
-        **{name: read.take(name) for name in VALUES},
-        "version": read.take("version").astype(np.int64),
-        "row_sha": np.array([own[at : at + 64] for own in hexes for at in range(0, len(own), 64)], dtype=object),
-    }  # fmt: skip
-    return pd.DataFrame(columns, copy=False)
 
 
 def _conid(instrument: Instrument) -> int:

@@ -33,6 +33,7 @@ FLOAT = Kind("float8send", ">f8")
 #: Read as microseconds since 1970 UTC.
 INSTANT = Kind("timestamptz_send", ">i8")
 INTEGER = Kind("int4send", ">i4")
+FLAG = Kind("boolsend", "?")
 #: A bytea of 32 bytes.
 SHA256 = Kind("", "V32")
 
