@@ -143,7 +143,8 @@ class _Shown:
         instruments: Sequence[Instrument],
         absent: Sequence[str],
     ) -> None:
-        self._strategy, self._bars, self._session = strategy, bars, session
+        self._strategy, self._session = strategy, session
+        self._bars = bars.copy()  # columns of one type together: every history is cut out of these
         self._features = features
         self._rows, self._of_features = _Rows(bars, session), _Rows(features, session)
         self._stored = self.names = strategy.features
@@ -203,10 +204,13 @@ class _Proof:
     def __init__(self, bars: pd.DataFrame) -> None:
         import pandas as pd
 
-        self.moments: list[datetime] = pd.DatetimeIndex(bars["opened_at"]).to_pydatetime().tolist()
+        codes, distinct = pd.factorize(bars["opened_at"])  # all instruments have the same sessions
+        moments = pd.DatetimeIndex(distinct).to_pydatetime().tolist()
+        texts = [moment.isoformat() for moment in moments]
+        self.moments: list[datetime] = [moments[code] for code in codes]
         self.versions: list[int] = bars["version"].tolist()
-        rows = zip(bars["conid"].tolist(), self.moments, self.versions, bars["row_sha"].tolist(), strict=True)
-        self.lines = [f"{conid}|{at.isoformat()}|{version}|{row_sha}" for conid, at, version, row_sha in rows]
+        rows = zip(bars["conid"].tolist(), codes.tolist(), self.versions, bars["row_sha"].tolist(), strict=True)
+        self.lines = [f"{conid}|{texts[code]}|{version}|{row_sha}" for conid, code, version, row_sha in rows]
 
 
 class _Rows:

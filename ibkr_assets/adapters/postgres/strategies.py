@@ -7,7 +7,7 @@ does not go here: reading strategies from files (`adapters.strategies_file`) and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any
@@ -246,9 +246,13 @@ def _apart(signals: Sequence[Signal]) -> list[list[Signal]]:
     return [list(part.values()) for part in parts]
 
 
+_SIGNAL_FIELDS = tuple(each.name for each in fields(Signal))
+
+
 def _signal_row(signal: Signal) -> dict[str, Any]:
     return {
-        **asdict(signal), "direction": signal.direction.value, "session_date": signal.session_date.isoformat(),
+        **{name: getattr(signal, name) for name in _SIGNAL_FIELDS},
+        "direction": signal.direction.value, "session_date": signal.session_date.isoformat(),
         "as_of": signal.as_of.isoformat(), "reference_price": str(signal.reference_price),
     }  # fmt: skip
 
