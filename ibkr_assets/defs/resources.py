@@ -31,7 +31,13 @@ class SettingsInForce:
         self._load = load
 
     def get(self) -> Settings:
-        """Everything in force now. Raises ConfigurationError."""
+        """Everything in force now. Raises ConfigurationError.
+
+        Ticks are evaluated in threads, and all that need the database come by here first: where one thread begins with
+        psycopg and another with a part of it, Python breaks the deadlock by giving out the package half made.
+        """
+        import psycopg  # noqa: F401
+
         return self._load()
 
 

@@ -134,6 +134,19 @@ def test_dagster_mlflows_own_resource_is_there_and_imported_only_by_use() -> Non
     assert result.returncode == 0, result.stderr
 
 
+def test_a_tick_has_all_of_psycopg_before_it_asks_for_any_part_of_it() -> None:
+    probe = (
+        "import sys\n"
+        "from ibkr_assets.defs.resources import SettingsInForce\n"
+        "from ibkr_assets.settings import Settings\n"
+        "before = 'psycopg' in sys.modules\n"
+        "SettingsInForce(Settings).get()\n"
+        "sys.exit(0 if not before and 'psycopg.types.json' in sys.modules else 1)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+
+
 def test_a_fresh_checkout_validates_with_nothing_running(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("IBKR_ASSETS")}
     (tmp_path / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text())
