@@ -55,6 +55,8 @@ def float_column(frame: pd.DataFrame, name: str) -> Floats:
 
 def frozen(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """A view that may not be written: columns of frames may not, and code is compiled for one or the other."""
+    if values.flags.c_contiguous and not values.flags.writeable:
+        return values
     view = np.ascontiguousarray(values).view()
     view.flags.writeable = False
     return view

@@ -68,7 +68,7 @@ def _outputs(feature: Feature, columns: Mapping[str, Floats]) -> tuple[Floats, .
 
         mean = np.empty(inputs[0].size)
         fill_means(frozen(inputs[0]), feature.warm_up + 1, mean)
-        return (mean,)
+        return (frozen(mean),)
     result = getattr(talib, feature.indicator)(*inputs, **dict(feature.parameters))
     return result if isinstance(result, tuple) else (result,)
 

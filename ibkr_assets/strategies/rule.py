@@ -105,11 +105,12 @@ class Rule(ABC):
         wanted, bars, warm_up = self.indicators, columns["close"].size, self.warm_up_bars - 1
         if bars <= warm_up:
             return np.zeros(bars, dtype=np.int8)
-        new = [feature for feature in wanted if feature not in known]
-        if new:
-            found = compute_indicators(new, columns)
-            known.update((feature, found[feature.name]) for feature in new)
-        values = {name: columns[name] for name in self.columns} | {one.name: known[one] for one in wanted}
+        values = {name: columns[name] for name in self.columns}
+        for feature in wanted:
+            found = known.get(feature)
+            if found is None:
+                found = known[feature] = compute_indicators((feature,), columns)[feature.name]
+            values[feature.name] = found
         bounds = self.bounds(values)
         if bounds.lowest is bounds.highest:  # one position at every bar: nothing is left to settle
             bounds.lowest[:warm_up] = 0
