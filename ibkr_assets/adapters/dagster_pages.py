@@ -183,7 +183,7 @@ def _run(run: Mapping[str, Any]) -> dict[str, Any]:
         "job": run["jobName"],
         "assets": ["/".join(key["path"]) for key in run["assetSelection"] or ()],
         "partition": tags.get("dagster/partition") or tags.get("dagster/asset_partition_range_start"),
-        "trigger": f"{by.removesuffix('_name')} {tags[f'dagster/{by}']}" if by else "by hand",
+        "trigger": f"{by.removesuffix('_name')} {tags[f'dagster/{by}']}" if by else _asker(tags),
         "created_at": _moment(run["creationTime"]),
         "started_at": begun,
         "ended_at": ended,
@@ -204,6 +204,13 @@ def _run(run: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _asker(tags: Mapping[str, str]) -> str:
+    """Who launched a run that Dagster did not ask for by itself."""
+    if "ibkr_assets/replay" in tags:
+        return "replay"
+    return f"by {tags['ibkr_assets/asked_by']}" if "ibkr_assets/asked_by" in tags else "by hand"
+
+
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:
     error = event.get("error")
     return {
@@ -211,7 +218,7 @@ def _event(event: Mapping[str, Any]) -> dict[str, Any]:
         "level": event["level"],
         "step": event["stepKey"],
         "type": event["eventType"] or event["__typename"],
-        "message": event["message"],
+        "message": event["message"] or (event["eventType"] or event["__typename"]).replace("_", " ").lower(),
         "error": None if error is None else (error.get("cause") or error)["message"],
     }
 

@@ -127,9 +127,11 @@ def span(seconds: float | None) -> str:
 
 
 def words(value: Any) -> str:
-    """Parameters and other small mappings in one line."""
+    """Parameters and other small mappings in one line; what has no value is left out."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {words(part)}" for name, part in value.items()) or _DASH
+        return ", ".join(f"{name} {words(part)}" for name, part in value.items() if part not in (None, "")) or _DASH
+    if isinstance(value, float):
+        return f"{value:.8g}"
     if isinstance(value, list | tuple):
         return ", ".join(words(part) for part in value) or _DASH
     return _DASH if value is None or value == "" else str(value)

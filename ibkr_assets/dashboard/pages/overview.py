@@ -123,6 +123,8 @@ def account_figures(sources: Sources) -> dict[str, Any]:
         "since": first.at,
         "curve": curve([(valuation.at, float(valuation.nav)) for valuation in history.valuations], beside=held_equally),
         "benchmark": held_equally[-1][1] / held_equally[0][1] - 1 if held_equally else None,
+        "lowest": min(valuation.nav for valuation in history.valuations),
+        "highest": max(valuation.nav for valuation in history.valuations),
         "change": float(newest.nav / history.valuations[0].nav) - 1,
     }
 

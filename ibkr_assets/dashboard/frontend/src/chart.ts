@@ -13,7 +13,7 @@ interface Answer { symbol: string; bars: Bar[]; lines: Record<string, { time: nu
 
 const colour = (name: string): string => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const at = (seconds: number): UTCTimestamp => seconds as UTCTimestamp;
-const LINES: Record<string, string> = { sma_10: "--link", sma_20: "--warn", sma_50: "--busy" };
+const LINES: Record<string, string> = { sma_10: "--link", sma_20: "--warn", sma_50: "--third" };
 
 async function draw(place: HTMLElement): Promise<void> {
   const answer = await fetch(place.dataset["chart"] ?? "");
@@ -48,7 +48,6 @@ async function draw(place: HTMLElement): Promise<void> {
     position: turn.direction === "long" ? ("belowBar" as const) : ("aboveBar" as const),
     shape: turn.direction === "flat" ? ("square" as const) : ("circle" as const),
     color: turn.direction === "flat" ? colour("--quiet") : colour("--link"),
-    text: turn.direction,
     size: 0.6,
   }));
   const done: SeriesMarker<Time>[] = found.fills
