@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ibkr_assets.domain.errors import ConfigurationError, Unavailable
 
@@ -32,6 +32,9 @@ LEFT_OUT_TAG = "metrics_left_out"
 
 #: The tag by which a run says which process works on it, as host:pid.
 PROCESS_TAG = "process"
+
+#: By this tag MLflow shows a run below another.
+PARENT_TAG = "mlflow.parentRunId"
 
 #: Set unless somebody has: MLflow's own retries keep a caller for minutes, it reports its use to its makers, and it
 #: prints an address whenever a run ends.
@@ -54,6 +57,14 @@ class RunEnd(StrEnum):
     FINISHED = "FINISHED"
     FAILED = "FAILED"
     KILLED = "KILLED"
+
+
+class Part(NamedTuple):
+    """A part of a run's work with a run of its own: its name, and its figures where they are known."""
+
+    name: str
+    metrics: Mapping[str, float | None]
+    params: Mapping[str, Any]
 
 
 def experiment_of(experiment: str, strategy_id: str | None) -> str:
@@ -122,6 +133,21 @@ class MlflowTracker:
             path = Path(directory) / name
             path.write_bytes(content)
             client.log_artifact(run_id, str(path))
+
+    def log_parts(self, run_id: str, parts: Sequence[Part], end: RunEnd) -> None:
+        """Show each part as a run of its own below `run_id`, ended as `end`; one of its name is gone on with."""
+        with self._answering() as client:
+            experiment_id = self._find_experiment(client)
+            below = client.search_runs([experiment_id], f"tags.`{PARENT_TAG}` = '{run_id}'", max_results=1000)
+            known = {run.info.run_name: str(run.info.run_id) for run in below}
+            for part in parts:
+                part_id = known.get(part.name)
+                if part_id is None:
+                    tags = {PARENT_TAG: run_id, "run_kind": "part"}
+                    part_id = str(client.create_run(experiment_id, run_name=part.name, tags=tags).info.run_id)
+                figures = {name: value for name, value in part.metrics.items() if value is not None}
+                self.log(part_id, metrics=figures, params={name: str(value) for name, value in part.params.items()})
+                client.set_terminated(part_id, status=str(end))
 
     def log_calls(self, run_id: str, calls: Sequence[KeptCall]) -> None:
         """Trace requests to a language model under the run."""

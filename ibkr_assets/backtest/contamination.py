@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from ibkr_assets.domain.errors import InputError
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -59,20 +57,5 @@ class Contamination:
 
 def find_contamination(frame: pd.DataFrame, training_cutoff: date | None) -> Contamination:
     """Of bars with `opened_at` (aware UTC), those that are not after the cutoff by their UTC day."""
-    return Contamination(training_cutoff, len(frame), int((~_is_clean(frame, training_cutoff)).sum()))
-
-
-def keep_clean(frame: pd.DataFrame, training_cutoff: date | None) -> pd.DataFrame:
-    """The bars that a ranking may rest on. Raises InputError where there is none."""
-    clean = frame.loc[_is_clean(frame, training_cutoff)].reset_index(drop=True)
-    if clean.empty:
-        raise InputError(
-            f"bars: {find_contamination(frame, training_cutoff).doubt}; there is nothing left to rank "
-            "(llm.training_cutoff)"
-        )
-    return clean
-
-
-def _is_clean(frame: pd.DataFrame, training_cutoff: date | None) -> pd.Series[bool]:
-    days = frame["opened_at"].dt.date
-    return days > (date.max if training_cutoff is None else training_cutoff)
+    last = date.max if training_cutoff is None else training_cutoff
+    return Contamination(training_cutoff, len(frame), int((frame["opened_at"].dt.date <= last).sum()))

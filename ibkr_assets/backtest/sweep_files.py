@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from ibkr_assets.backtest.walk_forward import WalkForward
 
 
+#: So many of the best sets are worth a record of their own; all of them are in `sweep.csv`.
+BEST = 20
+
+
 class SweepFiles(NamedTuple):
     """The files, the document of `sweep.json`, how likely the best is more than luck, and that in words."""
 
@@ -56,6 +60,17 @@ def write_sweep_files(
     sheet.write_text(draw_tear_sheet(best, first.metrics, title=title, about=about, doubt=doubt), encoding="utf-8")
     picture.write_bytes(draw_picture(best, first.metrics, title=title))
     return SweepFiles([rows, cells, summary, sheet, picture], document, chance, doubt)
+
+
+def list_parts(
+    done: Sweep, walked: WalkForward | None = None
+) -> list[tuple[str, Mapping[str, float | None], Mapping[str, Any]]]:
+    """What of a sweep is worth a record of its own, as name, figures and parameters: the best, and what was walked."""
+    best = [(f"rank {place}", row.metrics, row.params) for place, row in enumerate(done.rows[:BEST], start=1)]
+    folds = walked.folds if walked is not None else []
+    return best + [
+        (f"part from {one.first_day}", one.metrics, {**one.params, "last_day": one.last_day}) for one in folds
+    ]
 
 
 def short(value: float | None) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -30,20 +30,13 @@ from ibkr_assets.cli.past import (
     SlippageOf,
     Symbols,
     To,
-    contamination,
     describe,
     load_bars,
     parse_param,
 )
-from ibkr_assets.cli.tracked import Record, tracked
-from ibkr_assets.domain.errors import InputError
+from ibkr_assets.cli.tracked import tracked
+from ibkr_assets.domain.errors import ConfigurationError, InputError
 
-if TYPE_CHECKING:
-    from ibkr_assets.backtest.sweep import Sweep
-    from ibkr_assets.backtest.walk_forward import WalkForward
-
-#: So many of the best sets have a run of their own below the sweep's; all of them are in `sweep.csv`.
-_RUNS = 20
 _SHOWN = ("sharpe", "cagr", "max_drawdown", "trades", "final_equity")
 
 
@@ -76,28 +69,30 @@ def sweep(
     Example: ibkr-assets sweep sma_cross --bars AAPL.csv --grid fast=5:50:5 --grid slow=20:200:10 --out result
     """
     from ibkr_assets import bootstrap
+    from ibkr_assets.adapters.mlflow import Part
     from ibkr_assets.backtest import sweep as work
     from ibkr_assets.backtest import walk_forward as walk
     from ibkr_assets.backtest.about import describe_terms, parse_terms
-    from ibkr_assets.backtest.contamination import keep_clean
     from ibkr_assets.backtest.grid import combinations, parse_grid
     from ibkr_assets.backtest.metrics import CONVENTIONS
     from ibkr_assets.backtest.study import backtest
-    from ibkr_assets.backtest.sweep_files import short, write_sweep_files
+    from ibkr_assets.backtest.sweep_files import list_parts, short, write_sweep_files
     from ibkr_assets.backtest.tape import tapes_of
-    from ibkr_assets.strategies.registry import build_strategy
+    from ibkr_assets.strategies.registry import build_strategy, find_kind
 
     if rank_by not in CONVENTIONS:
         raise InputError(f"rank_by {rank_by!r}: no such figure; there are {', '.join(CONVENTIONS)}")
     settings = configuration.load()
+    if find_kind(strategy, settings.strategies.directory).asks:
+        raise ConfigurationError(
+            f"strategy {strategy!r}: other parameters ask a language model other questions, which nobody has answered; "
+            "`backtest` trades what one answered before"
+        )
     fixed = dict(parse_param(text) for text in param or [])
     values = parse_grid(grid)
     tried = combinations(values, fixed, sample=sample, seed=seed)
     terms = parse_terms(cash, size, commission, slippage, may_borrow=may_borrow)
     frame = load_bars(settings, bars, symbols, start, end)
-    if (spoilt := contamination(settings, strategy, fixed, frame)) is not None and spoilt.contaminated_bars:
-        frame = keep_clean(frame, spoilt.training_cutoff)
-        say(f"left out of the ranking: {spoilt.doubt}")
     tapes, directory, cores = tapes_of(frame), settings.strategies.directory, processes or os.cpu_count() or 1
     models = bootstrap.models(settings)
     with tracked(settings, f"sweep {strategy}", is_wanted=not no_track) as record:
@@ -135,20 +130,13 @@ def sweep(
         say(found.doubt)
         figures = best.metrics | {"deflated_sharpe": found.chance}
         record.note(figures, about | {"best": str(best.params)}, found.paths)
-        _note_runs(record, done, walked)
+        record.parts += (Part(*part) for part in list_parts(done, walked))
     if as_json:
         emit_json(found.document)
     else:
         shown = [row.params | {n: short(row.metrics[n]) for n in _SHOWN} for row in done.rows[:10]]
         emit(table(shown, [*values, *_SHOWN]))
     say(f"written: {', '.join(str(path) for path in found.paths)}")
-
-
-def _note_runs(record: Record, done: Sweep, walked: WalkForward | None) -> None:
-    for place, row in enumerate(done.rows[:_RUNS], start=1):
-        record.below(f"rank {place}", row.metrics, row.params)
-    for fold in walked.folds if walked else ():
-        record.below(f"part from {fold.first_day}", fold.metrics, {**fold.params, "last_day": fold.last_day})
 
 
 def _progress() -> Callable[[int, int], None]:

@@ -22,12 +22,10 @@ from ibkr_assets.cli.output import say
 from ibkr_assets.domain.errors import Unavailable
 
 if TYPE_CHECKING:
-    from ibkr_assets.adapters.mlflow import MlflowTracker
+    from ibkr_assets.adapters.mlflow import MlflowTracker, Part
     from ibkr_assets.settings import Settings
 
 _TERMINATED = 128 + signal.SIGTERM
-#: By this tag MLflow shows a run below another.
-_PARENT = "mlflow.parentRunId"
 
 
 @dataclass
@@ -37,19 +35,13 @@ class Record:
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
-    children: list[tuple[str, Record]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
 
     def note(self, metrics: Mapping[str, float | None], about: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Figures that are there, what was run on what, and the files that came of it."""
         self.metrics |= {key: value for key, value in metrics.items() if value is not None}
         self.params |= {key: str(value) for key, value in about.items() if value != ""}
         self.files += files
-
-    def below(self, name: str, metrics: Mapping[str, float | None], about: Mapping[str, Any]) -> None:
-        """A part of the work, which has a run of its own below this one's."""
-        child = Record()
-        child.note(metrics, about, ())
-        self.children.append((name, child))
 
 
 @contextmanager
@@ -105,11 +97,8 @@ def _close(tracker: MlflowTracker, run_id: str, key: str, end: str, record: Reco
             tracker.log(run_id, metrics=record.metrics, params=record.params | rests_on)
             for path in record.files:
                 tracker.log_file(run_id, path.name, path.read_bytes())
-            for place, (name, child) in enumerate(record.children):
-                below = f"{key}-{place}"
-                child_id = tracker.open_run(name, dagster_run_id=below, tags={_PARENT: run_id, "run_kind": "part"})
-                tracker.log(child_id, metrics=child.metrics, params=child.params)
-                tracker.close_run(below, RunEnd(end))
+            if record.parts:
+                tracker.log_parts(run_id, record.parts, RunEnd(end))
         finally:
             tracker.close_run(key, RunEnd(end))
         say(f"tracked{'' if end == 'FINISHED' else f' as {end}'}: {tracker.url_of(run_id) or run_id}")

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ibkr_assets.adapters.strategies_file import read_strategies
+from ibkr_assets.adapters.strategies_file import read_strategies, write_strategies
+from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import ConfigurationError
 from ibkr_assets.ports import StrategyRecord
 from ibkr_assets.stack.up import DEFAULT_STRATEGIES
@@ -69,3 +72,38 @@ def test_a_mistake_is_told_with_file_entry_and_field(tmp_path: Path, text: str, 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot read .*none\.yaml: No such file"):
         read_strategies(tmp_path / "none.yaml")
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
+#: Words that YAML would read as something else stand among them: they must come back as they were.
+WORDS = st.sampled_from(["no", "yes", "null", "~", "1", "1e3", "0o7", "2012-10-01", "1:30", "=", "- a", "{a: b}", "#x"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS | TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+RECORDS = st.builds(
+    StrategyRecord,
+    id=st.from_regex(r"[A-Za-z0-9_.-]{1,12}", fullmatch=True),
+    version=st.just(0),
+    kind=WORDS | TEXT,
+    params=st.dictionaries(WORDS | TEXT, VALUES, max_size=3),
+    symbols=st.lists(WORDS | TEXT, min_size=1, max_size=3).map(tuple),
+    bar_size=st.sampled_from(BarSize).map(lambda size: size.value),
+    schedule=WORDS | TEXT,
+    sizing=st.sampled_from(["fixed:10", "percent:8", "percent:0.5"]),
+    risk=st.dictionaries(WORDS | TEXT, VALUES, max_size=2),
+    account=st.none() | WORDS | TEXT,
+    is_enabled=st.booleans(),
+    is_dry_run=st.booleans(),
+)
+
+
+@given(st.lists(RECORDS, max_size=3, unique_by=lambda record: record.id))
+@settings(deadline=None, max_examples=60)
+def test_what_is_written_reads_back_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, records: list[StrategyRecord]
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "written.yaml"
+    file.write_text(write_strategies(records), encoding="utf-8")
+    assert read_strategies(file) == records

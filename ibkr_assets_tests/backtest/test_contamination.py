@@ -1,4 +1,4 @@
-"""Days that a model may have learnt about are counted, told, and kept out of a ranking."""
+"""Days that a model may have learnt about are counted and told."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from ibkr_assets.backtest.contamination import find_contamination, keep_clean
-from ibkr_assets.domain.errors import InputError
+from ibkr_assets.backtest.contamination import find_contamination
 
 BARS = pd.DataFrame({"opened_at": pd.to_datetime([f"2012-01-0{day}T14:30:00Z" for day in range(1, 7)])})
 
@@ -30,12 +29,3 @@ def test_the_words_name_the_bars_and_the_day() -> None:
     assert "3 of 6 bars" in find_contamination(BARS, date(2012, 1, 3)).doubt
     assert "after 2012-01-03" in find_contamination(BARS, date(2012, 1, 3)).doubt
     assert "is not known" in find_contamination(BARS, None).doubt
-
-
-def test_a_ranking_rests_on_the_days_after_the_cutoff_alone() -> None:
-    kept = keep_clean(BARS, date(2012, 1, 3))
-    assert kept["opened_at"].dt.day.tolist() == [4, 5, 6]
-    assert kept.index.tolist() == [0, 1, 2]
-    for cutoff in (None, date(2012, 1, 6)):
-        with pytest.raises(InputError, match="nothing left to rank"):
-            keep_clean(BARS, cutoff)

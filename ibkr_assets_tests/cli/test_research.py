@@ -230,15 +230,7 @@ def test_a_rule_that_asks_no_model_is_not_spoken_of_as_one(bars: Path, tmp_path:
     assert "contaminated" not in json.loads((tmp_path / "result" / "metrics.json").read_text())["about"]
 
 
-def test_a_sweep_ranks_no_day_that_a_model_may_have_known(
-    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = ("sweep", "llm_analyst", "--bars", bars, "--grid", "samples=1:2:1", "--no-track", "--out")
-    with pytest.raises(InputError, match="nothing left to rank"):
-        run(*asked, tmp_path / "none")
-    monkeypatch.setenv("IBKR_ASSETS__LLM__TRAINING_CUTOFF", "2000-12-29")
-    _, stderr = run(*asked, tmp_path / "some")
-    about = json.loads((tmp_path / "some" / "sweep.json").read_text())["about"]
-    assert "left out of the ranking: contaminated" in stderr
-    assert about["from"] > "2000-12-29"
-    assert 0 < about["bars"] < 400
+def test_a_kind_that_asks_a_model_is_not_swept_where_nobody_answers(bars: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"strategy 'llm_analyst': .*which nobody has answered"):
+        run("sweep", "llm_analyst", "--bars", bars, "--grid", "samples=1:2:1", "--no-track", "--out", tmp_path / "o")
+    assert not (tmp_path / "o").exists()
