@@ -36,7 +36,7 @@ class MarketClock:
     def now(self) -> datetime:
         """The market's present instant, aware UTC. Raises Unavailable when no such answer comes."""
         try:
-            answer = self._client.get(self._url)
+            answer = self._ask()
         except httpx.HTTPError as error:
             raise Unavailable(f"clock_url {self._url}: no answer: {error}") from error
         if answer.status_code != httpx.codes.OK:
@@ -48,3 +48,10 @@ class MarketClock:
         if moment.tzinfo is None:
             raise Unavailable(f"clock_url {self._url}: now {moment.isoformat()} has no zone")
         return moment.astimezone(UTC)
+
+    def _ask(self) -> httpx.Response:
+        """Once more on another connection where a kept one turned out to be closed, by the server or by a thread."""
+        try:
+            return self._client.get(self._url)
+        except (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError):
+            return self._client.get(self._url)

@@ -36,6 +36,11 @@ def test_the_market_s_time_is_asked_for_at_every_call(server: RawServer) -> None
     assert clock.now().tzinfo is UTC
 
 
+def test_a_kept_connection_that_the_server_has_closed_is_no_answer_of_the_clock(server: RawServer) -> None:
+    server.replies["GET clock"] = [b"", http({"now": "2012-10-02T13:30:00+00:00"})]
+    assert MarketClock(server.url + "/clock").now() == datetime(2012, 10, 2, 13, 30, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     "reply",
     [
