@@ -57,7 +57,7 @@ def backtests(
     except (InputError, ConfigurationError) as error:
         raise show.expected_failure(error) from error
     title = title_of(asked.kind, asked.params)
-    mlflow.begin(context.run, {"run_kind": "backtest", "mlflow.runName": f"backtest {title}"})
+    mlflow.begin(context.run, {"run_kind": "backtest"}, f"backtest {title}")
     result = study.backtest(strategy, tapes_of(frame), terms)
     metrics = compute_metrics(result)
     about = describe_run(asked.kind, asked.params, frame) | describe_terms(terms, asked.size)

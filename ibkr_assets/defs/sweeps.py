@@ -23,9 +23,12 @@ from ibkr_assets.defs.tracking import Mlflow, rests_on
 from ibkr_assets.domain.errors import ConfigurationError, InputError
 
 if TYPE_CHECKING:
+    from ibkr_assets.backtest.grid import Params
     from ibkr_assets.backtest.sweep import Sweep
+    from ibkr_assets.backtest.walk_forward import WalkForward
 
 SWEEP_TAG, CHUNK_TAG = "ibkr_assets/sweep", "ibkr_assets/chunk"
+_PART = ("from", "to", "chosen_by")
 _SHOWN = ("sharpe", "cagr", "max_drawdown", "trades", "final_equity")
 
 
@@ -36,6 +39,9 @@ class SweepConfig(PastConfig):
     rank_by: str = Field(default="sharpe", description="the figure to rank by")
     sample: int = Field(default=0, ge=0, description="try so many of the grid, drawn by seed; 0 tries all")
     seed: int = Field(default=0, description="of the draw")
+    walk_forward: int = Field(
+        default=0, ge=0, description="also choose the set on the past of each of so many parts and trade it there"
+    )
     chunks: int = Field(default=1, ge=1, le=256, description="spread over so many runs")
     sweep_id: str = Field(default="", description="of a chunk's run: the run that was launched")
     chunk: int = Field(default=1, ge=1, description="of a chunk's run: which, from 1")
@@ -86,14 +92,19 @@ def _check(config: SweepConfig) -> None:
         raise InputError(f"chunk {config.chunk}: there are {config.chunks} chunks")
 
 
+def _sets(config: SweepConfig, asked: Asked) -> "list[Params]":
+    """All parameter sets that are tried, in their order."""
+    from ibkr_assets.backtest.grid import combinations, parse_grid
+
+    return combinations(parse_grid(config.grid), asked.params, sample=config.sample, seed=config.seed)
+
+
 def _try(config: SweepConfig, asked: Asked, context: dg.AssetExecutionContext) -> list[Any]:
     """Refusals, and the rows of the chunk without their trades."""
-    from ibkr_assets.backtest.grid import combinations, parse_grid
     from ibkr_assets.backtest.sweep import part_of, try_sets
     from ibkr_assets.backtest.tape import tapes_of
 
-    tried = combinations(parse_grid(config.grid), asked.params, sample=config.sample, seed=config.seed)
-    own, told = part_of(tried, config.chunk, config.chunks), 0
+    own, told = part_of(_sets(config, asked), config.chunk, config.chunks), 0
 
     def progress(done: int, total: int) -> None:
         nonlocal told
@@ -113,11 +124,13 @@ def _join(
     sweep_id: str,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # fmt: skip
     """Rank all rows, trade the best set again for its tear sheet, keep and show."""
+    from ibkr_assets.adapters.mlflow import Part
     from ibkr_assets.backtest.about import describe_run, describe_terms, title_of
     from ibkr_assets.backtest.grid import parse_grid
     from ibkr_assets.backtest.study import backtest
-    from ibkr_assets.backtest.sweep_files import write_sweep_files
+    from ibkr_assets.backtest.sweep_files import list_parts, write_sweep_files
     from ibkr_assets.backtest.tape import tapes_of
+    from ibkr_assets.backtest.walk_forward import walk_forward
 
     done, frame, terms = _ranked(chunks, config.rank_by), asked.bars(), asked.terms()
     best = done.rows[0]
@@ -126,16 +139,25 @@ def _join(
         "chunks": config.chunks,
     } | describe_terms(terms, asked.size)  # fmt: skip
     title = f"sweep {asked.kind}"
-    mlflow.begin(context.run, {"run_kind": "sweep", "sweep_id": sweep_id, "mlflow.runName": title})
-    result = backtest(asked.build(best.params), tapes_of(frame), terms)
+    mlflow.begin(context.run, {"run_kind": "sweep", "sweep_id": sweep_id}, title)
+    tapes = tapes_of(frame)
+    result = backtest(asked.build(best.params), tapes, terms)
+    walked = None
+    if config.walk_forward:
+        walked = walk_forward(
+            asked.kind, _sets(config, asked), tapes, terms, config.walk_forward, rank_by=config.rank_by,
+            directory=asked.directory, models=bootstrap.models(asked.settings),
+            progress=lambda part, parts: context.log.info("walked %d of %d parts", part, parts),
+        )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="ibkr_assets_") as directory:
-        written = write_sweep_files(Path(directory), done, parse_grid(config.grid), result, about)
+        written = write_sweep_files(Path(directory), done, parse_grid(config.grid), result, about, walked)
         files = read_files(written.paths)
     metrics = best.metrics | {"deflated_sharpe": written.chance}
     known = {name: value for name, value in metrics.items() if value is not None}
     words = {name: str(value) for name, value in about.items() if value != ""} | {"best": str(best.params)}
     version = bootstrap.version(asked.settings)
     mlflow.log(context.run, metrics=known, params=words | rests_on(version, ()), files=files)
+    mlflow.log_parts(context.run, [Part(*part) for part in list_parts(done, walked)])
     tracked = mlflow.tracked(context.run)
     past_runs(asked.settings).save(
         sweep_id, "sweep", title=f"{title}: {title_of(asked.kind, best.params)}", params=best.params, about=about,
@@ -148,6 +170,7 @@ def _join(
             "sweep": sweep_id,
             "best": title_of(asked.kind, best.params),
             "doubt": written.doubt,
+            **({} if walked is None else {"walked": show.table(_parts(walked), (*_PART, *best.params, *_SHOWN))}),
             "deflated_sharpe": show.number(written.chance),
             "ranking": show.table(rows, ("rank", *best.params, *_SHOWN)),
             "heat_map": show.picture(files["heat_map.png"]),
@@ -155,6 +178,14 @@ def _join(
             "mlflow": show.link(tracked.word),
         }
     )
+
+
+def _parts(walked: "WalkForward") -> list[dict[str, Any]]:
+    """The parts in order of time: the set that the past before each chose, and what it came to."""
+    return [
+        {"from": str(one.first_day), "to": str(one.last_day), "chosen_by": one.chosen_by, **one.params, **one.metrics}
+        for one in walked.folds
+    ]
 
 
 def _ranked(chunks: list[list[Any]], rank_by: str) -> "Sweep":

@@ -20,7 +20,7 @@ from ibkr_assets.defs.run_config import strategy_of
 from ibkr_assets.domain.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
-    from ibkr_assets.adapters.mlflow import MlflowTracker
+    from ibkr_assets.adapters.mlflow import MlflowTracker, Part
     from ibkr_assets.adapters.postgres.views.llm import KeptCall
     from ibkr_assets.domain.lineage import Version
     from ibkr_assets.domain.signal import Signal
@@ -80,11 +80,14 @@ class Mlflow(dg.ConfigurableResource[Any]):
         tracker: MlflowTracker | None = self._trackers[strategy_id]
         return tracker
 
-    def begin(self, run: dg.DagsterRun, tags: Mapping[str, str] | None = None) -> None:
-        """Begin to open the one MLflow run of this Dagster run, if that has not begun."""
+    def begin(self, run: dg.DagsterRun, tags: Mapping[str, str] | None = None, name: str = "") -> None:
+        """Begin to open the one MLflow run of this Dagster run, if that has not begun.
+
+        Without a `name` it has that of the job and the session.
+        """
         if self._opening is None:
             self._worker = ThreadPoolExecutor(1, thread_name_prefix="mlflow")
-            self._opening = self._worker.submit(self._open, run, dict(tags or {}))
+            self._opening = self._worker.submit(self._open, run, dict(tags or {}), name)
 
     def tracked(self, run: dg.DagsterRun) -> Tracked:
         """The MLflow run, once it is open, or why there is none."""
@@ -103,6 +106,11 @@ class Mlflow(dg.ConfigurableResource[Any]):
         """Add to the run's MLflow run, in the background."""
         self.begin(run)
         self._logging.append(self._worker.submit(self._log, run, dict(metrics), dict(params or {}), dict(files or {})))
+
+    def log_parts(self, run: dg.DagsterRun, parts: "Sequence[Part]") -> None:
+        """Give parts of the run's work runs of their own below its MLflow run, in the background."""
+        self.begin(run)
+        self._logging.append(self._worker.submit(self._log_parts, run, list(parts)))
 
     def trace(self, run: dg.DagsterRun, calls: "Sequence[KeptCall]", pictures: Mapping[str, bytes]) -> None:
         """Trace requests to a language model, and keep what it saw, in the background."""
@@ -131,13 +139,13 @@ class Mlflow(dg.ConfigurableResource[Any]):
             for problem in problems:
                 context.log.warning("tracking: %s", problem)
 
-    def _open(self, run: dg.DagsterRun, tags: dict[str, str]) -> Tracked:
+    def _open(self, run: dg.DagsterRun, tags: dict[str, str], name: str) -> Tracked:
         tracker = self.tracker(run)
         if tracker is None:
             return Tracked(None, "no tracking server is named (mlflow.tracking_uri)")
         day = run.tags.get("dagster/partition") or run.tags.get("dagster/asset_partition_range_start", "")
         try:
-            run_id = tracker.open_run(f"{run.job_name} {day}".strip(), dagster_run_id=run.run_id, tags=tags)
+            run_id = tracker.open_run(name or f"{run.job_name} {day}".strip(), dagster_run_id=run.run_id, tags=tags)
         except Unavailable as error:
             return Tracked(None, f"not reachable: {error}")
         except ConfigurationError as error:
@@ -158,6 +166,19 @@ class Mlflow(dg.ConfigurableResource[Any]):
         except Unavailable as error:
             return str(error)
         return f"metrics that are not finite are left out: {', '.join(left_out)}" if left_out else None
+
+    def _log_parts(self, run: dg.DagsterRun, parts: "list[Part]") -> str | None:
+        """As `_log`; the work of a part is done when it is told of."""
+        from ibkr_assets.adapters.mlflow import RunEnd
+
+        tracked, tracker = self._opening.result(), self.tracker(run)
+        if tracker is None or tracked.run_id is None:
+            return None
+        try:
+            tracker.log_parts(tracked.run_id, parts, RunEnd.FINISHED)
+        except Unavailable as error:
+            return str(error)
+        return None
 
     def _trace(self, run: dg.DagsterRun, calls: "list[KeptCall]", pictures: dict[str, bytes]) -> str | None:
         """As `_log`."""
