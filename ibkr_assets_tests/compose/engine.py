@@ -135,7 +135,7 @@ class Engine:
                 self.wait(f"{other} for {name}", lambda other=other, wanted=wanted: self.is_(other, wanted))
             self.containers[name] = Container(self.services[name], self._launch(name, command_of(self.services[name])))
 
-    def wait(self, what: str, condition: Callable[[], Any], *, bound_s: float = 180.0) -> Any:
+    def wait(self, what: str, condition: Callable[[], Any], *, bound_s: float = 300.0) -> Any:
         """Wait until `condition` gives something true, which is returned; what ended meanwhile begins again."""
         deadline = time.monotonic() + bound_s
         while not (found := condition()):
@@ -250,14 +250,14 @@ class Engine:
             stage = f"/run/mounts/{name}-{number}"
             shell += [_place(source, stage), f"mount --bind {shlex.quote(str(source))} {stage}"]
             targets.append((stage, target, source, mount.is_read_only))
+        shell += ["mkdir -p /run/secrets", "mount -t tmpfs -o mode=755 none /run/secrets"]
+        shell += [f"cp {shlex.quote(str(self._secret(one)))} /run/secrets/{one}" for one in service.get("secrets", ())]
         for place in (place for place in service.get("tmpfs", ()) if Path(place).is_dir()):
             kept = [path for path in _programs() if path.is_relative_to(place)]
             shell += _keep(kept, Path(f"/run/mounts/{name}-kept"), place, "mode=1777")
         for stage, target, source, is_read_only in targets:
             shell += [_place(source, target), f"mount --bind {stage} {shlex.quote(target)}"]
             shell += [f"mount -o remount,bind,ro {shlex.quote(target)}"] if is_read_only else []
-        shell += ["mkdir -p /run/secrets", "mount -t tmpfs -o mode=755 none /run/secrets"]
-        shell += [f"cp {shlex.quote(str(self._secret(one)))} /run/secrets/{one}" for one in service.get("secrets", ())]
         if name == "postgres":
             shell += ["mkdir -p /run/postgresql", f"chown {_POSTGRES_USER} /run/postgresql"]
             words = ["sh", "-euc", _POSTGRES_ENTRY, "postgres", *words]
