@@ -8,9 +8,11 @@ k more shares a bar. To be run in namespaces of its own (`engine.run_isolated`).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -34,16 +36,14 @@ GRID = ["fast=5:29:1", "slow=30:69:1"]
 _OWN = "/etc/ibkr_assets/own"
 _BOUND_S = 900.0
 _WEBSERVER = "http://webserver:3000"
-#: Every value of a bar and of a feature row, and what a sweep came to; not when or by whom it was stored.
-_DIGEST = {
-    "backfill": "select count(*), md5(string_agg(row, ' ' order by row)) from ("
+#: Every value of a bar, a verdict and a feature row; not when or by whom it was stored.
+_ROWS = (
+    "select count(*), md5(string_agg(row, ' ' order by row)) from ("
     "select (conid, opened_at, version, open, high, low, close, volume)::text as row from md.bar union all "
     "select (conid, opened_at, verdict, reason)::text from md.bar_verdict union all "
-    'select (conid, opened_at, "values")::text from research.feature) r',
-    # Kept compressed: the count is of what the sweep was asked for, and is right where no chunk is missing.
-    "sweep": "select case when bool_and(finished_at is not null) then 1000 else 0 end, "
-    "md5(string_agg(encode(rows, 'hex'), ' ' order by chunk)) from research.sweep_chunk",
-}
+    'select (conid, opened_at, "values")::text from research.feature) r'
+)
+_CHUNKS = "select rows from research.sweep_chunk order by chunk"
 _FORGET = (
     "set session_replication_role = replica; truncate md.bar, md.bar_verdict, md.bar_epoch, md.gap, research.feature, "
     "research.feature_state, research.feature_input, research.sweep_chunk cascade"
@@ -116,11 +116,22 @@ class _Bench:
                 machines[-1].lose()
             runs = done.result(_BOUND_S)
         seconds = round(time.monotonic() - began, 1)
-        with psycopg.connect(self._url) as connection:
-            row = connection.execute(_DIGEST[kind]).fetchone()
-        assert row is not None
+        rows, digest = self._stored() if kind == "backfill" else self._ranked()
         told = f"{len(machines)}, one lost" if is_lost else str(len(machines))
-        return Line(kind, told, int(row[0]), runs, seconds, str(row[1]))
+        return Line(kind, told, rows, runs, seconds, digest)
+
+    def _stored(self) -> tuple[int, str]:
+        with psycopg.connect(self._url) as connection:
+            row = connection.execute(_ROWS).fetchone()
+        assert row is not None
+        return int(row[0]), str(row[1])
+
+    def _ranked(self) -> tuple[int, str]:
+        """How many sets were tried, and a digest of their figures in the order of the grid."""
+        with psycopg.connect(self._url) as connection:
+            chunks = [zlib.decompress(packed) for (packed,) in connection.execute(_CHUNKS).fetchall()]
+        sets = sum(len(json.loads(chunk)[1]) for chunk in chunks)
+        return sets, hashlib.md5(b" ".join(chunks), usedforsecurity=False).hexdigest()
 
     def forget(self) -> None:
         """Empty the tables that the work fills."""
