@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ibkr_assets import bootstrap
 from ibkr_assets.adapters.dagster_api import LOCATION, DagsterApi
 from ibkr_assets.adapters.mlflow_pages import MlflowPages
 from ibkr_assets.domain.errors import DataError, StackFailure, Unavailable
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
+    from ibkr_assets.risk.limits import Limits
     from ibkr_assets.settings import Settings
 
 #: A page is not held up for longer by a server that hangs.
@@ -42,6 +44,10 @@ class Sources:
     account_ref: str
     status: Callable[[], dict[str, Any]] | None = None
     examine: Callable[[], list[dict[str, Any]]] | None = None
+
+    def limits(self) -> Limits:
+        """The limits in force, as an approval would hear them now."""
+        return bootstrap.limits_store(self.settings).known_in_force(bootstrap.limits(self.settings), self.settings.mode)
 
     def dagster(self) -> DagsterApi:
         """Dagster's webserver; use as a context manager. Raises Unavailable where none is named."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+from ibkr_assets.adapters.postgres.views.condition import free_cash
 from ibkr_assets.dashboard.access import Role
 from ibkr_assets.dashboard.pages.overview import account_figures, limits_used
 from ibkr_assets_tests.execution.decided import FB, NYSE, SESSION, STRATEGY
@@ -43,6 +44,17 @@ def test_limits_say_how_much_is_left_until_orders_end_and_until_the_kill(held_ap
     assert rows["Loss today, to the kill"]["left"] == limits.day_loss_kill_fraction * day.base - lost
     assert rows["Loss today, to no new orders"]["left"] < rows["Loss today, to the kill"]["left"]
     assert all(0 <= row["fraction"] <= 1 for row in rows.values())
+
+
+def test_buying_power_is_the_cash_that_a_rule_finds_free_without_its_reserve(held_app, held_browser) -> None:
+    sources = held_app.state.sources
+    at = account_figures(sources)["at"]
+    free = free_cash(sources.database, sources.account_ref, sources.settings.mode, at)
+    assert free is not None
+    wanted = free / (1 + sources.limits().cash_reserve_fraction)
+    assert 0 < wanted < free
+    page = held_browser(Role.VIEWER).get("/").text
+    assert f"<dt>Buying power</dt><dd>{wanted:,.2f}<small>settled cash</small>" in page
 
 
 def test_a_signal_can_be_decided_again_by_who_may_launch_runs(held_browser) -> None:

@@ -18,7 +18,7 @@ from psycopg.rows import DictRow
 
 from ibkr_assets.adapters.postgres.batch import Statement, fetch_together
 from ibkr_assets.adapters.postgres.losses import LOSSES, parse_losses
-from ibkr_assets.domain.order import OrderIntent
+from ibkr_assets.domain.order import Mode, OrderIntent
 from ibkr_assets.market.settlement import unsettled_since
 from ibkr_assets.risk.facts import Exposure, Limits
 
@@ -204,6 +204,22 @@ def parse_exposure(intent: OrderIntent, limits: Limits, found: Sequence[list[Dic
         day_loss_fraction=None if losses is None else losses.of_day.fraction,
         drawdown_fraction=None if losses is None else losses.from_peak.fraction,
     )
+
+
+def read_free_cash(cursor: psycopg.Cursor[DictRow], account_ref: str, mode: Mode, *, now: datetime) -> Decimal | None:
+    """What purchases may still be paid with, in USD: cash, settled by both figures, less what open ones may cost.
+
+    The rows that R18 is heard on, without an order. None where the account was never compared with the broker or
+    something that is open has no price.
+    """
+    values = {"account": account_ref, "conid": 0, "mode": mode, "decision": "", "unsettled": unsettled_since(now)}
+    shares, states = fetch_together(cursor, [(_SHARES, values), (_STATE, values)])
+    if not states or any(row["price"] is None for row in shares):
+        return None
+    state = states[0]
+    figures = [state["cash_usd"], state["settled_cash_usd"], state["broker_settled_cash_usd"]]
+    known = [figure for figure in figures if figure is not None]
+    return min(known) - sum((row["cost"] for row in shares), ZERO) if known else None
 
 
 def _values(intent: OrderIntent, now: datetime, limits: Limits) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def _propose(request: Request, sources: Sources, held: dict[str, Any], terms: st
     records = close_position(
         held["by_strategy"], held["price"], instruments[held["conid"]], book=bootstrap.intent_book(settings),
         calendar=bootstrap.calendar(settings), now=bootstrap.clock(settings).now(),
-        limits=bootstrap.limits_store(settings).known_in_force(bootstrap.limits(settings), settings.mode),
+        limits=sources.limits(),
         account_ref=sources.account_ref, mode=Mode.DRY_RUN if terms == "rehearse" else settings.mode,
         platform_mode=settings.mode, created_by=_actor(request),
     )  # fmt: skip

@@ -12,12 +12,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ibkr_assets import bootstrap
 from ibkr_assets.adapters import dagster_pages
 from ibkr_assets.adapters.postgres.account_history import load_history
 from ibkr_assets.adapters.postgres.views import orders as order_rows
 from ibkr_assets.adapters.postgres.views import research
-from ibkr_assets.adapters.postgres.views.condition import condition, losses
+from ibkr_assets.adapters.postgres.views.condition import condition, free_cash, losses
 from ibkr_assets.adapters.postgres.views.figures import benchmark
 from ibkr_assets.dashboard.drawing import curve
 from ibkr_assets.dashboard.rendering import render
@@ -112,6 +111,7 @@ def account_figures(sources: Sources) -> dict[str, Any]:
     return {
         "nav": newest.nav,
         "cash": newest.nav - net if is_priced else None,
+        "buying_power": _buying_power(sources, newest.at),
         "day_change": None if of_day is None else of_day.nav - of_day.base,
         "day_fraction": None if of_day is None or of_day.fraction is None else of_day.nav / of_day.base - 1,
         "gross": gross if is_priced else None,
@@ -129,10 +129,18 @@ def account_figures(sources: Sources) -> dict[str, Any]:
     }
 
 
+def _buying_power(sources: Sources, at: datetime) -> Decimal | None:
+    """What may be bought for, in USD: the cash that R18 finds free, with its reserve taken off; no margin is used.
+
+    `at` is the valuation's time: a sale that has settled since counts from the next valuation on.
+    """
+    free = free_cash(sources.database, sources.account_ref, sources.settings.mode, at)
+    return None if free is None else max(free / (1 + sources.limits().cash_reserve_fraction), Decimal(0))
+
+
 def limits_used(sources: Sources, account: dict[str, Any]) -> list[dict[str, Any]]:
     """How much of each daily limit is used: the fraction, and both figures; without `account` only counts."""
-    settings = sources.settings
-    limits = bootstrap.limits_store(settings).known_in_force(bootstrap.limits(settings), settings.mode)
+    limits = sources.limits()
     market_at = condition(sources.database, sources.account_ref)["market_at"]
     nav = account.get("nav")
     used: list[tuple[str, Any, Any, str]] = []

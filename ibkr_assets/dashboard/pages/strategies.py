@@ -107,8 +107,9 @@ def switch(
         )
         if switched.is_enabled:  # as at the command line: what was stored long ago may not fit the limits of today
             settings = sources.settings
-            limits = bootstrap.limits_store(settings).known_in_force(bootstrap.limits(settings), settings.mode)
-            check_strategy(switched, limits=limits, account=settings.account, directory=settings.strategies.directory)
+            check_strategy(
+                switched, limits=sources.limits(), account=settings.account, directory=settings.strategies.directory
+            )
         actor = f"dashboard:{request.state.session.name}"
         store.save_strategies([switched], actor=actor, seen={strategy_id: seen})
         return strategy_id

@@ -13,6 +13,7 @@ import pytest
 
 from ibkr_assets.adapters.postgres.connection import Database
 from ibkr_assets.adapters.postgres.invariants import check_invariants
+from ibkr_assets.adapters.postgres.views.condition import free_cash
 from ibkr_assets.domain.account import Fill
 from ibkr_assets.domain.ledger import Blocks, Break, Holding
 from ibkr_assets.domain.order import Mode, OrderIntent, Side, TimeInForce
@@ -245,6 +246,18 @@ def test_proceeds_of_a_sale_are_no_settled_cash_until_their_day_and_purchases_co
     assert book.propose(of("AAPL", 5)).reason == (
         "settled_cash: 2101.2000 USD are needed with the reserve; 1234.000000 USD of settled cash are free"
     )
+    assert free_cash(database, REF, Mode.SIM, EVENING) == 1_234, "the page says what the rule hears"
+
+
+def test_free_cash_is_less_by_what_open_purchases_may_cost_and_unknown_before_the_first_comparison(
+    database: Database,
+) -> None:
+    assert free_cash(database, REF, Mode.SIM, EVENING) is None
+    book = Book(database)
+    assert free_cash(database, REF, Mode.SIM, EVENING) == 100_000
+    order = of("IBM", quantity=Decimal(40), limit_price=Decimal(206))
+    assert str(book.propose(order).state) == "APPROVED"
+    assert free_cash(database, REF, Mode.SIM, EVENING) == 100_000 - 40 * 206
 
 
 def test_what_traded_lately_counts_for_strategies_of_minute_bars_and_for_no_other(book: Book) -> None:

@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ibkr_assets.adapters.postgres.losses import LOSSES, parse_losses
+from ibkr_assets.adapters.postgres.risk_facts import read_free_cash
 from ibkr_assets.adapters.postgres.transactions import transaction
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from decimal import Decimal
 
     from ibkr_assets.adapters.postgres.connection import Database
     from ibkr_assets.domain.ledger import Losses
+    from ibkr_assets.domain.order import Mode
 
 _CONDITION = """
 select clock_timestamp() as at,
@@ -70,6 +73,12 @@ def last_comparison(database: Database, account_ref: str) -> dict[str, Any] | No
     """The newest reconciliation that ended."""
     with transaction(database) as cursor:
         return cursor.execute(_COMPARED, (account_ref,)).fetchone()
+
+
+def free_cash(database: Database, account_ref: str, mode: Mode, now: datetime) -> Decimal | None:
+    """What purchases may still be paid with, in USD, as a review would find it; `now` is the market's time."""
+    with transaction(database) as cursor:
+        return read_free_cash(cursor, account_ref, mode, now=now)
 
 
 def losses(database: Database, account_ref: str, day: datetime) -> Losses | None:
