@@ -2,7 +2,7 @@
 
 The run that is launched works on the first chunk; the sensor asks for a run for each of the others, which any worker
 may take. The run that finds all chunks kept joins them: the same rows in the same order as in one run, so the same
-ranking. A chunk's run that was killed is executed again by itself.
+ranking. A chunk is asked for once: where its run was lost, a person executes that run again from Dagster's page.
 
 What goes here: chunks, and what is shown. What does not: the work (`backtest.sweep`) and single runs
 (`defs.backtests`).
