@@ -42,12 +42,13 @@ def trade(
 class Shared:
     """What strategies over the same tapes need not compute twice: indicators, stored features, and scores of models.
 
-    `known` are the indicators by tape, `frames` the bars with all stored features by contract id, and `scores` those
-    of each tape's bars, by the model that gave them.
+    `columns` are the bars' own and `known` the indicators, by tape; `frames` are the bars with all stored features by
+    contract id, and `scores` those of each tape's bars, by the model that gave them.
     """
 
     def __init__(self, tapes: Sequence[Tape]) -> None:
         self.known: list[dict[Feature, Floats]] = [{} for _ in tapes]
+        self.columns = [tape.columns for tape in tapes]
         self.scores: dict[Hashable, list[Floats]] = {}
         self._tapes = tapes
 
@@ -67,7 +68,7 @@ def directions_of(strategy: Strategy, tapes: Sequence[Tape], shared: Shared | No
     """
     shared = shared or Shared(tapes)
     if reads_columns(strategy):
-        return [strategy.directions_over(tape.columns, known) for tape, known in zip(tapes, shared.known, strict=True)]
+        return list(map(strategy.directions_over, shared.columns, shared.known))
     frames = shared.frames if strategy.features else {tape.conid: tape.frame for tape in tapes}
     if isinstance(strategy, Compares):
         compared = strategy.compare(frames)

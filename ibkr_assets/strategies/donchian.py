@@ -7,6 +7,7 @@ mirror image. Source of the rule: the two systems in Faith, Way of the Turtle (2
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
@@ -47,7 +48,7 @@ class Donchian(Rule):
         """Several windows, to find the last breakout in."""
         return _WINDOWS_REMEMBERED * self.warm_up_bars
 
-    @property
+    @cached_property
     def indicators(self) -> tuple[Feature, ...]:
         """The channel of entries and the channel of exits."""
         from ibkr_assets.features.indicators import highest_of, lowest_of

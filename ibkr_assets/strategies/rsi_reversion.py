@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, model_validator
@@ -45,7 +46,7 @@ class RsiReversion(Rule):
         """So many that what came before moves the index by less than a ten-millionth."""
         return self.warm_up_bars + _PERIODS_REMEMBERED * self.params.period
 
-    @property
+    @cached_property
     def indicators(self) -> tuple[Feature, ...]:
         """The index."""
         from ibkr_assets.features.indicators import rsi_of

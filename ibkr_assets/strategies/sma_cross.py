@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
@@ -36,7 +37,7 @@ class SmaCross(Rule):
     def __init__(self, params: SmaCrossParams) -> None:
         self.params = params
 
-    @property
+    @cached_property
     def indicators(self) -> tuple[Feature, ...]:
         """Both averages."""
         from ibkr_assets.features.indicators import sma_of
