@@ -232,9 +232,9 @@ def _check(settings: Settings, records: Sequence[StrategyRecord]) -> None:
     from ibkr_assets.execution.adoption import check_strategy, forewarn
 
     limits = bootstrap.limits_store(settings).known_in_force(bootstrap.limits(settings), settings.mode)
-    directory = settings.strategies.directory
+    directory, has_model = settings.strategies.directory, settings.llm.is_configured
     for record in records:
-        check_strategy(record, limits=limits, account=settings.account, directory=directory)
+        check_strategy(record, limits=limits, account=settings.account, directory=directory, has_model=has_model)
         for warning in forewarn(record, limits):
             say(warning)
 

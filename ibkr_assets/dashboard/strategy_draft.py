@@ -69,7 +69,10 @@ def read_draft(draft: Draft, settings: Settings) -> tuple[StrategyRecord | None,
     if record is None or problems:
         return None, problems, []
     limits = bootstrap.limits_store(settings).known_in_force(bootstrap.limits(settings), settings.mode)
-    problems = find_problems(record, limits=limits, account=settings.account, directory=settings.strategies.directory)
+    problems = find_problems(
+        record, limits=limits, account=settings.account, directory=settings.strategies.directory,
+        has_model=settings.llm.is_configured,
+    )  # fmt: skip
     return (None, problems, []) if problems else (record, {}, forewarn(record, limits))
 
 

@@ -22,18 +22,21 @@ if TYPE_CHECKING:
     from ibkr_assets.risk.limits import Limits
 
 
-def check_strategy(record: StrategyRecord, *, limits: Limits, account: str | None, directory: Path | None) -> None:
+def check_strategy(
+    record: StrategyRecord, *, limits: Limits, account: str | None, directory: Path | None, has_model: bool
+) -> None:
     """See that the strategy could run here as it is written.
 
-    `limits` are those in force, `account` the platform's, `directory` holds the user's own kinds. Raises
-    ConfigurationError naming strategy, field and value.
+    `limits` are those in force, `account` the platform's, `directory` holds the user's own kinds; `has_model` says
+    whether there is a language model to ask. Raises ConfigurationError naming strategy, field and value.
     """
-    for problem in find_problems(record, limits=limits, account=account, directory=directory).values():
+    found = find_problems(record, limits=limits, account=account, directory=directory, has_model=has_model)
+    for problem in found.values():
         raise ConfigurationError(f"strategy {record.id}: {problem}")
 
 
 def find_problems(
-    record: StrategyRecord, *, limits: Limits, account: str | None, directory: Path | None
+    record: StrategyRecord, *, limits: Limits, account: str | None, directory: Path | None, has_model: bool
 ) -> dict[str, str]:
     """What keeps the strategy from running here, by field: the first thing of each, naming the value. Empty: nothing.
 
@@ -51,6 +54,7 @@ def find_problems(
         "symbols": lambda: _check_symbols(record),
         "bar_size": lambda: _check_bar_size(record),
         "account": lambda: _check_account(record, account),
+        "enabled": lambda: _check_model(record, has_model=has_model),
     }
     found = {}
     for field, check in checks.items():
@@ -83,3 +87,9 @@ def _check_bar_size(record: StrategyRecord) -> None:
 def _check_account(record: StrategyRecord, account: str | None) -> None:
     if record.account is not None and record.account != account:
         raise ConfigurationError(f"account {record.account}: this platform trades {account or 'no account'}")
+
+
+def _check_model(record: StrategyRecord, *, has_model: bool) -> None:
+    """It may be stored for later; switched on it would abstain each day without anybody noticing."""
+    if record.kind == "llm_analyst" and record.is_enabled and not has_model:
+        raise ConfigurationError("enabled: true: there is no language model to ask; set llm.base_url or llm.provider")

@@ -216,7 +216,7 @@ class Session:
         for record in records:
             check_strategy(
                 record, limits=bootstrap.limits(in_force), account=self._layout.account,
-                directory=self._options.settings.strategies.directory,
+                directory=self._options.settings.strategies.directory, has_model=in_force.llm.is_configured,
             )  # fmt: skip
 
     def _due(self, session: TradingSession) -> dict[str, list[str]]:

@@ -22,7 +22,7 @@ from ibkr_assets_tests.fakes.clock import FixedClock
 
 def test_a_strategys_own_limit_denies_what_everybodys_would_approve(database: Database) -> None:
     held_to = replace(STRATEGY, risk={"max_order_value_usd": "100"})
-    check_strategy(held_to, limits=LIMITS, account=None, directory=None)
+    check_strategy(held_to, limits=LIMITS, account=None, directory=None, has_model=False)
     (record,) = _propose(database, held_to, [SESSION], FixedClock(EVENING))
     assert str(record.state) == "DENIED"
     assert record.reason.startswith("order_value")
@@ -98,7 +98,7 @@ def test_a_strategy_is_checked_field_by_field() -> None:
         ({"risk": {"max_order_value_usd": "1e9"}}, "strategy cross: risk.max_order_value_usd 1000000000: is looser"),
     ):
         with pytest.raises(ConfigurationError, match=words):
-            check_strategy(replace(STRATEGY, **change), limits=LIMITS, account="DU1", directory=None)
+            check_strategy(replace(STRATEGY, **change), limits=LIMITS, account="DU1", directory=None, has_model=False)
 
 
 def test_a_run_is_asked_for_symbols_only_where_the_strategy_has_others_than_the_market() -> None:
@@ -114,8 +114,22 @@ def test_a_strategy_set_to_rehearse_never_trades_whatever_the_run_says(database:
 def test_every_field_that_is_wrong_is_named(database: Database) -> None:
     wrong = replace(STRATEGY, params={"period": 1}, sizing="lots", schedule="hourly", risk={"max_luck": 1},
                     symbols=("IBM", "IBM"), bar_size="1min", account="DU9")  # fmt: skip
-    found = find_problems(wrong, limits=LIMITS, account=None, directory=None)
+    found = find_problems(wrong, limits=LIMITS, account=None, directory=None, has_model=False)
     assert {"params", "sizing", "schedule", "risk", "symbols", "bar_size", "account"} == set(found)
     assert "hourly" in found["schedule"]
-    assert set(find_problems(replace(STRATEGY, kind="luck"), limits=LIMITS, account=None, directory=None)) == {"kind"}
-    assert find_problems(STRATEGY, limits=LIMITS, account=None, directory=None) == {}
+    assert set(
+        find_problems(replace(STRATEGY, kind="luck"), limits=LIMITS, account=None, directory=None, has_model=False)
+    ) == {"kind"}
+    assert find_problems(STRATEGY, limits=LIMITS, account=None, directory=None, has_model=False) == {}
+
+
+def test_a_strategy_that_asks_a_model_is_not_switched_on_where_there_is_none() -> None:
+    asks = replace(STRATEGY, kind="llm_analyst", params={})
+
+    def problems(*, is_enabled: bool, has_model: bool) -> dict[str, str]:
+        record = replace(asks, is_enabled=is_enabled)
+        return find_problems(record, limits=LIMITS, account=None, directory=None, has_model=has_model)
+
+    assert set(problems(is_enabled=True, has_model=False)) == {"enabled"}
+    assert "llm.base_url" in problems(is_enabled=True, has_model=False)["enabled"]
+    assert problems(is_enabled=True, has_model=True) == problems(is_enabled=False, has_model=False) == {}

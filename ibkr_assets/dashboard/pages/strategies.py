@@ -108,8 +108,9 @@ def switch(
         if switched.is_enabled:  # as at the command line: what was stored long ago may not fit the limits of today
             settings = sources.settings
             check_strategy(
-                switched, limits=sources.limits(), account=settings.account, directory=settings.strategies.directory
-            )
+                switched, limits=sources.limits(), account=settings.account,
+                directory=settings.strategies.directory, has_model=settings.llm.is_configured,
+            )  # fmt: skip
         actor = f"dashboard:{request.state.session.name}"
         store.save_strategies([switched], actor=actor, seen={strategy_id: seen})
         return strategy_id
