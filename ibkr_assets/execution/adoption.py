@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ibkr_assets.ports import StrategyRecord
     from ibkr_assets.risk.limits import Limits
+    from ibkr_assets.strategies.strategy import Strategy
 
 
 def check_strategy(
@@ -54,7 +55,6 @@ def find_problems(
         "symbols": lambda: _check_symbols(record),
         "bar_size": lambda: _check_bar_size(record),
         "account": lambda: _check_account(record, account),
-        "enabled": lambda: _check_model(record, has_model=has_model),
     }
     found = {}
     for field, check in checks.items():
@@ -62,6 +62,10 @@ def find_problems(
             check()
         except ConfigurationError as error:
             found[field] = str(error)
+    if record.is_enabled and not found.keys() & {"kind", "params"}:
+        silent = _why_silent(build_strategy(record.kind, record.params, directory=directory), has_model=has_model)
+        if silent:
+            found["enabled"] = f"enabled: true: {silent}"
     return found
 
 
@@ -89,7 +93,12 @@ def _check_account(record: StrategyRecord, account: str | None) -> None:
         raise ConfigurationError(f"account {record.account}: this platform trades {account or 'no account'}")
 
 
-def _check_model(record: StrategyRecord, *, has_model: bool) -> None:
-    """It may be stored for later; switched on it would abstain each day without anybody noticing."""
-    if record.kind == "llm_analyst" and record.is_enabled and not has_model:
-        raise ConfigurationError("enabled: true: there is no language model to ask; set llm.base_url or llm.provider")
+def _why_silent(strategy: Strategy, *, has_model: bool) -> str:
+    """Why it would never give a signal here, or nothing: it may be stored, but nobody would notice it on its day."""
+    from ibkr_assets.strategies.llm_analyst import LlmAnalyst
+
+    if strategy.bracket is not None:
+        return "its stop and target can be backtested only, not sent"
+    if isinstance(strategy, LlmAnalyst) and not has_model:
+        return "there is no language model to ask; set llm.base_url or llm.provider"
+    return ""

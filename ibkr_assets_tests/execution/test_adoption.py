@@ -133,3 +133,11 @@ def test_a_strategy_that_asks_a_model_is_not_switched_on_where_there_is_none() -
     assert set(problems(is_enabled=True, has_model=False)) == {"enabled"}
     assert "llm.base_url" in problems(is_enabled=True, has_model=False)["enabled"]
     assert problems(is_enabled=True, has_model=True) == problems(is_enabled=False, has_model=False) == {}
+
+
+def test_a_strategy_whose_stop_cannot_be_sent_is_kept_but_not_switched_on() -> None:
+    stopped = replace(STRATEGY, kind="sma_bracket", params={"fast": 5, "slow": 20})
+    found = find_problems(stopped, limits=LIMITS, account=None, directory=None, has_model=True)
+    assert found == {"enabled": "enabled: true: its stop and target can be backtested only, not sent"}
+    kept = replace(stopped, is_enabled=False)
+    assert find_problems(kept, limits=LIMITS, account=None, directory=None, has_model=True) == {}
