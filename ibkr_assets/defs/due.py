@@ -39,7 +39,7 @@ def due_for_trading(now: datetime, calendar: "ExchangeCalendar", *, first_sessio
             f"stale: {calendar.mic} closes at {local(running.closes_at)}, in {minutes} minutes; the decision on "
             f"{due.day} is left out, that on {running.day} follows after the close"
         )
-    return _on_record(due, first_session)
+    return on_record(due, first_session)
 
 
 def due_for_data(now: datetime, calendar: "ExchangeCalendar", *, first_session: str) -> TradingSession | str:
@@ -48,7 +48,7 @@ def due_for_data(now: datetime, calendar: "ExchangeCalendar", *, first_session: 
     final_at = due.closes_at + FINAL_AFTER_CLOSE
     if now < final_at:
         return f"{calendar.mic} closed at {local(due.closes_at)}; its bars are final at {local(final_at)}"
-    return _on_record(due, first_session)
+    return on_record(due, first_session)
 
 
 def describe_closed(now: datetime, calendar: "ExchangeCalendar") -> str:
@@ -89,7 +89,8 @@ def local(moment: datetime) -> str:
     return moment.astimezone(ZoneInfo(TIME_ZONE)).strftime("%Y-%m-%d %H:%M %Z")
 
 
-def _on_record(due: TradingSession, first_session: str) -> TradingSession | str:
+def on_record(due: TradingSession, first_session: str) -> TradingSession | str:
+    """The session, or that it has no partition."""
     if due.day.isoformat() < first_session:
         return f"{due.day} lies before the first partition {first_session} (market.first_session)"
     return due

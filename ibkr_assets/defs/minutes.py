@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from ibkr_assets.defs import metadata as show
-from ibkr_assets.defs.due import asked_before, describe_closed, local, run_key
+from ibkr_assets.defs.due import asked_before, describe_closed, local, on_record, run_key
 from ibkr_assets.defs.resources import Calendar, Clock, Ibkr, OwnBars, Postgres, SettingsInForce
 from ibkr_assets.defs.run_config import SymbolsConfig
 from ibkr_assets.defs.sensors import describe_obstacle
@@ -157,9 +157,7 @@ def minutes_while_open(
         if under_way:
             return dg.SkipReason(f"the collection before is under way: run {under_way[0].run_id[:8]}")
         obstacle = describe_obstacle(ibkr.source().session(), in_force.gateway.url)
-    except LoginRequired as error:
-        return dg.SkipReason(str(error))
-    except (Unavailable, ConfigurationError) as error:
+    except (LoginRequired, Unavailable, ConfigurationError) as error:
         return dg.SkipReason(str(error))
     if obstacle:
         return dg.SkipReason(obstacle)
@@ -185,6 +183,5 @@ def due_for_minutes(
             return f"{describe_closed(now, calendar)}; its last minute is final a minute later"
     if due is None:
         return f"{calendar.mic} opened at {local(session.opens_at)}; the first {every} are not final yet"
-    if session.day.isoformat() < first_session:
-        return f"{session.day} lies before the first partition {first_session} (market.first_session)"
-    return session, due
+    kept = on_record(session, first_session)
+    return kept if isinstance(kept, str) else (kept, due)

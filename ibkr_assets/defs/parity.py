@@ -10,7 +10,7 @@ import dagster as dg
 
 from ibkr_assets import bootstrap
 from ibkr_assets.defs import metadata as show
-from ibkr_assets.defs.due import asked_before, run_key
+from ibkr_assets.defs.due import asked_before, on_record, run_key
 from ibkr_assets.defs.partitions import TIME_ZONE
 from ibkr_assets.defs.resources import Calendar, Clock, SettingsInForce
 from ibkr_assets.defs.run_config import session_days
@@ -96,9 +96,10 @@ def ask_for_settled_session(
         now = clock.now()
     except Unavailable as error:
         return dg.SkipReason(f"the market clock does not answer: {error}")
-    due = calendar.load().previous_session(calendar.load().last_closed(now).day)
-    if due.day.isoformat() < settings.get().market.first_session:
-        return dg.SkipReason(f"{due.day} lies before the first partition (market.first_session)")
+    before = calendar.load().previous_session(calendar.load().last_closed(now).day)
+    due = on_record(before, settings.get().market.first_session)
+    if isinstance(due, str):
+        return dg.SkipReason(due)
     asked = asked_before(instance, job, due)
     if asked:
         return dg.SkipReason(asked)
