@@ -19,15 +19,6 @@ from ibkr_assets_tests.fakes.tape import real_bars
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 
 
-@pytest.fixture(scope="module")
-def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """MLflow over a database in a file; artifacts go to the working directory."""
-    directory = tmp_path_factory.mktemp("mlflow")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(directory)
-        yield f"sqlite:///{directory / 'mlflow.db'}"
-
-
 @pytest.fixture
 def chain(mlflow_uri: str, database: Any, database_url: str) -> Iterator[Chain]:
     bars = real_bars("IBM", "FB", start=DAYS[0])

@@ -29,15 +29,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """MLflow over a database in a file; artifacts go to the working directory."""
-    directory = tmp_path_factory.mktemp("mlflow")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(directory)
-        yield f"sqlite:///{directory / 'mlflow.db'}"
-
-
 @pytest.fixture
 def make_chain(database, database_url) -> Iterator[Callable[..., Chain]]:
     with dg.DagsterInstance.ephemeral() as instance:
