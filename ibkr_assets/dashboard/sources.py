@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ibkr_assets import bootstrap
 from ibkr_assets.adapters.dagster_api import LOCATION, DagsterApi
 from ibkr_assets.adapters.mlflow_pages import MlflowPages
+from ibkr_assets.adapters.postgres.limits import PostgresLimits
 from ibkr_assets.domain.errors import DataError, StackFailure, Unavailable
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Sources:
 
     def limits(self) -> Limits:
         """The limits in force, as an approval would hear them now."""
-        return bootstrap.limits_store(self.settings).known_in_force(bootstrap.limits(self.settings), self.settings.mode)
+        configured = bootstrap.limits(self.settings)
+        return PostgresLimits(self.database).known_in_force(configured, self.settings.mode)
 
     def dagster(self) -> DagsterApi:
         """Dagster's webserver; use as a context manager. Raises Unavailable where none is named."""
