@@ -27,17 +27,13 @@ from ibkr_assets.adapters.postgres.features import PostgresFeatures
 from ibkr_assets.adapters.postgres.gaps import PostgresGaps
 from ibkr_assets.adapters.postgres.marks import PostgresMarks
 from ibkr_assets.adapters.postgres.proofs import PostgresProofs
+from ibkr_assets.adapters.postgres.turns import take_turns
 from ibkr_assets.adapters.postgres.verdicts import PostgresVerdicts
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError, InputError
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.ports import BarsSaved
 
-# One writer an instrument at a time: two fetches of the same bars would both take the next version.
-LOCK_INSTRUMENTS = """
-select pg_advisory_xact_lock(hashtextextended('md.bar ' || conid, 0))
-from (select unnest(%s::bigint[]) as conid order by conid) as wanted
-"""
 #: Instruments that have a bar where these would go: theirs are compared, the others' are new without a look.
 STORED = """
 select conid from unnest(%(conids)s::bigint[]) as wanted (conid)
@@ -124,7 +120,7 @@ class PostgresBars(PostgresVerdicts, PostgresGaps, PostgresMarks, PostgresProofs
             if not conids:
                 return BarsSaved(0, 0, 0)
             _refuse_unknown(connection, conids)
-            connection.execute(LOCK_INSTRUMENTS, (conids,))
+            take_turns(connection, "md.bar", conids)
             is_stored = _is_stored(connection, rows, conids)
             new, others = rows.where(~is_stored), rows.where(is_stored)
             if len(new):

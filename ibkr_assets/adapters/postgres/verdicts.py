@@ -18,16 +18,12 @@ import pandas as pd
 from ibkr_assets.adapters.postgres import copy_binary
 from ibkr_assets.adapters.postgres.bar_rows import instants, microseconds
 from ibkr_assets.adapters.postgres.connection import Connection, Database
+from ibkr_assets.adapters.postgres.turns import take_turns
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError
 from ibkr_assets.market.grid import is_ordered
 from ibkr_assets.market.quarantine import BarId
 
-# One judge an instrument at a time: two of the same bars would both find them without a verdict.
-LOCK_INSTRUMENTS = """
-select pg_advisory_xact_lock(hashtextextended('md.bar_verdict ' || conid, 0))
-from (select unnest(%s::bigint[]) as conid order by conid) as wanted
-"""
 #: Instruments of which bars between these instants have a verdict: theirs are compared, the others' are new.
 JUDGED_BEFORE = """
 select conid from unnest(%(conids)s::bigint[]) as wanted (conid)
@@ -111,7 +107,7 @@ class PostgresVerdicts:
         first, last = instants(np.array([judged.opened_us.min(), judged.opened_us.max()]))
         arguments = {"conids": conids, "size": size.value, "first": first, "last": last}
         with self._database.connect() as connection:
-            connection.execute(LOCK_INSTRUMENTS, (conids,))
+            take_turns(connection, "md.bar_verdict", conids)
             before = [conid for (conid,) in connection.execute(JUDGED_BEFORE, arguments).fetchall()]
             is_known = np.isin(judged.conids, np.array(before, dtype=np.int64))
             if not is_known.all():

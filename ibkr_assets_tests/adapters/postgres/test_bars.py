@@ -87,6 +87,25 @@ def test_different_values_at_once_leave_one_current_version_each_and_a_chain_wit
     assert chains == [([1, 2, 3, 4], 1)] * 10
 
 
+def test_a_batch_of_more_instruments_than_a_server_has_locks_is_stored_and_judged(
+    store: PostgresBars, database: Database
+) -> None:
+    conids = range(1, 20_001)
+    with database.connect() as connection:
+        (room,) = connection.execute(
+            "select current_setting('max_locks_per_transaction')::int * current_setting('max_connections')::int"
+        ).fetchone() or (0,)
+    assert room < len(conids)
+    store.save_instruments([Instrument(conid, f"S{conid}", "NYSE") for conid in conids])
+    bars = made_up(1).loc[[0] * len(conids)].assign(conid=conids, symbol=[f"S{conid}" for conid in conids])
+
+    saved = store.save_bars(bars, DAY, source="test", known_from=EVENING)
+    store.save_verdicts(DAY, bars.assign(version=1), bars.head(0).assign(version=1, reason=""))
+
+    assert saved.inserted == len(conids)
+    assert len(store.load_bars(conids, DAY, START, END, is_validated=True)) == len(conids)
+
+
 def test_what_was_known_at_an_instant_can_be_read_again(store: PostgresBars) -> None:
     first, second = made_up(2, close=10.0), made_up(2, close=10.5)
     later = EVENING + timedelta(days=1)
