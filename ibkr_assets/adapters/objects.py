@@ -44,9 +44,12 @@ class S3Objects:
         if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
             raise InputError(f"path: expected s3://bucket/prefix, got {url!r}")
         self.url = url
+        endpoint = settings.endpoint or environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
+        #: The store: what names an object together with its key.
+        self.place = endpoint or "s3://"
         self._path = f"{parts.netloc}/{parts.path.strip('/')}".rstrip("/")
         self._has_md5 = settings.has_md5_etags
-        self._files = _connect(settings, environment)
+        self._files = _connect(settings, endpoint, environment)
 
     def objects(self) -> list[StoredObject]:
         """The object of this name or, for a prefix, all below it, by key. Raises Unavailable, InputError for none."""
@@ -61,25 +64,33 @@ class S3Objects:
             raise InputError(f"path: {self.url}: there is nothing")
         return sorted((StoredObject(one.path, one.size) for one in found), key=lambda one: one.key)
 
-    def fetch(self, key: str, to: Path, *, size: int) -> None:
-        """Bring an object into the file `to`, which is there afterwards only if it came whole.
+    def etag(self, key: str) -> str:
+        """What the store calls the present content of an object. Raises Unavailable."""
+        try:
+            with self._files.open_input_stream(key) as stream:
+                return _etag(stream.metadata())
+        except OSError as error:
+            raise Unavailable(f"s3://{key}: cannot be read: {_words(error)}") from None
+
+    def fetch(self, key: str, to: Path, *, size: int) -> str:
+        """Bring an object into the file `to`, which is there afterwards only if it came whole; returns its ETag.
 
         Whole: as many bytes as were listed (`size`), under one ETag from the first byte to the last, and, where the
         ETag is an MD5, of this MD5. Raises Unavailable when the store breaks off, DataError when something else came.
         """
         part = to.with_name(to.name + ".part")
-        for attempt in range(1, ATTEMPTS + 1):
+        problem: str | None = None
+        for _ in range(ATTEMPTS):
             try:
-                problem = self._copy(key, part, size)
+                etag, problem = self._copy(key, part, size)
             except OSError as error:
                 part.unlink(missing_ok=True)
                 raise Unavailable(f"s3://{key}: cannot be read: {_words(error)}") from None
             if problem is None:
                 part.replace(to)
-                return
+                return etag
             part.unlink()
-            if attempt == ATTEMPTS:
-                raise DataError(f"s3://{key}: {problem}; nothing of it is stored")
+        raise DataError(f"s3://{key}: {problem}; nothing of it is stored")
 
     def _below(self) -> list[Any]:
         from pyarrow import fs
@@ -87,8 +98,8 @@ class S3Objects:
         found = self._files.get_file_info(fs.FileSelector(self._path, recursive=True, allow_not_found=True))
         return [one for one in found if one.type == fs.FileType.File]
 
-    def _copy(self, key: str, part: Path, listed: int) -> str | None:
-        """What is wrong with the copy, or None."""
+    def _copy(self, key: str, part: Path, listed: int) -> tuple[str, str | None]:
+        """The object's ETag, and what is wrong with the copy, or None."""
         digest, size = hashlib.md5(usedforsecurity=False), 0
         with self._files.open_input_stream(key) as stream, part.open("wb") as file:
             before = _etag(stream.metadata())
@@ -99,21 +110,20 @@ class S3Objects:
         with self._files.open_input_stream(key) as stream:
             after = _etag(stream.metadata())
         if before != after:
-            return f"it was replaced while it was read (ETag {before}, then {after})"
+            return after, f"it was replaced while it was read (ETag {before}, then {after})"
         if size != listed:
-            return f"{size} bytes came, {listed} were listed"
+            return after, f"{size} bytes came, {listed} were listed"
         if self._has_md5 and _MD5.fullmatch(after) and digest.hexdigest() != after:
-            return (
+            return after, (
                 f"the MD5 of what came is {digest.hexdigest()}, its ETag {after} "
                 "(sources.s3.has_md5_etags: false is for stores that encrypt with keys of their own)"
             )
-        return None
+        return after, None
 
 
-def _connect(settings: S3Settings, environment: Mapping[str, str]) -> Any:
+def _connect(settings: S3Settings, endpoint: str | None, environment: Mapping[str, str]) -> Any:
     from pyarrow import fs
 
-    endpoint = settings.endpoint or environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL")
     region = settings.region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
     keys = {}
     if settings.access_key is not None and settings.secret_key is not None:

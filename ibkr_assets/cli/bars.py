@@ -27,6 +27,7 @@ from ibkr_assets.ingest.instruments import resolver
 if TYPE_CHECKING:
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.ingest.bar_files import FileRows
+    from ibkr_assets.ingest.imports import Remember
     from ibkr_assets.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON document to stdout")]
@@ -58,21 +59,23 @@ def bars_import(
     conid: Annotated[int | None, typer.Option(min=1, help="contract id of the one symbol of the file")] = None,
     exchange: Annotated[str, typer.Option(help="with --conid: where it is listed")] = "SMART",
     instruments: Instruments = None,
+    again: Annotated[bool, typer.Option("--again", help="read files, too, that are as they were")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Store the bars of files in versions and judge them; the same file again writes nothing.
+    """Store the bars of files in versions and judge them; a file that did not change since is not read again.
 
     A symbol that is not known yet is taken from --conid or --instruments, or else asked of the broker, if one is set.
 
     Example: ibkr-assets bars import history/ --bar-size 1d --instruments instruments.csv
     """
     from ibkr_assets import bootstrap
+    from ibkr_assets.adapters.postgres.read_files import PostgresReadFiles
 
     settings = configuration.load()
-    feeds = bootstrap.feeds(settings)
+    feeds, noted = bootstrap.feeds(settings), PostgresReadFiles(bootstrap.database(settings))
     resolve = resolver(instruments or settings.sources.instruments, feeds.broker, conid=conid, exchange=exchange)
-    with feeds.file_rows(path, size, say) as (source, parts, rows):
-        _store(settings, rows, parts, size, source, resolve, as_json=as_json)
+    with feeds.file_rows(path, size, say, None if again else noted.load) as (source, parts, rows):
+        _store(settings, rows, parts, size, source, resolve, noted.save, as_json=as_json)
 
 
 def bars_extract(
@@ -108,6 +111,7 @@ def _store(
     size: BarSize,
     source: str,
     resolve: Callable[[str], Instrument],
+    remember: Remember | None = None,
     *,
     as_json: bool,
 ) -> None:
@@ -117,7 +121,7 @@ def _store(
     began = time.monotonic()
     report = import_rows(
         bootstrap.bar_store(settings), bootstrap.calendar(settings), rows, parts=parts, size=size, source=source,
-        resolve=resolve, clock=bootstrap.clock(settings), progress=say,
+        resolve=resolve, clock=bootstrap.clock(settings), progress=say, remember=remember,
     )  # fmt: skip
     seconds = time.monotonic() - began
     counts = {one.name: getattr(report, one.name) for one in dataclasses.fields(report)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -21,6 +22,9 @@ from ibkr_assets.ingest.claims import is_intact, note_claims
 from ibkr_assets.market.calendar import ExchangeCalendar
 from ibkr_assets.market.reasons import Reason
 
+if TYPE_CHECKING:
+    from ibkr_assets.domain.bar_file import ReadFile
+
 VALUES = ("open", "high", "low", "close", "volume")
 SUFFIXES = (".csv", ".parquet")
 _DATE = r"\d{4}-\d{2}-\d{2}"
@@ -31,11 +35,14 @@ _ZONE = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
 class FileRows:
     """Rows of a file. `bars`: symbol, opened_at (aware UTC), the five values as floats; a hole is NaN.
 
-    `unreadable`: rows as the file has them, with columns `symbol` and `reason`.
+    `unreadable`: rows as the file has them, with columns `symbol` and `reason`. `read` is what to remember of the file
+    once its rows are stored and judged. One that `is_unchanged` since then has no rows here.
     """
 
     bars: pd.DataFrame
     unreadable: pd.DataFrame
+    read: ReadFile | None = None
+    is_unchanged: bool = False
 
 
 def bar_files(path: Path) -> list[Path]:

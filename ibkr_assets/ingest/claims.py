@@ -27,19 +27,27 @@ CLAIMS = {"conid": Reason.CONID_MISMATCH, "currency": Reason.CURRENCY_CHANGED}
 _PREFIX = "claimed_"
 
 
-def is_intact(path: Path) -> bool:
-    """Whether the file is what the checksum beside it was made of; True where there is none.
+def checksum_beside(path: Path) -> str | None:
+    """The SHA-256 (hex) that the file beside this one names; None where there is no such file.
 
     Raises InputError for a checksum file that holds no SHA-256.
     """
     beside = path.with_name(path.name + CHECKSUM_SUFFIX)
     if not beside.exists():
-        return True
+        return None
     words = beside.read_text(encoding="utf-8", errors="replace").split()
     if not words or not re.fullmatch(r"[0-9a-fA-F]{64}", words[0]):
         raise InputError(f"bars: {beside} holds no SHA-256; expected what sha256sum writes")
+    return words[0].lower()
+
+
+def is_intact(path: Path) -> bool:
+    """Whether the file is what the checksum beside it was made of; True where there is none. Raises as that does."""
+    checksum = checksum_beside(path)
+    if checksum is None:
+        return True
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == words[0].lower()
+        return hashlib.file_digest(file, "sha256").hexdigest() == checksum
 
 
 def note_claims(raw: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from ibkr_assets.ingest.validation import CONTEXT_SESSIONS
 from ibkr_assets.market.validation import Verdict, find_missing, find_reasons, split_by_reason
 
 if TYPE_CHECKING:
+    from ibkr_assets.domain.bar_file import ReadFile
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.market.calendar import ExchangeCalendar
     from ibkr_assets.ports import BarStore, Clock
@@ -35,15 +36,28 @@ SOURCE = "file"
 #: Rows stored and judged at a time.
 BATCH_ROWS = 250_000
 
+#: How long a bar says what is usual: surely so many sessions as are read before a bar to know it.
+INFLUENCE = timedelta(days=2 * CONTEXT_SESSIONS)
+
+
+class Remember(Protocol):
+    """Where files are noted that need not be read again: see `adapters.postgres.read_files`."""
+
+    def __call__(self, files: Sequence[ReadFile], size: BarSize, *, now: datetime) -> None:
+        """These were read as bars of this size, and every row of them is stored and judged."""
+
 
 @dataclass(slots=True)
 class ImportReport:
     """Counts of an import. `rows` of the files = bars (new, revised, unchanged) + `repeated` + `rejected`, by reason.
 
-    `accepted` and `quarantined` (by reason) are the verdicts on all bars that the files name, as they are stored now.
+    Of `files` those counted by `files_unchanged` were not read again. `accepted` and `quarantined` (by reason) are the
+    verdicts on all bars that the other files name, as they are stored now; `judged_again` counts bars that they do
+    not name, and that were judged anew because they come soon after those.
     """
 
     files: int = 0
+    files_unchanged: int = 0
     rows: int = 0
     inserted: int = 0
     revised: int = 0
@@ -52,6 +66,7 @@ class ImportReport:
     rejected: Counter[str] = field(default_factory=Counter)
     accepted: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
+    judged_again: int = 0
     gaps: int = 0
 
 
@@ -87,50 +102,66 @@ def import_rows(
     resolve: Callable[[str], Instrument],
     clock: Clock,
     progress: Callable[[str], None],
+    remember: Remember | None = None,
 ) -> ImportReport:
     """Store and judge the bars of several parts, which are files or pieces of a table; `parts` says of how many.
 
     A symbol that the store does not know is given to `resolve`, before anything of its batch is stored. The same bars
-    again write nothing, whatever their source; other values are the next version, which carries `source`. Raises what
-    `rows` and `resolve` raise; batches before it stay stored.
+    again write nothing, whatever their source; other values are the next version, which carries `source`. A file is
+    given to `remember` once all of its rows are stored and judged. Raises what `rows` and `resolve` raise; batches
+    before it stay stored.
     """
     report = ImportReport()
     known = {instrument.symbol: instrument for instrument in store.instruments()}
-    for read, no_bars, done in _batches(rows):
+    for batch in _batches(rows, report):
+        read = pd.concat([part.bars for part in batch], ignore_index=True)
+        no_bars = pd.concat([part.unreadable for part in batch], ignore_index=True)
         symbols = sorted({*read["symbol"], *no_bars["symbol"].dropna()})
         new = [resolve(symbol) for symbol in symbols if symbol not in known]
         store.save_instruments(new)
         known |= {instrument.symbol: instrument for instrument in new}
         conids = {symbol: known[symbol].conid for symbol in symbols}
-        batch, strange = split_by_claims(read, known)
-        batch.insert(0, "conid", batch["symbol"].map(conids).astype("int64"))
+        bars, strange = split_by_claims(read, known)
+        bars.insert(0, "conid", bars["symbol"].map(conids).astype("int64"))
         kept = [frame for frame in (no_bars, strange) if len(frame)]
         unreadable = pd.concat(kept, ignore_index=True) if kept else no_bars
         unreadable = unreadable.assign(conid=unreadable["symbol"].map(conids))
-        _save(store, batch, unreadable, size, clock.now(), report, source)
-        if len(batch):
-            _judge(store, calendar, batch, [known[symbol] for symbol in symbols], size, clock.now(), report)
-        report.files = done
+        _save(store, bars, unreadable, size, clock.now(), report, source)
+        if len(bars):
+            _judge(store, calendar, bars, [known[symbol] for symbol in symbols], size, clock.now(), report)
+        if remember is not None:
+            remember(_to_remember(batch, strange), size, now=clock.now())
         progress(
-            f"{done} of {parts}, {report.rows} rows: {report.inserted} new, {report.revised} revised, "
+            f"{report.files} of {parts}, {report.rows} rows: {report.inserted} new, {report.revised} revised, "
             f"{report.unchanged} unchanged, {report.quarantined.total() + report.rejected.total()} in quarantine"
         )
+    if report.files_unchanged:
+        progress(f"{report.files_unchanged} of {parts} unchanged, and not read again")
     return report
 
 
-def _batches(rows: Iterable[FileRows]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, int]]:
-    """Bars and unreadable rows of some parts together, and how many parts are read then."""
-    bars: list[pd.DataFrame] = []
-    unreadable: list[pd.DataFrame] = []
-    number = 0
-    for number, part in enumerate(rows, start=1):
-        bars.append(part.bars)
-        unreadable.append(part.unreadable)
-        if sum(map(len, bars)) >= BATCH_ROWS:
-            yield pd.concat(bars, ignore_index=True), pd.concat(unreadable, ignore_index=True), number
-            bars, unreadable = [], []
-    if bars:
-        yield pd.concat(bars, ignore_index=True), pd.concat(unreadable, ignore_index=True), number
+def _batches(rows: Iterable[FileRows], report: ImportReport) -> Iterator[list[FileRows]]:
+    """Some parts together, as many as fit in memory with what is made of them; all of them are counted."""
+    batch: list[FileRows] = []
+    for part in rows:
+        report.files += 1
+        if part.is_unchanged:
+            report.files_unchanged += 1
+            continue
+        batch.append(part)
+        if sum(len(one.bars) for one in batch) >= BATCH_ROWS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _to_remember(batch: Sequence[FileRows], strange: pd.DataFrame) -> list[ReadFile]:
+    """The files of the batch, without those of which a row was refused for what its instrument is, not the file."""
+    doubtful = set(strange["symbol"])
+    return [
+        part.read for part in batch if part.read and not (doubtful and doubtful & set(part.bars["symbol"].unique()))
+    ]
 
 
 def _save(
@@ -165,27 +196,37 @@ def _judge(
     now: datetime,
     report: ImportReport,
 ) -> None:
-    """Judge what the batch names; bars before it that are stored say what is usual."""
+    """Judge what the batch names; bars before it that are stored say what is usual.
+
+    Those after it for which it says what is usual are judged again: they may lie in files that are not read again.
+    """
     start, end = batch["opened_at"].min().to_pydatetime(), batch["opened_at"].max().to_pydatetime()
     conids = [instrument.conid for instrument in instruments]
     past = calendar.sessions_up_to(start, CONTEXT_SESSIONS)
-    context = past[0].opens_at if past else start
-    bars = store.load_bars(conids, size, context, end + timedelta(microseconds=1))
-    earlier = store.load_bars(conids, size, context, start, is_validated=True)[["conid", "opened_at"]]
-    is_judged = _is_among(bars, batch)
-    evidence = np.full(len(bars), "", dtype=object)
+    until = max(end + timedelta(microseconds=1), min(end + INFLUENCE, now))
+    bars = store.load_bars(conids, size, past[0].opens_at if past else start, until, has_verdicts=True)
+    was_good = bars.pop("is_accepted").to_numpy(dtype=bool)
+    is_named = _is_among(bars, batch)
+    is_judged = is_named | _is_after_the_first(bars, batch)
+    earlier = bars.loc[was_good & ~is_judged, ["conid", "opened_at"]]
+    evidence = np.zeros(len(bars), dtype=np.int8)
     evidence[is_judged] = find_evidence(store, bars[is_judged], size, calendar)
     reasons = find_reasons(bars, is_judged=is_judged, calendar=calendar, size=size, now=now, evidence=evidence)
     accepted, quarantined = split_by_reason(bars, reasons, is_judged)
     verdict = as_decided(store, size, Verdict(accepted, quarantined, []))
     store.save_verdicts(size, verdict.accepted, verdict.quarantined)
     store.save_holds(bars_to_hold_for(bars, verdict, earlier))
-    report.accepted += len(verdict.accepted)
-    report.quarantined.update(verdict.quarantined["reason"].tolist())
+    again = int(is_judged.sum() - is_named.sum())
+    named, bad = (
+        frame[_is_among(frame, batch)] if again else frame for frame in (verdict.accepted, verdict.quarantined)
+    )
+    report.accepted += len(named)
+    report.quarantined.update(bad["reason"].tolist())
+    report.judged_again += again
     sessions = [s for s in calendar.sessions_between(start, end) if s.closes_at <= now]
     if sessions:
         missing = find_missing(bars["conid"], _nanoseconds(bars["opened_at"]), sessions, instruments, size)
-        missing = _within_listing(missing, verdict.accepted)
+        missing = _within_listing(missing, named)
         store.save_gaps(size, missing, conids=conids, sessions=[s.day for s in sessions])
         report.gaps += len(missing)
 
@@ -199,6 +240,13 @@ def _is_among(bars: pd.DataFrame, batch: pd.DataFrame) -> npt.NDArray[np.bool_]:
         if all(np.array_equal(stored, named[order]) for stored, named in zip(ours, theirs, strict=True)):
             return np.ones(len(bars), dtype=bool)
     found: npt.NDArray[np.bool_] = pd.MultiIndex.from_frame(bars[key]).isin(pd.MultiIndex.from_frame(batch[key]))
+    return found
+
+
+def _is_after_the_first(bars: pd.DataFrame, batch: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which of the stored bars are not before the first that the batch names of their instrument."""
+    first = bars["conid"].map(batch.groupby("conid")["opened_at"].min())
+    found: npt.NDArray[np.bool_] = (bars["opened_at"] >= first).to_numpy(dtype=bool)
     return found
 
 

@@ -36,6 +36,11 @@ def test_bars_come_in_and_go_out_adjusted_and_a_gap_is_listed(ask: Ask, tmp_path
     report = json.loads(done.stdout)
     assert (report["rows"], report["inserted"], report["gaps"]) == (len(bars) - 1, len(bars) - 1, 1)
     assert report["quarantined"] == {"split_suspect": 1}
+    for options, expected in (((), [1, 0, 0]), (("--again",), [0, len(bars) - 1, len(bars) - 1])):
+        done = ask("bars", "import", str(tmp_path / "MSFT.csv"), "--json", *options)
+        report = json.loads(done.stdout)
+        assert [report[name] for name in ("files_unchanged", "rows", "unchanged")] == expected
+        assert ("1 of 1 files unchanged, and not read again" in done.stderr) is (not options)
     (gap,) = json.loads(ask("bars", "gaps", "--json").stdout)
     assert (gap["symbol"], gap["session"]) == ("MSFT", "2003-01-09")
 
