@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ BELONGS = {
 }
 _OF_ITS_USER = ("stack.json", "postgres-roles.json", "dagster.yaml")
 _ORDER_PAGES = 3
+DATABASES = ("platform", "dagster", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -66,26 +67,25 @@ def planted(data_dir: Path, gateway_token: str, sessions: set[str]) -> dict[str,
 
 
 def search(data_dir: Path, state: Mapping[str, Any], link: str, secrets: Mapping[str, str]) -> tuple[list[Hit], int]:
-    """Hits in every sink, but where a secret belongs, and how many places were looked at."""
-    hits, places = [], 0
-    for place, text in (*_files(data_dir), *_pages(link)):
-        places += 1
-        hits += [Hit(name, place) for name, secret in secrets.items() if secret in text]
-    for place, found in _tables(data_dir, state["ports"]["postgres"], secrets):
-        places += 1
-        hits += [Hit(name, place) for name in found]
-    return [hit for hit in hits if (hit.secret, hit.place) not in BELONGS], places
-
-
-def _files(data_dir: Path) -> Iterator[tuple[str, str]]:
-    """Logs of every process, Dagster's home, MLflow's artifacts; the database's own files are searched as tables."""
+    """Hits in every sink of an embedded stack, but where a secret belongs, and how many places were looked at."""
+    found = Search(secrets)
+    base, _, path = link.partition("/login/")
+    with httpx.Client(base_url=base, trust_env=False, timeout=60, headers={"origin": base}) as client:
+        entered = client.post(f"/login/{path}")
+        assert entered.status_code == 303, f"the link does not let in: {entered.status_code}"
+        found.in_pages(client)
     for path in sorted(data_dir.rglob("*")):
         if path.name in _OF_ITS_USER:
             assert path.stat().st_mode & 0o077 == 0, f"{path.name} may be read by others"
-            continue
-        if not path.is_file() or path.relative_to(data_dir).parts[0] == "postgres":
-            continue
-        yield f"file {path.relative_to(data_dir)}", path.read_bytes().decode("utf-8", "replace")
+        elif path.relative_to(data_dir).parts[0] != "postgres":  # the database's own files are searched as tables
+            found.in_file(path, str(path.relative_to(data_dir)))
+    for database in DATABASES:
+        with psycopg.connect(
+            host="127.0.0.1", port=state["ports"]["postgres"], user="postgres", dbname=database,
+            password=_passwords(data_dir)["postgres"],
+        ) as connection:  # fmt: skip
+            found.in_database(database, connection)
+    return found.hits, found.places
 
 
 def _passwords(data_dir: Path) -> dict[str, str]:
@@ -93,44 +93,49 @@ def _passwords(data_dir: Path) -> dict[str, str]:
     return found
 
 
-def _tables(data_dir: Path, port: int, secrets: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
-    """Every row of the platform's, Dagster's and MLflow's databases, read as their superuser."""
-    password = _passwords(data_dir)["postgres"]
-    for database in ("platform", "dagster", "mlflow"):
-        with psycopg.connect(
-            host="127.0.0.1", port=port, user="postgres", password=password, dbname=database
-        ) as connection:
-            tables = connection.execute(
-                "select schemaname, tablename from pg_tables "
-                "where schemaname not in ('pg_catalog', 'information_schema')"
-            ).fetchall()
-            for schema, table in tables:
-                query = sql.SQL("select exists (select from {} t where t::text like %s)").format(
-                    sql.Identifier(schema, table)
-                )
-                found = [
-                    name
-                    for name, secret in secrets.items()
-                    if (row := connection.execute(query, (f"%{secret}%",)).fetchone()) is not None and row[0]
-                ]
-                yield f"table {database} {schema}.{table}", found
-            if database == "dagster":  # what it keeps of jobs and plans is compressed
-                bodies = [
-                    zlib.decompress(body) for (body,) in connection.execute("select snapshot_body from snapshots")
-                ]
-                texts = [body.decode("utf-8", "replace") for body in bodies]
-                yield (
-                    "table dagster public.snapshots, unpacked",
-                    [name for name, secret in secrets.items() if any(secret in text for text in texts)],
-                )
+class Search:
+    """What is looked for, what was found outside the place where it belongs, and how many places were looked at."""
 
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        """`secrets` by their names."""
+        self.secrets = dict(secrets)
+        self.hits: list[Hit] = []
+        self.places = 0
 
-def _pages(link: str) -> Iterator[tuple[str, str]]:
-    """Every page that a viewer may see, the newest orders and runs, and the numbers for Prometheus."""
-    base, _, path = link.partition("/login/")
-    with httpx.Client(base_url=base, trust_env=False, timeout=60, headers={"origin": base}) as client:
-        entered = client.post(f"/login/{path}")
-        assert entered.status_code == 303, f"the link does not let in: {entered.status_code}"
+    def in_text(self, place: str, text: str) -> None:
+        """One place as it reads."""
+        self.places += 1
+        found = [name for name, secret in self.secrets.items() if secret in text]
+        self.hits += [Hit(name, place) for name in found if (name, place) not in BELONGS]
+
+    def in_file(self, path: Path, name: str) -> None:
+        """A log, a kept setting, an artifact; nothing where it is no file."""
+        if path.is_file():
+            self.in_text(f"file {name}", path.read_bytes().decode("utf-8", "replace"))
+
+    def in_database(self, name: str, connection: psycopg.Connection[Any]) -> None:
+        """Every row of every table; the connection may read them all."""
+        tables = connection.execute(
+            "select schemaname, tablename from pg_tables where schemaname not in ('pg_catalog', 'information_schema')"
+        ).fetchall()
+        patterns = [f"%{secret}%" for secret in self.secrets.values()]
+        for schema, table in tables:
+            query = sql.SQL("select t::text from {} t where t::text like any(%s)").format(sql.Identifier(schema, table))
+            rows = connection.execute(query, (patterns,)).fetchall()
+            self.in_text(f"table {name} {schema}.{table}", "\n".join(row for (row,) in rows))
+        if name == "dagster":  # what it keeps of jobs and plans is compressed
+            bodies = connection.execute("select snapshot_body from snapshots").fetchall()
+            texts = [zlib.decompress(body).decode("utf-8", "replace") for (body,) in bodies]
+            self.in_text("table dagster public.snapshots, unpacked", "\n".join(texts))
+
+    def in_pages(self, client: httpx.Client) -> None:
+        """Every page that a viewer may see, the newest orders and runs, and the numbers for Prometheus.
+
+        The client is logged in; from now on the cookie of its session is looked for as well.
+        """
+        self.secrets["dashboard session"] = next(
+            cookie.value or "" for cookie in client.cookies.jar if "ibkr-assets" in cookie.name
+        )
         shown = [p for (method, p), role in ROUTES.items() if method == "GET" and role <= Role.VIEWER and "{" not in p]
         seen = ""
         for page in shown:
@@ -138,9 +143,9 @@ def _pages(link: str) -> Iterator[tuple[str, str]]:
                 page, headers={"authorization": f"Bearer {METRICS_TOKEN}"} if page == "/metrics" else {}
             )
             seen += answer.text
-            yield f"page {page} {answer.status_code}", answer.text + str(answer.headers)
+            self.in_text(f"page {page} {answer.status_code}", answer.text + str(answer.headers))
         for kind in (r"/orders/q1-[a-z2-7]{26}", r"/runs/[0-9a-f-]{36}", r"/strategies/[a-z]\w+"):
             for page in sorted(set(re.findall(kind, seen)))[:_ORDER_PAGES]:
-                yield f"page {page}", client.get(page).text
+                self.in_text(f"page {page}", client.get(page).text)
                 if "/runs/" in page:
-                    yield f"log of {page}", client.get(f"/api{page}/log").text
+                    self.in_text(f"log of {page}", client.get(f"/api{page}/log").text)

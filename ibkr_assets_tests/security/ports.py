@@ -20,8 +20,13 @@ def listening(pids: Iterable[int]) -> set[tuple[str, int]]:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     for one in process.net_connections(kind="tcp"):
                         if one.status == psutil.CONN_LISTEN:
-                            found.add((one.laddr.ip, one.laddr.port))
+                            found.add((plain(one.laddr.ip), one.laddr.port))
     return found
+
+
+def plain(address: str) -> str:
+    """An IPv4 address that a socket of IPv6 has, without what makes it one."""
+    return str(getattr(ipaddress.ip_address(address), "ipv4_mapped", None) or address)
 
 
 def outside_addresses() -> list[str]:

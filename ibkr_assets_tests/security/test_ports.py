@@ -20,3 +20,10 @@ def test_a_socket_on_loopback_answers_nobody_outside() -> None:
         port = server.getsockname()[1]
         assert ("127.0.0.1", port) in listening([os.getpid()])
         assert answering([port]) == set()
+
+
+def test_an_address_is_told_as_it_is_known_whatever_kind_of_socket_has_it() -> None:
+    with socket.socket(socket.AF_INET6) as server:
+        server.bind(("::ffff:127.0.0.1", 0))
+        server.listen()
+        assert ("127.0.0.1", server.getsockname()[1]) in listening([os.getpid()])

@@ -159,9 +159,9 @@ def read_failures(stage: Stage) -> Counter[str]:
 def measure_growth(weights: Sequence[dict[str, int]]) -> dict[str, tuple[float, float, float]]:
     """By process: MB after the warm-up (a quarter of the sessions), MB at the end, and the growth.
 
-    Each is the median of three sessions where there are as many.
+    Each is the median of three sessions where there are as many; one session alone has not grown.
     """
-    first = max(1, len(weights) // 4)
+    first = min(max(1, len(weights) // 4), len(weights) - 1)
     found = {}
     for name in weights[-1]:
         early = [one[name] for one in weights[first : first + 3] if name in one]

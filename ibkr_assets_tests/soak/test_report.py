@@ -39,6 +39,10 @@ def test_growth_is_from_after_the_warm_up_to_the_end() -> None:
     assert measure_growth(weights)["a"] == (pytest.approx(100 / 1e6), pytest.approx(104 / 1e6), pytest.approx(0.04))
 
 
+def test_one_session_alone_has_not_grown() -> None:
+    assert measure_growth([{"a": 50}])["all together"] == (pytest.approx(50 / 1e6), pytest.approx(50 / 1e6), 0)
+
+
 def test_the_plan_names_every_fault_but_the_one_that_needs_tls() -> None:
     planned = {fault["id"] for fault in (*BY_DAY, *BY_EVENING, *ON_THE_LAST_EVENING)}
     assert planned == {f"F{number}" for number in range(1, 55)} - {"F52"}
