@@ -172,21 +172,23 @@ def test_what_was_judged_before_an_import_broke_off_is_not_read_again(
     assert counts(load(database, place)) == (2, 2, 0)
 
 
-def test_a_file_that_is_written_to_while_it_is_read_is_read_again(
+def test_a_file_that_was_another_for_as_long_as_it_was_read_is_read_again(
     database: Database, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, other = read_rows, of("IBM").assign(volume=1.0)
-
-    def slow(path: Path, *arguments: object) -> FileRows:
+    def meanwhile(path: Path, *arguments: object) -> FileRows:
+        content = path.read_bytes()
         if path.suffix == ".csv":
-            write_rows(other, path)
-        return real(path, *arguments)  # type: ignore[arg-type]
+            write_rows(of("IBM").assign(volume=1.0), path)
+        rows = read_rows(path, *arguments)  # type: ignore[arg-type]
+        path.write_bytes(content)
+        return rows
 
-    monkeypatch.setattr("ibkr_assets.ingest.read_files.read_rows", slow)
-    load(database, place)
+    monkeypatch.setattr("ibkr_assets.ingest.read_files.read_rows", meanwhile)
+    load(database, place / "ibm.csv")
     monkeypatch.undo()
-    assert counts(load(database, place)) == (2, 1, len(other))
-    assert stored(database)["volume"].tolist() == other["volume"].tolist()
+    assert stored(database)["volume"].tolist() == [1.0] * len(of("IBM"))
+    assert load(database, place / "ibm.csv").revised == len(of("IBM"))
+    assert stored(database)["volume"].tolist() == of("IBM")["volume"].tolist()
 
 
 def test_an_old_file_does_not_undo_what_another_corrected_since(
