@@ -94,21 +94,28 @@ class FileSource(OwnSource):
     def __init__(self, name: str, resolve: Resolve, files: Files, calendar: ExchangeCalendar) -> None:
         super().__init__(name, resolve)
         self._files, self._calendar = files, calendar
-        self._read: dict[BarSize, FileRows] = {}
+        self._read: dict[BarSize, dict[str, FileRows]] = {}
         self._reading = threading.Lock()
 
     def _rows(self, symbol: str, size: BarSize, start: datetime, end: datetime) -> FileRows:
         with self._reading:
             if size not in self._read:
-                with self._files() as files:
-                    found = [read_rows(file, size, self._calendar) for file in files]
-                self._read[size] = FileRows(
-                    pd.concat([rows.bars for rows in found], ignore_index=True),
-                    pd.concat([rows.unreadable for rows in found], ignore_index=True),
-                )
-        rows = self._read[size]
-        bars = rows.bars[rows.bars["symbol"] == symbol]
-        return FileRows(_between(bars, start, end), rows.unreadable[rows.unreadable["symbol"] == symbol])
+                self._read[size] = self._by_symbol(size)
+        rows = self._read[size].get(symbol) or self._read[size][""]
+        return FileRows(_between(rows.bars, start, end), rows.unreadable)
+
+    def _by_symbol(self, size: BarSize) -> dict[str, FileRows]:
+        """The rows of each symbol; under "" none."""
+        with self._files() as files:
+            found = [read_rows(file, size, self._calendar) for file in files]
+        bars = pd.concat([rows.bars for rows in found], ignore_index=True)
+        unreadable = pd.concat([rows.unreadable for rows in found], ignore_index=True)
+        none = FileRows(bars.head(0), unreadable.head(0))
+        good, bad = (dict(iter(frame.groupby("symbol", sort=False))) for frame in (bars, unreadable))
+        return {"": none} | {
+            symbol: FileRows(good.get(symbol, none.bars), bad.get(symbol, none.unreadable))
+            for symbol in good.keys() | bad.keys()
+        }
 
 
 class TableSource(OwnSource):
