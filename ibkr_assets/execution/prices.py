@@ -43,23 +43,32 @@ class Prices:
         self._quotes: dict[int, tuple[Quote, float, datetime]] = {}
         self._asked: dict[int, float] = {}
         self._wanted_since: dict[str, float] = {}
+        self._has_asked = False
+
+    def begin_round(self) -> None:
+        """A new round over all orders that wait: in each, the broker is asked once at most."""
+        self._has_asked = False
 
     def sight(self, record: IntentRecord, now: datetime, approved: Sequence[IntentRecord]) -> Sighting | None:
         """What the order may be held against, or None while a good quote is still waited for.
 
-        The quotes of all `approved` are asked for in one call. After the wait the newest is given, however bad.
+        The quotes of all `approved` are asked for together. After the wait the newest is given, however bad.
         """
         conid = record.intent.conid
         if self._is_good(record, now):
+            self._wanted_since.pop(record.intent_id, None)
             return self._sighting(conid, now)
         since = self._wanted_since.setdefault(record.intent_id, self._seat.monotonic())
         if self._seat.monotonic() - self._asked.get(conid, -ASK_AGAIN_S) >= ASK_AGAIN_S:
+            if self._has_asked:  # it has grown old while others left: the next round asks again
+                return None
             self._ask([r for r in approved if not self._is_good(r, now)], now)
         if self._is_good(record, now) or self._seat.monotonic() - since > QUOTE_WAIT_S:
             return self._sighting(conid, now)
         return None
 
     def _ask(self, records: Sequence[IntentRecord], now: datetime) -> None:
+        self._has_asked = True
         wanted = {r.intent.conid: Instrument(r.intent.conid, r.intent.symbol, exchange="SMART") for r in records}
         found = self._seat.broker.quotes(list(wanted.values()))
         at = self._seat.monotonic()

@@ -110,6 +110,7 @@ class Watch:
             return
         withdrawn = self._seat.ledger.sends.withdrawn(approved)
         stopped_by = self._stopped_by(now)
+        self._prices.begin_round()
         for record in approved:
             if record.intent_id in withdrawn:
                 self._seat.ledger.sends.deny(record, withdrawn[record.intent_id], epoch=self._seat.epoch)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ibkr_assets.adapters.ibkr import quotes
 from ibkr_assets.adapters.ibkr.accounts import AccountReads
 from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
 from ibkr_assets.adapters.ibkr.orders import OrderDesk
 from ibkr_assets.adapters.ibkr.pacing import FIRST_PENALTY_S, Limiter
 from ibkr_assets.adapters.ibkr.pacing_state import FileState
 from ibkr_assets.adapters.ibkr.previews import fetch_preview
+from ibkr_assets.adapters.ibkr.quotes import Quotes
 from ibkr_assets.adapters.ibkr.session import Session
 from ibkr_assets.adapters.ibkr.stream import GatewayStream
 from ibkr_assets.adapters.ibkr.transport import Transport
@@ -108,6 +108,7 @@ class IbkrBroker:
         self.account = account
         self.reads = AccountReads(session, account)
         self._desk = OrderDesk(session, account, order_timeout_s)
+        self._quotes = Quotes(session)
         self._order_timeout_s = order_timeout_s
 
     def open_session(self) -> SessionStatus:
@@ -172,7 +173,7 @@ class IbkrBroker:
 
     def quotes(self, instruments: Sequence[Instrument]) -> dict[int, Quote]:
         """See `ports.Broker.quotes`."""
-        return quotes.fetch_quotes(self.sessions, [i.conid for i in instruments])
+        return self._quotes.fetch([i.conid for i in instruments])
 
     def openings(self) -> int:
         """See `ports.Broker.openings`."""

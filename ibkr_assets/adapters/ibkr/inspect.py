@@ -12,9 +12,10 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-from ibkr_assets.adapters.ibkr import contracts, history, payloads, quotes
+from ibkr_assets.adapters.ibkr import contracts, history, payloads
 from ibkr_assets.adapters.ibkr.client import IbkrBroker
 from ibkr_assets.adapters.ibkr.market_data import IbkrMarketData
+from ibkr_assets.adapters.ibkr.quotes import Quotes
 from ibkr_assets.adapters.ibkr.session import Session
 from ibkr_assets.domain.errors import BrokerRefusal, InputError
 from ibkr_assets.ports import BarSource, Broker
@@ -119,7 +120,7 @@ def _history(session: Session, conid: int, period: str = "1m", bar: str = "1d") 
 
 
 def _snapshot(session: Session, conid: int) -> Any:
-    return {"conid": conid, "quote": quotes.fetch_quotes(session, [conid]).get(conid)}
+    return {"conid": conid, "quote": Quotes(session).fetch([conid]).get(conid)}
 
 
 _MARKET_LOOKS: dict[str, Callable[..., Any]] = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ibkr_assets.adapters.ibkr import contracts, history, quotes, schedules
+from ibkr_assets.adapters.ibkr import contracts, history, schedules
+from ibkr_assets.adapters.ibkr.quotes import Quotes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ class IbkrMarketData:
         self.sessions = session
         self._clock = clock
         self._calendar = calendar
+        self._quotes = Quotes(session)
 
     def resolve(self, symbol: str) -> Instrument:
         """See `ports.BarSource.resolve`."""
@@ -48,7 +50,7 @@ class IbkrMarketData:
 
     def fetch_quotes(self, instruments: Sequence[Instrument]) -> dict[int, Quote]:
         """See `ports.BarSource.fetch_quotes`."""
-        return quotes.fetch_quotes(self.sessions, [i.conid for i in instruments])
+        return self._quotes.fetch([i.conid for i in instruments])
 
     def session(self) -> SessionStatus:
         """See `ports.BarSource.session`."""

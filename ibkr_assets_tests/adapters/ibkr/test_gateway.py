@@ -336,3 +336,25 @@ def test_at_ibkr_s_own_pace_nothing_is_refused() -> None:
         assert {row["status"] for row in log} == {200}
         assert max(sum(begin <= t < begin + 1 for t in times) for begin in times) <= 10
         source.close()
+
+
+def test_more_contracts_are_quoted_than_an_account_has_lines_also_where_another_process_holds_some(
+    tmp_path: Path,
+) -> None:
+    days = XNYS.sessions(date(2012, 9, 20), date(2012, 10, 2))
+    symbols = [f"S{chr(65 + number // 26)}{chr(65 + number % 26)}" for number in range(130)]
+    tape = tmp_path / "tape"
+    tape.mkdir()
+    for symbol in symbols:
+        rows = "".join(f"{day.day},10,11,9,10.5,100000\n" for day in days)
+        (tape / f"{symbol}.csv").write_text("opened_at,open,high,low,close,volume\n" + rows)
+    with start_gateway(tape=tape, clock_start="2012-10-01T15:00:00+00:00", pace=PACE) as crowded:
+        one, other = data_side(crowded), data_side(crowded)
+        instruments = [one.resolve(symbol) for symbol in symbols]
+        conids = {instrument.conid for instrument in instruments}
+        assert one.fetch_quotes(instruments).keys() == conids
+        assert other.fetch_quotes(instruments[:90]).keys() == {i.conid for i in instruments[:90]}
+        assert one.fetch_quotes(instruments[90:110]).keys() == {i.conid for i in instruments[90:110]}
+        assert other.fetch_quotes(instruments).keys() == conids
+        one.close()
+        other.close()

@@ -37,6 +37,7 @@ AAPL = Instrument(265598, "AAPL", "NASDAQ")
 HISTORY = "GET iserver/marketdata/history"
 MONDAY = datetime(2013, 1, 14, 14, 30, tzinfo=UTC)
 SNAPSHOT = "GET iserver/marketdata/snapshot"
+CLOSE_ALL = "GET iserver/marketdata/unsubscribeall"
 
 
 class Hand:
@@ -357,9 +358,10 @@ def test_waits_between_looks_at_a_quote_keep_the_pace(server: RawServer, pace: f
     clock = HandClock()
     transport = server.transport(limiter=Limiter(MemoryState(), clock=clock, sleep=clock.sleep, pace=pace))
     slept: list[float] = []
-    quotes.fetch_rows(Session(transport, None), [265598], sleep=slept.append)
+    server.replies[CLOSE_ALL] = http({"unsubscribed": True})
+    quotes.Quotes(Session(transport, None), sleep=slept.append).fetch([265598])
     transport.close()
-    assert slept == pytest.approx(waits_s)
+    assert slept == pytest.approx(waits_s * 2), "and once more when all lines were closed"
 
 
 def test_a_quote_that_stays_partial_is_given_as_it_is(
@@ -367,10 +369,22 @@ def test_a_quote_that_stays_partial_is_given_as_it_is(
 ) -> None:
     monkeypatch.setattr(quotes, "WAITS_S", (0.01, 0.01))
     server.replies[SNAPSHOT] = http([row(**{"31": "655.89", "84": "655.88"}), {"conid": 8314}])
-    found = source.fetch_quotes([AAPL, Instrument(8314, "IBM", "NYSE")])
-    assert found.keys() == {265598}
+    server.replies[CLOSE_ALL] = http({"unsubscribed": True})
+    found = source.fetch_quotes([AAPL])
     assert found[265598].ask is None
-    assert server.count(SNAPSHOT) == 3
+    assert (server.count(SNAPSHOT), server.count(CLOSE_ALL)) == (3, 0)
+
+
+def test_a_contract_without_any_price_has_all_lines_closed_once_in_case_another_process_has_them(
+    server: RawServer, source: IbkrMarketData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quotes, "WAITS_S", (0.01,))
+    server.replies[SNAPSHOT] = http([row(**{"31": "655.89", "84": "655.88", "86": "655.9"}), {"conid": 8314}])
+    server.replies[CLOSE_ALL] = http({"unsubscribed": True})
+    for _ in range(2):
+        assert source.fetch_quotes([AAPL, Instrument(8314, "IBM", "NYSE")]).keys() == {265598}
+    assert server.count(CLOSE_ALL) == 1
+    assert server.count(SNAPSHOT) == 2 + 2 + 2
 
 
 def test_a_price_that_cannot_be_read_is_refused(
