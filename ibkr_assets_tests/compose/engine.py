@@ -1,8 +1,9 @@
 """A very small container engine: services of docker-compose.yml as processes with namespaces of their own.
 
-Each has the mounts, secrets, variables and account of its container, a read-only root where it asks for one, and finds
-the others by name; what is not imitated are images: programs are those of this machine. What goes here: starting,
-healthchecks, ending. What does not: what is done with the services (`session`).
+Each has the mounts, secrets, variables and account of its container, a read-only root where it asks for one, an
+interface and an address of its own, and finds the others by name; what is not imitated are images: programs are those
+of this machine. What goes here: starting, healthchecks, ending. What does not: cables and published ports (`network`),
+and what is done with the services (`session`).
 
 To be used in a process of its own in new mount and network namespaces (`run_isolated`): ports are those of the file.
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ibkr_assets_tests.compose.file import ROOT, command_of, mounts_of, read_compose, read_image
+from ibkr_assets_tests.compose.network import Network, wait_for_cable
 
 NAMESPACES = ("unshare", "--mount", "--net")
 #: The account of the image's own programs; Postgres' image has another one.
@@ -30,8 +32,6 @@ _USER, _POSTGRES_USER = 10001, 65534
 _CAPABILITY = "-all,+dac_read_search"
 _STOP_BOUND_S = 30.0
 _COVERED = ("/run", "/var/lib", "/home")
-#: Other machines reach the services of this one here; they are numbered from the second address on.
-_NETWORK, _HERE = "10.77.0.", "10.77.0.1"
 _INIT_SCRIPTS = "/docker-entrypoint-initdb.d"
 
 #: What the entry point of Postgres' image does: a cluster, our scripts, then the server with the command of the file.
@@ -51,7 +51,8 @@ exec "$@"
 
 def can_isolate() -> bool:
     """Whether this machine gives a process namespaces of its own with mounts in them."""
-    probe = [*NAMESPACES, "sh", "-c", "ip link set lo up && mount -t tmpfs none /run && mount -o remount,bind,ro /"]
+    able = "ip link add probe type bridge && mount -t tmpfs none /run && mount -o remount,bind,ro /"
+    probe = [*NAMESPACES, "sh", "-c", able]
     try:
         return os.geteuid() == 0 and subprocess.run(probe, capture_output=True, check=False, timeout=20).returncode == 0
     except OSError:
@@ -101,11 +102,12 @@ class Engine:
     containers: dict[str, Container] = field(default_factory=dict)
     services: dict[str, Any] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
+    network: Network = field(default_factory=Network)
 
     def __post_init__(self) -> None:
         """Prepare what all services see: names, files of the image, and empty places for their volumes."""
         self.services = read_compose(self.variables)["services"]
-        self.addresses = {name: f"127.0.1.{number}" for number, name in enumerate(self.services, start=1)}
+        self.addresses = {name: self.network.new_address() for name in self.services}
         (self.work / "logs").mkdir(parents=True)
         etc = self.work / "etc"
         shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True)
@@ -114,7 +116,7 @@ class Engine:
         (etc / "hosts").write_text("\n".join(hosts) + "\n", encoding="ascii")
         with (etc / "passwd").open("a", encoding="ascii") as users:
             users.write(f"ibkr:x:{_USER}:{_USER}::/home/ibkr:/usr/sbin/nologin\n")
-        shell = ["set -eu", "ip link set lo up", "mount --make-rprivate /"]
+        shell = ["set -eu", "mount --make-rprivate /"]
         for number, place in enumerate(_COVERED):
             kept = [path for path in _programs() if path.is_relative_to(place)]
             shell += [*_keep(kept, self.work / f"kept-{number}", place, "mode=755"), ""]
@@ -133,7 +135,9 @@ class Engine:
             for other, wanted in _dependencies(self.services[name]).items():
                 self.start(other)
                 self.wait(f"{other} for {name}", lambda other=other, wanted=wanted: self.is_(other, wanted))
-            self.containers[name] = Container(self.services[name], self._launch(name, command_of(self.services[name])))
+            self.containers[name] = Container(self.services[name], self._launch(name))
+            for text in self.services[name].get("ports", ()):
+                self.network.publish(text, self.addresses[name])
 
     def wait(self, what: str, condition: Callable[[], Any], *, bound_s: float = 300.0) -> Any:
         """Wait until `condition` gives something true, which is returned; what ended meanwhile begins again."""
@@ -146,52 +150,28 @@ class Engine:
         return found
 
     def start_elsewhere(self, name: str, machine: str) -> Container:
-        """Start a service on a machine of its own: another network, from which it reaches this one's ports."""
-        number = len([one for one in self.containers if one.startswith("machine-")]) + 2
-        hosts = self.work / f"hosts-{machine}"
-        names = [f"{_HERE} {other}" for other in self.services]
-        hosts.write_text("\n".join(["127.0.0.1 localhost", *names]) + "\n", encoding="ascii")
-        first = [
-            "until ip link show eth0 >/dev/null 2>&1; do sleep 0.05; done", "ip link set lo up",
-            f"ip address add {_NETWORK}{number}/24 dev eth0", "ip link set eth0 up",
-            f"mount --bind {hosts} /etc/hosts", f"hostname {machine}",
-        ]  # fmt: skip
-        if number == 2:
-            bridge = (
-                f"ip link add machines type bridge; ip address add {_HERE}/24 dev machines; ip link set machines up"
-            )
-            subprocess.run(["sh", "-euc", bridge], check=True, timeout=10)
-        argv = self._argv(name, command_of(self.services[name]), first=first)
-        with (self.work / "logs" / f"{machine}.log").open("ab") as log:
-            process = subprocess.Popen(
-                ["unshare", "--net", "--uts", *argv], stdout=log, stderr=log, start_new_session=True
-            )
-        cable = [
-            f"ip link add to-{number} type veth peer name eth0 netns {process.pid}",
-            f"ip link set to-{number} master machines", f"ip link set to-{number} up",
-        ]  # fmt: skip
-        own, here = Path(f"/proc/{process.pid}/ns/net"), Path("/proc/self/ns/net")
-        self.wait(f"{machine}'s network", lambda: own.readlink() != here.readlink())
-        subprocess.run(["sh", "-euc", "; ".join(cable)], check=True, timeout=10)
+        """Start a service on a machine of its own, with a name and an address that no other has."""
+        process = self._launch(name, machine=machine)
         self.containers[f"machine-{machine}"] = Container({}, process)
         return self.containers[f"machine-{machine}"]
 
     def run(self, name: str, *arguments: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
         """`docker compose run --rm NAME ARGUMENTS`: a container of its own, to its end."""
-        service = self.services[name]
-        words = [*service.get("entrypoint", ()), *arguments]
-        return subprocess.run(
-            self._argv(name, words),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout_s,
-            start_new_session=True,
-        )
+        address = self.network.new_address()
+        argv = self._argv(name, [*self.services[name].get("entrypoint", ()), *arguments], address)
+        pipe = subprocess.PIPE
+        with subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+            try:
+                self.network.connect(process, address)
+                out, err = process.communicate(timeout=timeout_s)
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        return subprocess.CompletedProcess(argv, process.returncode, out, err)
 
     def enter(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`docker compose exec NAME ARGUMENTS`: beside the process of a container."""
-        inside = ["nsenter", f"--target={self.containers[name].process.pid}", "--mount", "--wd=/"]
+        inside = ["nsenter", f"--target={self.containers[name].process.pid}", "--mount", "--net", "--wd=/"]
         return subprocess.run(
             [*inside, *self._account(name), *self._environment(name), *arguments], capture_output=True, text=True,
             check=False, timeout=60,
@@ -233,16 +213,20 @@ class Engine:
                 if one.restarts > 20:
                     raise RuntimeError(f"{name} ends again and again: {self.log(name)[-2000:]}")
                 time.sleep(0.5)
-                one.process = self._launch(name, command_of(one.service))
+                one.process = self._launch(name)
 
-    def _launch(self, name: str, words: list[str]) -> subprocess.Popen[bytes]:
-        with (self.work / "logs" / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(self._argv(name, words), stdout=log, stderr=log, start_new_session=True)
+    def _launch(self, name: str, *, machine: str | None = None) -> subprocess.Popen[bytes]:
+        address = self.network.new_address() if machine else self.addresses[name]
+        argv = self._argv(name, command_of(self.services[name]), address, machine=machine)
+        with (self.work / "logs" / f"{machine or name}.log").open("ab") as log:
+            process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
+        self.network.connect(process, address)
+        return process
 
-    def _argv(self, name: str, words: list[str], *, first: Iterable[str] = ()) -> list[str]:
-        """The container: its mounts, and then its command in the place of the shell that made them."""
+    def _argv(self, name: str, words: list[str], address: str, *, machine: str | None = None) -> list[str]:
+        """The container: its network and its mounts, and then its command in the place of the shell that made them."""
         service = self.services[name]
-        shell = ["set -eu", *first]
+        shell = ["set -eu", *wait_for_cable(address), f"hostname {machine or name}"]
         targets = []
         for number, mount in enumerate(mounts_of(service)):
             source = self._volume(mount.source, name) if mount.is_named else (ROOT / mount.source).resolve()
@@ -265,7 +249,7 @@ class Engine:
             shell += [f"mount -o remount,bind,ro {place}" for place in ("/run", "/var/lib", "/home", "/etc", "/")]
         shell += ["cd /home/ibkr", 'exec "$@"']
         inside = [*self._account(name), *self._environment(name), *words]
-        return ["unshare", "--mount", "sh", "-c", "\n".join(shell), name, *inside]
+        return [*NAMESPACES, "--uts", "sh", "-c", "\n".join(shell), name, *inside]
 
     def _account(self, name: str) -> list[str]:
         user = _POSTGRES_USER if name == "postgres" else _USER

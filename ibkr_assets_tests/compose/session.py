@@ -1,8 +1,8 @@
 """One session of the market through the containers of docker-compose.yml, told as a JSON document.
 
 `python -m ibkr_assets_tests.compose.session WORK` starts every service of the file that needs no profile but the
-simulated gateway's, rehearses a session, trades it, looks at every part, and ends everything. It must run in namespaces
-of its own (`engine.run_isolated`).
+simulated gateway's, rehearses a session, trades it, looks at every part, for open ports and for secrets, and ends
+everything. It must run in namespaces of its own (`engine.run_isolated`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 
 from ibkr_assets.adapters.dagster_api import LOCATION, DagsterApi
 from ibkr_assets.adapters.postgres.connection import Database
+from ibkr_assets.domain.host import is_loopback
 from ibkr_assets.domain.order import Mode, account_ref
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.stack.market_time import MarketTime
@@ -27,12 +29,23 @@ from ibkr_assets.stack.replay import AFTER_CLOSE, JOB, Replay
 from ibkr_assets.stack.report import count_mlflow_runs
 from ibkr_assets_tests.compose.engine import Engine
 from ibkr_assets_tests.compose.file import ROOT, read_compose, read_variables
+from ibkr_assets_tests.compose.network import listening_on
+from ibkr_assets_tests.compose.stranger import open_ports
+from ibkr_assets_tests.security import canaries
 
-VARIABLES = {**read_variables(ROOT / "docker" / "simulated" / "compose.env"), "SIMULATED_CLOCK_SPEED": "0"}
+VARIABLES = {
+    **read_variables(ROOT / "docker" / "simulated" / "compose.env"), "SIMULATED_CLOCK_SPEED": "0",
+    "IBKR_ASSETS_ACCOUNT": canaries.ACCOUNT,
+}  # fmt: skip
 DAY = date(2012, 10, 1)
 STRATEGY = "sma_cross_10_30"
 OWN_STRATEGIES = "/etc/ibkr_assets/own/strategies.yaml"
 ADMIN = "http://simulated-gateway:5010"
+#: Where the user of this machine finds the dashboard.
+DASHBOARD = "http://127.0.0.1:8000"
+#: A port that a file publishes without an address: what the stranger must see, or the look from outside is blind.
+CARELESS = 9999
+_USER, _PASSWORD = "me", "correct horse"
 
 
 def services() -> list[str]:
@@ -48,7 +61,7 @@ def write_secrets(directory: Path) -> dict[str, str]:
 
     directory.mkdir(parents=True)
     made = {name: secrets.token_hex(24) for name in read_compose({})["secrets"]}
-    made["dashboard_users"] = json.dumps([{"name": "me", "role": "arm", "password_hash": make_hash("correct horse")}])
+    made["dashboard_users"] = json.dumps([{"name": _USER, "role": "arm", "password_hash": make_hash(_PASSWORD)}])
     made["object_store"] = ""
     for name, text in made.items():
         (directory / name).write_text(text + "\n", encoding="utf-8")
@@ -74,11 +87,9 @@ def main(work: Path) -> None:
         finally:
             database.close()
         _look(engine, told)
+        _look_for_ports(engine, told)
+        _look_for_secrets(engine, known, told)
         told["restarts"] = {name: one.restarts for name, one in engine.containers.items() if one.restarts}
-        told["leaks"] = [
-            [name, secret] for name in engine.containers for secret, text in known.items()
-            if text and text in engine.log(name)
-        ]  # fmt: skip
     finally:
         told["ended"] = engine.stop()
         told["seconds"] = round(time.monotonic() - began, 1)
@@ -137,6 +148,40 @@ def _look(engine: Engine, told: dict[str, Any]) -> None:
     )
     told["inside_code"] = engine.enter("code", "sh", "-c", probe).stdout.split()
     told["running"] = sorted(name for name, one in engine.containers.items() if one.process.poll() is None)
+
+
+def _look_for_ports(engine: Engine, told: dict[str, Any]) -> None:
+    """What each container listens on, what is open on this machine's loopback, and what a stranger beside it finds."""
+    told["listening"] = {
+        name: sorted({port for address, port in listening_on(one.process.pid) if not is_loopback(address)})
+        for name, one in engine.containers.items()
+        if one.process.poll() is None
+    }
+    inside = {engine.addresses[name]: ports for name, ports in told["listening"].items() if ports}
+    told["open_here"] = sorted(open_ports("127.0.0.1", range(1, 65536)))
+    told["open_outside"] = engine.network.look_from_outside(inside)
+    engine.network.publish(f"{CARELESS}:8000", engine.addresses["dashboard"])
+    told["open_outside_if_careless"] = engine.network.look_from_outside({})
+
+
+def _look_for_secrets(engine: Engine, known: dict[str, str], told: dict[str, Any]) -> None:
+    """Every page through the published port, every row of every database, every log and every file that was kept."""
+    found = canaries.Search({name: text for name, text in known.items() if text} | {"account": canaries.ACCOUNT})
+    with httpx.Client(base_url=DASHBOARD, trust_env=False, timeout=60, headers={"origin": DASHBOARD}) as client:
+        entered = client.post("/login", data={"name": _USER, "password": _PASSWORD})
+        told["entered"] = entered.status_code
+        found.in_pages(client)
+    for path in sorted((engine.work / "logs").glob("*.log")):
+        found.in_file(path, f"logs/{path.name}")
+    for volume in ("state", "mlflow", "pacing"):
+        for path in sorted((engine.work / "volumes" / volume).rglob("*")):
+            found.in_file(path, f"{volume}/{path.relative_to(engine.work / 'volumes' / volume)}")
+    for database in canaries.DATABASES:
+        url = f"postgresql://postgres:{known['postgres_password']}@postgres:5432/{database}"
+        with psycopg.connect(url) as connection:
+            found.in_database(database, connection)
+    told["leaks"] = [[hit.secret, hit.place] for hit in found.hits]
+    told["looked_at"] = found.places
 
 
 def _rows(database: Database, mode: str) -> list[list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ibkr_assets_tests.compose import session
+from ibkr_assets_tests.compose import session, stranger
 from ibkr_assets_tests.compose.engine import can_isolate, run_isolated
 
 pytestmark = [
@@ -64,7 +64,25 @@ def test_the_session_is_tracked_by_an_mlflow_that_answers_its_own_names_alone(to
 
 def test_a_container_writes_nothing_and_sees_no_secret_but_its_own(told: dict[str, Any]) -> None:
     assert told["inside_code"] == ["10001", "broker_password", "ibkr_app", "ibkr_dagster"]
+
+
+def test_no_secret_stands_in_a_log_a_table_a_page_or_a_kept_file(told: dict[str, Any]) -> None:
     assert told["leaks"] == []
+    assert told["looked_at"] > 150, "databases, logs, pages and volumes were looked at"
+
+
+def test_the_dashboard_is_all_that_is_open_on_this_machine_and_nothing_to_a_stranger_beside_it(
+    told: dict[str, Any],
+) -> None:
+    """Every port of both addresses is tried; containers listen on addresses that the stranger has no way to."""
+    assert told["listening"] == {
+        "postgres": [5432], "mlflow": [5001], "code": [4000], "webserver": [3000], "daemon": [], "submitter": [],
+        "watchdog": [], "alerts": [], "dashboard": [8000], "simulated-gateway": [5000, 5010],
+    }  # fmt: skip
+    assert told["entered"] == 303, "the user of this machine logs in at the published port"
+    assert told["open_here"] == [8000]
+    assert told["open_outside"] == []
+    assert told["open_outside_if_careless"] == [[stranger.MACHINE, session.CARELESS]]
 
 
 def test_everything_ends_within_its_grace_when_asked(told: dict[str, Any]) -> None:
