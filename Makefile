@@ -38,6 +38,7 @@ $(STAMP): requirements.lock pyproject.toml hatch_build.py $(FRONTEND)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m compileall -q ibkr_assets
 	@$(BIN)/python -c 'from ibkr_assets.features.compute import load_machine_code; load_machine_code()'
+	@$(BIN)/python -c 'from ibkr_assets.market.validation import load_machine_code; load_machine_code()'
 	@$(BIN)/python -c 'from ibkr_assets.backtest.compiled import prepare; prepare()'
 	@touch $@
 

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import ParamSpec, TypeVar
 
 from numba import njit
+from numba.extending import register_jitable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,3 +45,12 @@ def digest_of(*modules: ModuleType) -> str:
         assert module.__file__ is not None
         found.update(Path(module.__file__).read_bytes())
     return found.hexdigest()
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """A small function as part of the loops of its file that call it; by itself it stays what Python makes of it.
+
+    A call would hand over columns, and count who refers to each of them, for every row.
+    """
+    part: Callable[P, R] = register_jitable(error_model="numpy", forceinline=True)(function)
+    return part

@@ -21,11 +21,13 @@ from ibkr_assets.domain.errors import InputError
 from ibkr_assets.features.definition import feature_digest
 from ibkr_assets.ingest.adjusted_features import compute_adjusted
 from ibkr_assets.ingest.decisions import as_decided
+from ibkr_assets.market.reasons import words_of
 from ibkr_assets.market.validation import Verdict, find_reasons
 
 if TYPE_CHECKING:
     from ibkr_assets.domain.instrument import Instrument
     from ibkr_assets.market.calendar import ExchangeCalendar
+    from ibkr_assets.market.reasons import Codes
     from ibkr_assets.ports import BarStore
 
 VALUES = ("open", "high", "low", "close", "volume")
@@ -151,7 +153,7 @@ def _verdicts(
     states: list[pd.DataFrame],
     is_accepted: npt.NDArray[np.bool_],
     row: int,
-) -> list[tuple[npt.NDArray[np.bool_], npt.NDArray[np.object_]]]:
+) -> list[tuple[npt.NDArray[np.bool_], Codes]]:
     """Of each state which bars are validated, and what validation says.
 
     Bars of which it says the same in both keep their stored verdict, which rests on more than values: people's
@@ -164,15 +166,15 @@ def _verdicts(
     found = []
     for frame, said in zip(states, reasons, strict=True):
         judged = frame[is_open]
-        words = pd.Series([str(reason) for reason in said[is_open]], index=judged.index)
+        words = pd.Series(words_of(said[is_open]), index=judged.index)
         verdict = as_decided(
             store, size, Verdict(judged[words == ""], judged[words != ""].assign(reason=words[words != ""]), [])
         )
         good = is_accepted.copy()
         good[is_open] = judged["opened_at"].isin(verdict.accepted["opened_at"]).to_numpy()
         told = said.copy()
-        told[good] = ""
-        found.append((good, np.where(is_open, told, "")))
+        told[good | ~is_open] = 0
+        found.append((good, told))
     return found
 
 

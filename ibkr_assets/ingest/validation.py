@@ -66,7 +66,7 @@ def validate_sessions(
     wanted = sorted(set(sessions), key=lambda session: session.day)
     bars, is_settled, judged = _load(store, calendar, instruments, wanted)
     good_before = bars.loc[is_settled, ["conid", "opened_at"]]
-    evidence = np.full(len(bars), "", dtype=object)
+    evidence = np.zeros(len(bars), dtype=np.int8)
     evidence[~is_settled] = find_evidence(store, bars[~is_settled], BarSize.DAY, calendar)
     found = judge(bars, calendar=calendar, sessions=judged, instruments=instruments, evidence=evidence)
     verdict = as_decided(store, BarSize.DAY, found)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.session import TradingSession
+from ibkr_assets.features.frame import frozen
 from ibkr_assets.market.calendar import ExchangeCalendar
 
 Flags = npt.NDArray[np.bool_]
@@ -25,6 +25,7 @@ Nanoseconds = npt.NDArray[np.int64]
 #: What numpy has for an instant that is missing; before all sessions.
 NOWHEN = np.iinfo(np.int64).min
 
+_NEVER: Nanoseconds = frozen(np.array([np.iinfo(np.int64).max - 1]))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_NS = 86_400_000_000_000
 
@@ -37,6 +38,17 @@ class Instants(NamedTuple):
     closes: Nanoseconds
     breaks: Nanoseconds
     resumes: Nanoseconds
+
+
+class Hours(NamedTuple):
+    """Sessions as nanoseconds, ascending, and the length of the bars that are looked for in them."""
+
+    opens: Nanoseconds
+    closes: Nanoseconds
+    breaks: Nanoseconds
+    resumes: Nanoseconds
+    length: int
+    is_daily: bool
 
 
 #: The newest of them: ten years of sessions take longer to turn into numbers than a small batch takes to be judged.
@@ -73,68 +85,36 @@ def instants_of(sessions: Sequence[TradingSession]) -> Instants:
 
 def is_ordered(conids: npt.NDArray[np.int64], opened_at: Nanoseconds) -> bool:
     """True when bars stand by instrument and time and none comes twice, as a store gives them."""
-    step = np.diff(conids)
-    return bool(((step > 0) | ((step == 0) & (np.diff(opened_at) > 0))).all())
+    is_later = opened_at[1:] > opened_at[:-1]
+    is_later &= conids[1:] == conids[:-1]
+    is_later |= conids[1:] > conids[:-1]
+    return bool(is_later.all())
 
 
-def last_opened(opens: Nanoseconds, opened_at: Nanoseconds) -> npt.NDArray[np.int64]:
-    """For each instant the place of the newest of these ascending openings that is not after it, or 0 before all.
+def hours_of(instants: Instants, size: BarSize) -> Hours:
+    """Sessions as `market.scan` takes them. Where there is none, one that nobody lives to see."""
+    _, opens, closes, breaks, resumes = instants if instants.sessions else (None, *(_NEVER,) * 4)
+    is_daily = size is BarSize.DAY
+    if is_daily:  # its bar starts with a session; no other one starts in the rest
+        breaks, resumes = frozen(opens + 1), closes
+    return Hours(opens, closes, breaks, resumes, _length_ns(size), is_daily)
 
-    As a binary search finds it, and quicker by a table of days, where no day has two openings.
+
+def hours_around(opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize) -> Hours:
+    """The sessions that these instants can be of, as far as the calendar reaches."""
+    return hours_of(instants_of(_around(opened_at, calendar)), size)
+
+
+def find_places(opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize) -> tuple[Flags, Nanoseconds]:
+    """For each bar whether a session has room for it, and when it is over.
+
+    A daily bar starts with its session, a shorter one while the session is open and does not rest.
     """
-    days = opens // _DAY_NS
-    if opens.size == 0 or not (np.diff(days) > 0).all():
-        return np.clip(np.searchsorted(opens, opened_at, side="right") - 1, 0, None)
-    newest_of_day = np.searchsorted(days, np.arange(days[0], days[-1] + 1), side="right") - 1
-    own: npt.NDArray[np.int64] = newest_of_day[np.clip(opened_at // _DAY_NS - days[0], 0, newest_of_day.size - 1)]
-    own -= opened_at < opens[own]
-    return np.maximum(own, 0, out=own)
+    from ibkr_assets.market.scan import fill_places  # brings the compiler
 
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where bars lie among the sessions of a calendar.
-
-    `own` is for each bar the place of its session in `opens` and `closes`, which says nothing where no session has room
-    for the bar (`is_inside`). `is_on_grid` is true of these too.
-    """
-
-    opens: Nanoseconds
-    closes: Nanoseconds
-    own: npt.NDArray[np.int64]
-    is_inside: Flags
-    is_on_grid: Flags
-    opened_at: Nanoseconds
-    size: BarSize
-
-    def over_at(self) -> Nanoseconds:
-        """When each bar is over: a daily one with its session, any other and one of no session after its length."""
-        ends = self.opened_at + _length_ns(self.size)
-        is_by_session = self.size is BarSize.DAY and self.closes.size > 0
-        return np.where(self.is_inside, self.closes[self.own], ends) if is_by_session else ends
-
-
-def place(opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize) -> Places:
-    """Find for each bar whether a session has room for it, and whether it starts on the session's grid.
-
-    A daily bar starts with its session. A shorter one starts a whole number of lengths after the opening, or after the
-    end of a break, and before the close or the break.
-    """
-    sessions, opens, closes, breaks, resumes = instants_of(_around(opened_at, calendar))
-    everywhere = np.ones(opened_at.size, dtype=bool)
-    if not sessions:
-        own = np.zeros(opened_at.size, dtype=np.int64)
-        return Places(opens, closes, own, ~everywhere, everywhere, opened_at, size)
-    own = last_opened(opens, opened_at)
-    if size is BarSize.DAY:
-        return Places(opens, closes, own, opens[own] == opened_at, everywhere, opened_at, size)
-    begins = opens[own]
-    is_inside: Flags = (begins <= opened_at) & (opened_at < closes[own])
-    if (breaks < closes).any():
-        is_inside &= (opened_at < breaks[own]) | (resumes[own] <= opened_at)
-        begins = np.where(opened_at < resumes[own], begins, resumes[own])
-    is_on_grid: Flags = ~is_inside | ((opened_at - begins) % _length_ns(size) == 0)
-    return Places(opens, closes, own, is_inside, is_on_grid, opened_at, size)
+    is_inside, ends = np.empty(opened_at.size, dtype=np.bool_), np.empty(opened_at.size, dtype=np.int64)
+    fill_places(frozen(opened_at), hours_around(opened_at, calendar, size), is_inside, ends)
+    return is_inside, ends
 
 
 def bars_expected(session: TradingSession, size: BarSize) -> int:
@@ -158,7 +138,7 @@ def _around(opened_at: Nanoseconds, calendar: ExchangeCalendar) -> Sequence[Trad
     earliest = opened_at.min()
     if earliest == NOWHEN:
         earliest = opened_at[opened_at != NOWHEN].min()
+    # A session may have opened on the evening before its day, by UTC.
     first, last = (date.fromordinal(719_163 + int(value) // _DAY_NS) for value in (earliest, opened_at.max()))
-    if last < calendar.first_day or first > calendar.last_day:
-        return []
-    return calendar.sessions(max(first, calendar.first_day), min(last, calendar.last_day))
+    first, last = max(first, calendar.first_day), min(last + timedelta(days=1), calendar.last_day)
+    return calendar.sessions(first, last) if first <= last else []

@@ -1,8 +1,8 @@
 """Moves without trades, moves too big for the instrument, moves that look like a split, and bars that do not move.
 
-Candidates are found over whole columns; only they, a handful in a decade, are looked at one by one against the
-bars before them. A verdict never looks ahead: a real crash is held for one session and confirmed by the next one
-that stays there, and a bad tick does not take the good bar after it along.
+Instruments that have such a bar are found by `market.scan`; only their candidates, a handful in a decade, are looked
+at one by one against the bars before them. A verdict never looks ahead: a real crash is held for one session and
+confirmed by the next one that stays there, and a bad tick does not take the good bar after it along.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
+from ibkr_assets.features.frame import Floats, Ints
+from ibkr_assets.market.batch import Columns
 from ibkr_assets.market.reasons import Reason
 
 Flags = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
 
 JUMP_FRACTION = 0.25
 JUMP_SIGMAS = 12.0
 
 #: So many equal bars in a row are a feed that repeats itself.
 STUCK_BARS = 20
+
+#: Bars that are further apart than an hour are no bars of a day.
+LEAST_DAY_NS = 61 * 60_000_000_000
 
 #: Bars that say what is usual, and how few of them say nothing.
 USUAL_BARS = 60
@@ -44,70 +47,37 @@ SPLIT_SIGMAS = 1.5
 SPLIT_VOLUME = 4.0
 
 
-def find_jumps(
-    bars: pd.DataFrame, opened_at: npt.NDArray[np.int64], *, is_usable: Flags, is_judged: Flags, is_sorted: bool
-) -> Iterator[tuple[int, Reason]]:
-    """Rows of `bars` that jump, or do not move at all, with the reason.
+def find_jumps(columns: Columns, rows: Ints) -> Iterator[tuple[int, Reason]]:
+    """Rows of one instrument that do not move at all, or jump, with the reason; of two for a row the later one holds.
 
-    `is_usable` marks bars without another fault; the others neither jump nor say what is usual. `is_judged` marks
-    the rows of interest; earlier rows are looked at too, because a bar is compared with the last good one.
-    `opened_at` is theirs in nanoseconds, and `is_sorted` what `is_ordered` says of them.
+    `rows` are its bars without another fault, oldest first: the others neither jump nor say what is usual.
     """
-    if not (is_usable & is_judged).any():
-        return
-    conids = bars["conid"].to_numpy()
-    open_, close, volume = (bars[name].to_numpy(dtype=np.float64) for name in ("open", "close", "volume"))
-    positions = np.flatnonzero(is_usable)
-    if not is_sorted:
-        positions = positions[np.lexsort((opened_at[positions], conids[positions]))]
-    if not is_sorted or positions.size < len(bars):
-        conids, open_, close, volume = (values[positions] for values in (conids, open_, close, volume))
-    for row in _stuck(bars, positions, conids, close, volume):
-        if is_judged[positions[row]]:
-            yield int(positions[row]), Reason.STUCK
-    starts = np.append(np.flatnonzero(np.diff(conids, prepend=conids[0] - 1)), conids.size)
-    moved = np.flatnonzero(_moved_untraded(close, volume) | _is_candidate(open_, close)) + 1
-    for place in np.unique(np.searchsorted(starts, moved, side="right") - 1).tolist():
-        first, end = starts[place], starts[place + 1]
-        for row, reason in _of_instrument(open_[first:end], close[first:end], volume[first:end]):
-            position = int(positions[first + row])
-            if is_judged[position]:
-                yield position, reason
+    open_, _, _, close, volume = fields = np.stack([column[rows] for column in columns[1:]])
+    places = rows.tolist()
+    for place in _stuck(columns.opened_at[rows], fields):
+        yield places[place], Reason.STUCK
+    for place, reason in _of_instrument(open_, close, volume):
+        yield places[place], reason
 
 
-def _stuck(
-    bars: pd.DataFrame, positions: npt.NDArray[np.int64], conids: npt.NDArray[np.int64], close: Floats, volume: Floats
-) -> Iterator[int]:
-    """From the twentieth equal bar of an instrument on: equal in price and volume, or in price without any trade.
+def _stuck(opened_at: Ints, fields: Floats) -> Iterator[int]:
+    """From the twentieth equal bar on: equal in prices and volume, or in prices without any trade.
 
     Without trades only where most of the bars before the first of them had some: an instrument that nobody trades
     stands still, and so does a suspended one from day to day.
     """
-    same = np.flatnonzero(close[1:] == close[:-1])
-    same = same[volume[same + 1] == volume[same]]
-    if not (same[STUCK_BARS - 2 :] - same[: max(0, same.size - STUCK_BARS + 2)] == STUCK_BARS - 2).any():
-        return
-    for run in np.split(same, np.flatnonzero(np.diff(same) != 1) + 1):
-        if run.size < STUCK_BARS - 1:
-            continue
-        rows = np.arange(run[0], run[-1] + 2)
-        own = bars.iloc[positions[rows]]
-        equal = (own[["open", "high", "low"]].diff().iloc[1:] == 0).all(axis=1).to_numpy() & (
-            np.diff(conids[rows]) == 0
-        )
-        length = 1
-        for row, is_equal in zip(rows[1:].tolist(), equal.tolist(), strict=True):
-            length = length + 1 if is_equal else 1
-            if length >= STUCK_BARS and (volume[row] > 0 or _is_active(own, conids, volume, row - length + 1)):
-                yield row
+    length, volume = 1, fields[-1]
+    for place, is_equal in enumerate((fields[:, 1:] == fields[:, :-1]).all(axis=0).tolist(), start=1):
+        length = length + 1 if is_equal else 1
+        if length >= STUCK_BARS and (volume[place] > 0 or _is_active(opened_at, volume, place - length + 1, place)):
+            yield place
 
 
-def _is_active(own: pd.DataFrame, conids: npt.NDArray[np.int64], volume: Floats, first: int) -> bool:
-    """Whether most of the bars before the row `first`, of its instrument, traded; never so for daily bars."""
-    before = np.arange(max(0, first - USUAL_BARS), first)
-    before = before[conids[before] == conids[first]]
-    is_intraday = bool((own["opened_at"].diff().iloc[1:] < pd.Timedelta(hours=1, minutes=1)).any())
-    return is_intraday and before.size >= FEWEST_BARS and bool((volume[before] > 0).mean() > 0.5)
+def _is_active(opened_at: Ints, volume: Floats, first: int, last: int) -> bool:
+    """Whether most of the bars before these traded; never so for daily bars."""
+    before = volume[max(0, first - USUAL_BARS) : first]
+    is_intraday = bool((np.diff(opened_at[first : last + 1]) < LEAST_DAY_NS).any())
+    return is_intraday and before.size >= FEWEST_BARS and bool((before > 0).mean() > 0.5)
 
 
 def _moved_untraded(close: Floats, volume: Floats) -> Flags:

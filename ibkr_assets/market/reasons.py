@@ -5,7 +5,17 @@ What goes here: names and words. What does not: finding it. A bar's own faults a
 `adapters.ibkr.history_pages`, and what a file says of itself in `ingest.bar_files`.
 """
 
+from __future__ import annotations
+
 from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    #: For each row the code of a reason, or 0.
+    Codes: TypeAlias = npt.NDArray[np.int8]
 
 
 class Reason(StrEnum):
@@ -40,6 +50,16 @@ class Reason(StrEnum):
     SPLIT_SUSPECT = "split_suspect"
     TOO_BIG_JUMP = "too_big_jump"
     STUCK = "stuck"
+
+
+#: What stands for a reason in columns of numbers, in the order of the list; 0 stands for none.
+CODES = {reason: code for code, reason in enumerate(Reason, start=1)}
+_WORDS = ("", *(reason.value for reason in Reason))
+
+
+def words_of(codes: Codes) -> list[str]:
+    """The reasons that these codes stand for, "" for none."""
+    return [_WORDS[code] for code in codes.tolist()]
 
 
 #: What each reason means, for people.

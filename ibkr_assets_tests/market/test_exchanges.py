@@ -15,7 +15,7 @@ import pytest
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.market.calendar import exchange_calendar
-from ibkr_assets.market.grid import bars_expected, place
+from ibkr_assets.market.grid import bars_expected, find_places
 from ibkr_assets.market.validation import find_missing, judge
 
 ZONES = {
@@ -134,9 +134,9 @@ def test_tokyo_rests_at_noon_and_no_bar_of_a_minute_belongs_there() -> None:
     assert bars_expected(exchange_calendar("XTKS").session(date(2024, 11, 1)), BarSize.MINUTE) == 300
     times = ["00:00", "02:29", "02:30", "03:00", "03:29", "03:30", "06:29", "06:30"]
     moments = np.array([f"2024-11-05T{time}" for time in times], dtype="datetime64[ns]").astype(np.int64)
-    found = place(moments, exchange_calendar("XTKS"), BarSize.MINUTE)
-    assert found.is_inside.tolist() == [True, True, False, False, False, True, True, False]
-    assert found.is_on_grid.all()
+    is_inside, ends = find_places(moments, exchange_calendar("XTKS"), BarSize.MINUTE)
+    assert is_inside.tolist() == [True, True, False, False, False, True, True, False]
+    assert (ends - moments == 60_000_000_000).all()
 
 
 @pytest.mark.parametrize("mic", ["XNYS", "XNAS", "XLON", "XETR"])

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.errors import DataError, InputError
+from ibkr_assets.market.batch import PRICES
 from ibkr_assets.market.calendar import exchange_calendar
-from ibkr_assets.market.reasons import DESCRIPTIONS, Reason
-from ibkr_assets.market.validation import PRICES, Verdict, find_reasons, judge
+from ibkr_assets.market.reasons import CODES, DESCRIPTIONS, Reason, words_of
+from ibkr_assets.market.validation import Verdict, find_reasons, judge
 from ibkr_assets_tests.fakes.tape import FIRST_DAY, INSTRUMENTS, LAST_DAY, real_bars
 
 NYSE = exchange_calendar("XNYS")
@@ -197,7 +198,7 @@ def minutes(closes: list[float], volumes: list[float]) -> pd.DataFrame:
 
 def stuck_rows(bars: pd.DataFrame, size: BarSize = BarSize.MINUTE) -> list[int]:
     found = find_reasons(bars, is_judged=np.ones(len(bars), dtype=bool), calendar=NYSE, size=size)
-    return np.flatnonzero(found == "stuck").tolist()
+    return np.flatnonzero(found == CODES[Reason.STUCK]).tolist()
 
 
 MOVING = [200.0 + number % 3 for number in range(30)]
@@ -243,11 +244,11 @@ def test_a_bar_that_has_not_begun_is_of_the_future_and_one_that_is_not_over_is_p
 def test_what_is_known_of_a_bar_beside_its_values_goes_before_what_they_show_and_says_nothing_is_usual() -> None:
     bars = good_bars()
     bars.loc[30, "close"] = 10_000.0
-    evidence = np.full(len(bars), "", dtype=object)
-    evidence[[30, 31]] = "checksum"
+    evidence = np.zeros(len(bars), dtype=np.int8)
+    evidence[[30, 31]] = CODES[Reason.CHECKSUM]
     got = judge(bars, calendar=NYSE, sessions=SESSIONS, instruments=[INSTRUMENTS["IBM"]], evidence=evidence)
     assert got.quarantined["reason"].tolist() == ["checksum", "checksum"]
-    assert evidence.tolist().count("checksum") == 2
+    assert words_of(evidence).count("checksum") == 2
 
 
 def test_a_session_without_a_bar_is_missing_and_a_quarantined_bar_is_not() -> None:
@@ -317,6 +318,7 @@ conid_mismatch symbol_mismatch partial_bar cut_at_1000 tz_ambiguous delayed_feed
 def test_the_list_of_reasons_is_closed_and_every_one_is_described() -> None:
     assert {reason.value for reason in Reason} == set(AGREED.split())
     assert set(DESCRIPTIONS) == set(Reason)
+    assert words_of(np.array([0, *CODES.values()], dtype=np.int8)) == ["", *Reason]
 
 
 DAMAGE = st.tuples(
