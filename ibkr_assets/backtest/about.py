@@ -13,7 +13,7 @@ from ibkr_assets.backtest.commissions import parse_commission
 from ibkr_assets.backtest.engine import Terms
 from ibkr_assets.backtest.sizes import parse_size
 from ibkr_assets.backtest.slippage import parse_slippage
-from ibkr_assets.strategies.decide import input_digest
+from ibkr_assets.strategies.input_proof import input_digest
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -152,7 +152,7 @@ def bars_export(
     """
     from ibkr_assets import bootstrap
     from ibkr_assets.ingest.bar_files import write_rows
-    from ibkr_assets.strategies.decide import input_digest
+    from ibkr_assets.strategies.input_proof import input_digest
 
     settings = configuration.load()
     store = bootstrap.bar_store(settings)

@@ -74,6 +74,7 @@ def replay(order: Order, as_json: AsJson = False) -> None:
     result = compute(
         document,
         lineage.feature_bars(document),
+        lineage.compared_bars(document),
         directory=settings.strategies.directory,
         models=None if registry is None else registry.version,
         analysts=bootstrap.past_analysts(settings),

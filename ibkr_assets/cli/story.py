@@ -193,6 +193,10 @@ def _bars(document: Document) -> list[str]:
             f"row {(newest['row_sha'] or 'gone')[:12]}"
         ),
     ]
+    others = [one for one in document["compared"] if one["conid"] != newest["conid"]]
+    if others:
+        shown = ", ".join(f"{one['symbol'] or one['conid']} {one['bars']}" for one in others)
+        lines.append(f"compared with {len(others)} others, by their bars: {shown}")
     if corrected:
         lines.append(f"corrected since: {', '.join(bar['opened_at'][:10] for bar in corrected)}")
     return lines

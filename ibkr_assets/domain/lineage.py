@@ -12,6 +12,21 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a strategy that compares its whole universe was shown of it: the same for all signals of a session.
+
+    `sha256` (hex) names it by its content: versions and hashes of bars, and actions. `columns` are what was found by
+    comparing. By conid, `bars` are opening (aware UTC) and version of every bar, oldest first, and `actions` as those
+    of `Basis`.
+    """
+
+    sha256: str
+    columns: tuple[str, ...]
+    bars: Mapping[int, tuple[tuple[datetime, int], ...]]
+    actions: Mapping[int, tuple[tuple[str, str, str], ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class Basis:
     """What one signal was decided from.
 
@@ -19,6 +34,7 @@ class Basis:
     what it compared at the newest bar. `features` are all stored features there; `shown` those that the strategy
     reads, one value for each bar. None stands for a value that is missing or not finite. `actions` are the splits and
     special dividends with effect till then (day, kind, value as text): prices were shown in the shares of that day.
+    `comparison` is what a strategy that ranks its symbols read of all of them.
     """
 
     words: str
@@ -27,6 +43,7 @@ class Basis:
     shown: dict[str, list[float | None]]
     features: dict[str, float | None]
     actions: tuple[tuple[str, str, str], ...] = ()
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True, slots=True)

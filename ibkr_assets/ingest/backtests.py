@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ibkr_assets.strategies.decide import input_digest
+from ibkr_assets.strategies.input_proof import input_digest
 
 if TYPE_CHECKING:
     from ibkr_assets.ingest.impact import BarChange

@@ -7,11 +7,9 @@ place of the session's own.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,7 @@ from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.domain.lineage import Basis
 from ibkr_assets.domain.session import TradingSession
 from ibkr_assets.domain.signal import Signal
+from ibkr_assets.strategies.input_proof import InputProof
 from ibkr_assets.strategies.strategy import Compares, Strategy
 
 if TYPE_CHECKING:
@@ -71,11 +70,12 @@ def decide_signals(
 
     `bars` has BAR_COLUMNS, `version` and `row_sha`, validated bars only, ordered by conid and time, and may reach
     further back than needed: a strategy is shown its last `memory_bars` up to the session's own, and the signal's
-    `input_digest` names exactly these. `features` (`conid`, `opened_at`, one column each) is read for the names the
-    strategy asks for. Later bars are not looked at. A strategy with a bracket gives no signal: its stop could not be
-    sent. `absent` are symbols of the strategy that are not among the instruments: one that compares its universe gives
-    no signal then. Prices are in the shares of the session; `actions` are those with effect till then, by conid. With a
-    column `factor` beside the bars, stored features in the instrument's currency are brought into the same shares.
+    `input_digest` names exactly these, with those of the whole universe where it was compared. `features` (`conid`,
+    `opened_at`, one column each) is read for the names the strategy asks for. Later bars are not looked at. A strategy
+    with a bracket gives no signal: its stop could not be sent. `absent` are symbols of the strategy that are not among
+    the instruments: one that compares its universe gives no signal then. Prices are in the shares of the session;
+    `actions` are those with effect till then, by conid. With a column `factor` beside the bars, stored features in the
+    instrument's currency are brought into the same shares.
     Raises DataError for a missing column or bars out of order.
     """
     from ibkr_assets.features.definition import feature_digest
@@ -88,7 +88,8 @@ def decide_signals(
     skipped: list[Skipped] = []
     bases: list[Basis] = []
     shown = _Shown(strategy, bars, features, session, instruments, absent)
-    newest, proof = _newest_features(features, session), _Proof(bars)
+    newest, proof = _newest_features(features, session), InputProof(bars)
+    comparison = proof.compare(shown.compared_rows, actions, shown.compared) if shown.compared_rows else None
     for instrument in instruments:
         history, reason = shown.of(instrument)
         if history is None:
@@ -114,7 +115,7 @@ def decide_signals(
                 strength=opinion.strength,
                 reference_price=Decimal(repr(float(history["close"].iloc[-1]))),
                 feature_digest=feature_digest(),
-                input_digest=_digest(proof.lines[rows], proof.moments[rows.start], actions.get(instrument.conid, ())),
+                input_digest=proof.digest(rows, actions.get(instrument.conid, ()), comparison),
                 reason=opinion.reason,
             )
         )
@@ -122,10 +123,11 @@ def decide_signals(
             Basis(
                 words=strategy.words,
                 numbers=dict(zip(opinion.numbers, _finite(opinion.numbers.values()), strict=True)),
-                bars=tuple(zip(proof.moments[rows], proof.versions[rows], strict=True)),
+                bars=proof.bars(rows),
                 shown={name: _finite(history[name]) for name in shown.names},
                 features=newest.get(instrument.conid, {}),
                 actions=actions.get(instrument.conid, ()),
+                comparison=comparison,
             )
         )
     return Decisions(tuple(signals), tuple(skipped), tuple(bases))
@@ -150,7 +152,11 @@ class _Shown:
         self._stored = self.names = strategy.features
         self._obstacle: str | None = None
         self._compared: Mapping[int, pd.DataFrame] = {}
+        #: Columns found by comparing, and by conid where the bars stand that were compared.
+        self.compared: tuple[str, ...] = ()
+        self.compared_rows: Mapping[int, slice] = {}
         if isinstance(strategy, Compares):
+            self.compared = strategy.compared
             self.names = (*strategy.features, *strategy.compared)
             if set(strategy.compared) <= set(features.columns):  # a decision that is computed again from its record
                 self._stored = self.names
@@ -184,6 +190,7 @@ class _Shown:
             self._obstacle = f"compares its whole universe, and {', '.join(missing)} cannot be compared"
             return
         self._compared = strategy.compare({conid: own for conid, own in histories.items() if own is not None})
+        self.compared_rows = {conid: self.rows(conid) for conid in histories}
 
     def rows(self, conid: int) -> slice:
         """Where its newest bars up to the session's own stand, as many as the strategy remembers."""
@@ -196,21 +203,6 @@ class _Shown:
         if rows.start == rows.stop or self._rows.moments[rows.stop - 1] != self._rows.newest:
             return None
         return self._bars.iloc[rows].reset_index(drop=True)  # a frame of its own, that a strategy may write to
-
-
-class _Proof:
-    """What names each bar of a frame: made once, because every signal needs some."""
-
-    def __init__(self, bars: pd.DataFrame) -> None:
-        import pandas as pd
-
-        codes, distinct = pd.factorize(bars["opened_at"])  # all instruments have the same sessions
-        moments = pd.DatetimeIndex(distinct).to_pydatetime().tolist()
-        texts = [moment.isoformat() for moment in moments]
-        self.moments: list[datetime] = [moments[code] for code in codes]
-        self.versions: list[int] = bars["version"].tolist()
-        rows = zip(bars["conid"].tolist(), codes.tolist(), self.versions, bars["row_sha"].tolist(), strict=True)
-        self.lines = [f"{conid}|{texts[code]}|{version}|{row_sha}" for conid, code, version, row_sha in rows]
 
 
 class _Rows:
@@ -226,20 +218,6 @@ class _Rows:
     def of(self, conid: int) -> slice:
         first, last = self.conids.searchsorted([conid, conid + 1]).tolist()
         return slice(first, first + int(self.moments[first:last].searchsorted(self.newest, side="right")))
-
-
-def input_digest(bars: pd.DataFrame, actions: Actions = ()) -> str:
-    """SHA-256 (hex) over the exact bar versions, one line each: conid, opened_at, version and the row's own hash.
-
-    Another line for each action after the first of these bars: before it, nothing here was in other shares.
-    """
-    proof = _Proof(bars)
-    return _digest(proof.lines, proof.moments[0], actions)
-
-
-def _digest(lines: Sequence[str], first: datetime, actions: Actions) -> str:
-    turns = ["|".join(action) for action in actions if action[0] > first.date().isoformat()]
-    return hashlib.sha256("\n".join([*lines, *turns]).encode()).hexdigest()
 
 
 def _newest_features(features: pd.DataFrame, session: TradingSession) -> dict[int, dict[str, float | None]]:

@@ -30,7 +30,7 @@ from ibkr_assets.ingest.validation import validate_sessions
 from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets.ports import StrategyRecord
 from ibkr_assets.settings import Settings
-from ibkr_assets.strategies.decide import input_digest
+from ibkr_assets.strategies.input_proof import input_digest
 from ibkr_assets_tests.databases import fresh_database
 from ibkr_assets_tests.execution.decided import DAY as DECIDED_DAY
 from ibkr_assets_tests.execution.decided import decide

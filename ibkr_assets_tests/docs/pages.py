@@ -9,9 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import typer
+
+from ibkr_assets.cli.main import app
 from ibkr_assets_tests.children import inherited_environment
 
 _BOUND_S = 60
@@ -30,6 +33,20 @@ def commands(page: str) -> list[tuple[str, list[str]]]:
     """Every shell block with the lines that the text block after it promises."""
     found = re.findall(r"```sh\n(.*?)```(?:\n\n```text\n(.*?)```)?", page, re.DOTALL)
     return [(block, promised.splitlines()) for block, promised in found]
+
+
+def refuse_unknown_commands(lines: Iterable[str]) -> None:
+    """Fail for a line whose command or option `ibkr-assets` does not have; each is what is typed after that name."""
+    root = typer.main.get_command(app)
+    for line in lines:
+        command, words = root, line.split()
+        while hasattr(command, "commands") and words:
+            name = words.pop(0)
+            assert name in command.commands, line
+            command = command.commands[name]
+        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        for option in re.findall(r"(?<!\S)--[a-z-]+", " ".join(words)):
+            assert option in known, line
 
 
 def broken_promises(page: str, directory: Path, ports: Mapping[str, str]) -> list[tuple[str, str]]:

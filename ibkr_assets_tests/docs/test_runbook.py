@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import typer
-
 import ibkr_assets
-from ibkr_assets.cli.main import app
 from ibkr_assets.domain.alert import SEVERITIES, AlertCode, Severity
+from ibkr_assets_tests.docs.pages import refuse_unknown_commands
 
 PAGE = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text(encoding="utf-8")
 _WORDS = {Severity.PAGE: "*Page.*", Severity.WARNING: "*Warning.*", Severity.INFO: "*Digest.*"}
@@ -47,13 +45,4 @@ def test_every_command_on_the_page_exists_with_its_options() -> None:
     written = " ".join(PAGE.split())
     typed = re.findall(r"`ibkr-assets ([^`]+)`", written)
     assert len(typed) > 30
-    root = typer.main.get_command(app)
-    for line in typed:
-        command, words = root, line.split()
-        while hasattr(command, "commands") and words:
-            name = words.pop(0)
-            assert name in command.commands, line
-            command = command.commands[name]
-        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-        for option in re.findall(r"(?<!\S)--[a-z-]+", " ".join(words)):
-            assert option in known, line
+    refuse_unknown_commands(typed)

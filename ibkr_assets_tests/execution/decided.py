@@ -64,8 +64,8 @@ class Decided:
         return PostgresLineage(self.database).document(order or self.record.client_order_id)
 
     def replay(self, order: str | None = None, *, models: PastModels | None = None) -> Replay:
-        document = self.document(order)
-        return replay(document, PostgresLineage(self.database).feature_bars(document), models=models)
+        document, lineage = self.document(order), PostgresLineage(self.database)
+        return replay(document, lineage.feature_bars(document), lineage.compared_bars(document), models=models)
 
     def forge(self, table: str, statement: str) -> None:
         """Change what the database refuses to change, as somebody with the owner's rights could."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -130,8 +132,43 @@ def test_a_decision_computed_again_from_its_record_needs_no_other_symbol() -> No
         ),
         session=NYSE.session(day), instruments=[INSTRUMENTS[signal.symbol]],
     )  # fmt: skip
-    assert again.signals == (signal,)
+    assert again.signals == (replace(signal, input_digest=again.signals[0].input_digest),)
     assert again.bases[0].numbers == basis.numbers
+
+
+def test_every_signal_names_the_bars_of_the_whole_universe_and_changes_with_each_of_them() -> None:
+    day = date(2012, 11, 23)
+    decided = decide(CASES[0], BARS, day, *SYMBOLS)
+    shown = {
+        symbol: own[own["opened_at"].dt.date <= day].tail(CASES[0]["lookback"] + 1)
+        for symbol, own in BARS.groupby("symbol")
+    }
+    lines = [
+        f"{bar.conid}|{bar.opened_at.isoformat()}|1|x"
+        for symbol in sorted(SYMBOLS, key=lambda symbol: INSTRUMENTS[symbol].conid)
+        for bar in shown[symbol].itertuples()
+    ]
+    name = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    for signal, basis in zip(decided.signals, decided.bases, strict=True):
+        assert basis.comparison is not None
+        assert basis.comparison.sha256 == name
+        assert basis.comparison.columns == ("momentum_rank", "momentum_below")
+        assert basis.comparison.bars[signal.conid] == basis.bars
+        own = [line for line in lines if line.startswith(f"{signal.conid}|")]
+        text = "\n".join([*own, f"comparison|{name}"])
+        assert signal.input_digest == hashlib.sha256(text.encode()).hexdigest()
+
+    first = BARS.index[(BARS["symbol"] == "MSFT") & (BARS["opened_at"] == shown["MSFT"]["opened_at"].iloc[0])]
+    for rows, is_other in ((first, True), (first - 1, False)):
+        changed = BARS.assign(volume=BARS["volume"].where(~BARS.index.isin(rows), 1.0))
+        versions = pd.Series(1, index=BARS.index).where(~BARS.index.isin(rows), 2)
+        again = decide_signals(
+            "rank", 1, build_strategy("momentum_rank", CASES[0]), bars=changed.assign(version=versions, row_sha="x"),
+            features=compute_features(BARS), session=NYSE.session(day), instruments=[INSTRUMENTS[s] for s in SYMBOLS],
+        )  # fmt: skip
+        digests = [signal.input_digest for signal in decided]
+        assert ([signal.input_digest for signal in again] != digests) is is_other
+        assert [signal.direction for signal in again] == [signal.direction for signal in decided]
 
 
 def test_a_universe_that_leaves_no_choice_is_refused() -> None:

@@ -72,6 +72,23 @@ class PostgresLineage:
             ]
             return _bars(cursor, wanted, document["basis"]["bar_size"])
 
+    def compared_bars(self, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Every bar version that the strategy compared, its own among them, by conid and time; none where it did not.
+
+        Each as in the document's `bars`.
+        """
+        name = (document["basis"] or {}).get("comparison")
+        if name is None:
+            return []
+        with transaction(self._database) as cursor:
+            rows = cursor.execute(queries.COMPARED_BARS, {"comparison": name}).fetchall()
+            wanted = [
+                (row["conid"], opened_at, version)
+                for row in rows
+                for opened_at, version in zip(row["opened_at"], row["versions"], strict=True)
+            ]
+            return _bars(cursor, wanted, document["basis"]["bar_size"]) if wanted else []
+
 
 def _find(cursor: psycopg.Cursor[DictRow], order: str) -> str:
     rows = cursor.execute(queries.FIND, {"order": order}).fetchall()
@@ -88,7 +105,8 @@ def _find(cursor: psycopg.Cursor[DictRow], order: str) -> str:
 
 def _decided(cursor: psycopg.Cursor[DictRow], intent_id: str) -> dict[str, Any]:
     """Plan, signal, strategy, what the signal rests on, and its bars."""
-    found: dict[str, Any] = dict.fromkeys(("plan", "signal", "strategy", "basis")) | {"bars": [], "llm_calls": []}
+    found: dict[str, Any] = dict.fromkeys(("plan", "signal", "strategy", "basis"))
+    found |= {"bars": [], "compared": [], "llm_calls": []}
     plan = found["plan"] = _one(cursor, queries.PLAN, {"intent": intent_id})
     if plan is None:
         return found
@@ -100,6 +118,8 @@ def _decided(cursor: psycopg.Cursor[DictRow], intent_id: str) -> dict[str, Any]:
         return found
     wanted = zip(basis.pop("opened_at"), basis.pop("versions"), strict=True)
     found["bars"] = _bars(cursor, [(signal["conid"], at, version) for at, version in wanted], basis["bar_size"])
+    compared = cursor.execute(queries.COMPARISON, basis).fetchall()
+    found["compared"] = [_plain(row) for row in compared]
     asked = cursor.execute(queries.LLM_CALLS, {"calls": call_ids(basis["numbers"])}).fetchall()
     return found | {"basis": basis, "llm_calls": [_plain(row) for row in asked]}
 
@@ -172,6 +192,8 @@ def _missing(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         miss("signal", "not stored")
     elif basis is None:
         miss("bars", "what the signal rests on was not kept")
+    elif basis["comparison"] is not None and not found["compared"]:
+        miss("compared", "the bars that it was compared by were not kept")
     elif not basis["features"]:
         miss("features", "none were stored at this bar", is_expected=True)
     elif basis["feature_input"] is None:

@@ -51,6 +51,16 @@ select call_id, at, sample, attempt, model_asked, model_answered, provider_id, e
 from llm.call where call_id = any(%(calls)s) order by sample, call_id
 """
 BASIS = "select * from research.signal_basis where signal_id = %(signal_id)s"
+#: Each instrument that the strategy compared, with how many bars of it.
+COMPARISON = """
+select c.columns, b.conid, i.symbol, cardinality(b.versions) as bars, b.opened_at[1] as first,
+  b.opened_at[cardinality(b.opened_at)] as last, b.actions
+from research.comparison c join research.comparison_bars b using (sha256) left join md.instrument i using (conid)
+where c.sha256 = %(comparison)s order by b.conid
+"""
+COMPARED_BARS = """
+select conid, opened_at, versions from research.comparison_bars where sha256 = %(comparison)s order by conid
+"""
 STRATEGY = "select * from research.strategy where id = %(id)s and version = %(version)s"
 VERSION = "select * from platform.version where sha256 = any(%(names)s)"
 #: The bar versions that are named, in this order; null where one is not there any more.

@@ -23,21 +23,45 @@ if TYPE_CHECKING:
 NO_BASIS = "it is not known which bars it rests on"
 NO_FEATURES = "it is not known which bars its features rest on"
 
+NO_COMPARISON = "it is not known which bars it was compared by"
+
+#: Stored features are what a strategy was shown beside the bars and what it found by comparing.
 WANTED = """
 create temporary table wanted on commit drop as
 select w.place, s.conid, n.signal_id, n.bar_size, n.opened_at, n.versions, n.feature_input,
-  n.opened_at[cardinality(n.opened_at)] as last,
-  n.shown <> '{}' as has_features
+  n.opened_at[cardinality(n.opened_at)] as last, n.comparison,
+  n.shown - coalesce(c.columns, '{}') <> '{}' as has_features
 from unnest(%(places)s::int[], %(strategies)s::text[], %(conids)s::bigint[], %(days)s::date[])
   as w (place, strategy_id, conid, session_date)
 left join research.current_signal s using (strategy_id, conid, session_date)
 left join research.signal_basis n using (signal_id)
+left join research.comparison c on c.sha256 = n.comparison
+"""
+WITHOUT_RECORD = """
+select place, case when signal_id is null then %(no_basis)s
+  when has_features and feature_input is null then %(no_features)s else %(no_comparison)s end
+from wanted w
+where signal_id is null or has_features and feature_input is null or comparison is not null
+  and not exists (select from research.comparison_bars b where b.sha256 = w.comparison)
+"""
+#: What was read at each place, an instrument a row. What many signals were compared by has one place for all of them,
+#: below zero.
+SHARED = "select place, -dense_rank() over (order by comparison) from wanted where comparison is not null"
+READ = """
+create temporary table read on commit drop as
+select place, conid, bar_size, opened_at, versions, last from wanted where signal_id is not null
+union all
+select p.place, b.conid, c.bar_size, b.opened_at, b.versions, b.opened_at[cardinality(b.opened_at)]
+from (select distinct comparison, -dense_rank() over (order by comparison) as place
+      from wanted where comparison is not null) as p
+join research.comparison c on c.sha256 = p.comparison
+join research.comparison_bars b on b.sha256 = p.comparison
 """
 #: A feature row rests on the bars of its lists up to its own; what it was computed from is one name for many rows.
 INPUTS = """
 create temporary table inputs on commit drop as
-select w.place, w.conid, w.bar_size, b.opened_at, b.version
-from wanted w, unnest(w.opened_at, w.versions) as b (opened_at, version)
+select r.place, r.conid, r.bar_size, b.opened_at, b.version
+from read r, unnest(r.opened_at, r.versions) as b (opened_at, version)
 union
 select w.place, l.conid, l.bar_size, 'epoch'::timestamptz + b.opened_us * interval '1 microsecond', b.version
 from wanted w
@@ -45,7 +69,7 @@ join research.feature_input f on f.sha256 = w.feature_input
 join research.bar_list l on l.sha256 = any(f.lists), unnest(l.opened_us, l.versions) as b (opened_us, version)
 where w.has_features and 'epoch'::timestamptz + b.opened_us * interval '1 microsecond' <= w.last
 """
-#: The newest fault of each signal: of the bars it read, and of bars between them that it did not.
+#: The newest fault of each place: of the bars that were read, and of bars between them that were not.
 FAULTS = """
 select distinct on (place) place, conid, bar_size, opened_at, version, fault from (
   select i.*, case
@@ -62,14 +86,14 @@ select distinct on (place) place, conid, bar_size, opened_at, version, fault fro
   left join md.bar_delay d on (d.conid, d.bar_size, d.opened_at, d.version)
     = (i.conid, i.bar_size, i.opened_at, i.version) and d.confirmed_at is null
   union all
-  select w.place, b.conid, b.bar_size, b.opened_at, b.version, case
+  select r.place, b.conid, b.bar_size, b.opened_at, b.version, case
       when v.verdict = 'accepted' then 'was accepted after the signal'
       when v.verdict is null then 'is not judged'
       else 'is in quarantine: ' || v.reason
     end
-  from wanted w
-  join md.bar b on b.conid = w.conid and b.bar_size = w.bar_size and b.known_to is null
-    and b.opened_at between w.opened_at[1] and w.last and b.opened_at <> all (w.opened_at)
+  from read r
+  join md.bar b on b.conid = r.conid and b.bar_size = r.bar_size and b.known_to is null
+    and b.opened_at between r.opened_at[1] and r.last and b.opened_at <> all (r.opened_at)
   left join md.bar_verdict v
     on (v.conid, v.bar_size, v.opened_at, v.version) = (b.conid, b.bar_size, b.opened_at, b.version)
   left join md.bar_decision d
@@ -106,8 +130,9 @@ class PostgresProofs:
 
         Proven is the version that the signal read while it is the current one, accepted, not from a delayed feed, and
         of the values that its hash was made of. A bar between those that it read and that it has not seen is a fault
-        too, unless a person has rejected it. A signal of which it is not known what it read has no proof. With
-        `order_day` neither has one whose contract trades on that day at other hours for the broker than the calendar's.
+        too, unless a person has rejected it. What a strategy compared counts for each of its signals, whichever
+        instrument's bar it is. A signal of which it is not known what it read has no proof. With `order_day` neither
+        has one whose contract trades on that day at other hours for the broker than the calendar's.
         """
         arguments = {
             "places": list(range(len(signals))), "strategies": [s.strategy_id for s in signals],
@@ -117,23 +142,28 @@ class PostgresProofs:
         with self._database.connect() as connection:
             connection.execute(WANTED, arguments)
             found = dict(_without_record(connection))
+            connection.execute(READ)
             connection.execute(INPUTS)
             connection.execute("analyze inputs")
+            of_place: dict[int, str] = {}
             for place, conid, size, opened_at, version, fault in connection.execute(FAULTS).fetchall():
-                found.setdefault(place, _describe(conid, size, opened_at, version, fault))
+                of_place[place] = _describe(conid, size, opened_at, version, fault)
             for place, text in _altered(connection.execute(BARS).fetchall()):
-                found.setdefault(place, text)
+                of_place.setdefault(place, text)
+            shared = dict(connection.execute(SHARED).fetchall())
+            for place in range(len(signals)):
+                own = of_place.get(place) or of_place.get(shared.get(place, place))
+                if own is not None:
+                    found.setdefault(place, own)
             for place, text in connection.execute(HOURS, arguments).fetchall():
                 found.setdefault(place, text)
-            connection.execute("drop table wanted, inputs")
+            connection.execute("drop table wanted, read, inputs")
         return {signals[place]: text for place, text in found.items()}
 
 
 def _without_record(connection: Connection) -> list[tuple[int, str]]:
-    rows = connection.execute(
-        "select place, signal_id is null from wanted where signal_id is null or has_features and feature_input is null"
-    ).fetchall()
-    return [(place, NO_BASIS if is_unknown else NO_FEATURES) for place, is_unknown in rows]
+    texts = {"no_basis": NO_BASIS, "no_features": NO_FEATURES, "no_comparison": NO_COMPARISON}
+    return [(place, text) for place, text in connection.execute(WITHOUT_RECORD, texts).fetchall()]
 
 
 def _altered(rows: Sequence[tuple[Any, ...]]) -> list[tuple[int, str]]:

@@ -55,15 +55,20 @@ FEATURE_DAYS = """
 select distinct (opened_at at time zone 'UTC')::date from research.feature
 where conid = %(conid)s and bar_size = %(size)s and opened_at >= %(opened_at)s order by 1
 """
-#: A signal rests on the bars it read from the first to the last, and on all before them if it read stored features.
-#: Of the bar's own session every signal may be new, so the session counts whenever it was decided on at all.
+#: A signal rests on the bars it read from the first to the last, on all before them if it read stored features, and on
+#: those of other instruments that its own was compared with. Of the bar's own session every signal may be new, so the
+#: session counts whenever it was decided on at all.
 SIGNALS = """
 select s.session_date, s.strategy_id, s.symbol
 from research.current_signal s
 left join research.signal_basis n using (signal_id)
-where s.conid = %(conid)s and s.session_date >= (%(opened_at)s at time zone 'UTC')::date
-  and (n.signal_id is null or n.shown <> '{}'::jsonb or n.bar_size = %(size)s and n.opened_at[1] <= %(opened_at)s)
-order by 1, 2
+where s.session_date >= (%(opened_at)s at time zone 'UTC')::date and (
+  s.conid = %(conid)s and (
+    n.signal_id is null or n.shown <> '{}'::jsonb or n.bar_size = %(size)s and n.opened_at[1] <= %(opened_at)s)
+  or n.comparison in (
+    select c.sha256 from research.comparison_bars b join research.comparison c using (sha256)
+    where b.conid = %(conid)s and c.bar_size = %(size)s and b.opened_at[1] <= %(opened_at)s))
+order by 1, 2, 3
 """
 DECIDED_SESSION = """
 select exists (select from research.signal where session_date = (%(opened_at)s at time zone 'UTC')::date)

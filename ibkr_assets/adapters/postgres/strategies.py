@@ -15,6 +15,7 @@ from typing import Any
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
+from ibkr_assets.adapters.postgres.comparisons import save_comparisons
 from ibkr_assets.adapters.postgres.connection import Connection, Database
 from ibkr_assets.adapters.postgres.versions import RunningVersion
 from ibkr_assets.domain.errors import InputError, LedgerConflict
@@ -68,17 +69,17 @@ select n.place, w.signal_id from written w join n using (strategy_id, session_da
 # The strategy is copied as it is now, and its features' bars are named only if the row is still the one that was read.
 SAVE_BASES = """
 insert into research.signal_basis (signal_id, kind, params, words, numbers, bar_size, opened_at, versions, shown,
-  features, feature_input, version_sha256, mlflow_page, actions)
+  features, feature_input, version_sha256, mlflow_page, actions, comparison)
 select n.signal_id, s.kind, s.params, n.words, n.numbers, '1d', n.opened_at::timestamptz[], n.versions::integer[],
   n.shown, n.features,
   (select f.input_sha256 from research.feature f where f.conid = n.conid and f.bar_size = '1d'
      and f.opened_at = n.newest and f.feature_digest = n.feature_digest
      and f."values" is not distinct from n."values"::double precision[]),
-  %(version_sha256)s, %(mlflow_page)s, n.actions
+  %(version_sha256)s, %(mlflow_page)s, n.actions, n.comparison
 from jsonb_to_recordset(%(rows)s) as n (
   signal_id bigint, strategy_id text, strategy_version integer, conid bigint, feature_digest text, words text,
   numbers jsonb, opened_at text, versions text, newest timestamptz, shown jsonb, features jsonb, "values" text,
-  actions jsonb)
+  actions jsonb, comparison text)
 join research.strategy s on s.id = n.strategy_id and s.version = n.strategy_version
 """
 LOAD_SIGNALS = """
@@ -187,10 +188,12 @@ class PostgresStrategies:
                     rows = [_signal_row(signal) | {"place": place} for place, signal in enumerate(part)]
                     new = connection.execute(SAVE_SIGNALS, of_run | {"rows": Jsonb(rows)}).fetchall()
                     written += len(new)
+                    of_new = {place: bases[part[place]] for place, _ in new if part[place] in bases}
+                    save_comparisons(connection, (one.comparison for one in of_new.values() if one.comparison))
                     rests_on = [
-                        rows[place] | _basis_row(bases[part[place]]) | {"signal_id": signal_id}
+                        rows[place] | _basis_row(of_new[place]) | {"signal_id": signal_id}
                         for place, signal_id in new
-                        if part[place] in bases
+                        if place in of_new
                     ]
                     connection.execute(SAVE_BASES, of_basis | {"rows": Jsonb(rests_on)})
         except errors.ForeignKeyViolation as error:
@@ -264,4 +267,5 @@ def _basis_row(basis: Basis) -> dict[str, Any]:
         "values": f"{{{','.join(values)}}}", "newest": basis.bars[-1][0].isoformat(), "actions": basis.actions,
         "opened_at": f"{{{','.join(opened_at.isoformat() for opened_at, _ in basis.bars)}}}",
         "versions": f"{{{','.join(str(version) for _, version in basis.bars)}}}",
+        "comparison": None if basis.comparison is None else basis.comparison.sha256,
     }  # fmt: skip
