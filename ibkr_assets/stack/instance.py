@@ -50,6 +50,8 @@ def instance_config(
         # The welcome dialog asks for a mail address and covers the page.
         "nux": {"enabled": False},
         **storage,
+        # Dagster's own starts four processes a run to repeat what it prints.
+        "compute_logs": {"module": "ibkr_assets.stack.run_output", "class": "RunOutput"},
         "run_launcher": _run_launcher(has_workers=has_workers),
         # The queue is what keeps the limits below; looked at every five seconds, it is most of what a run waits.
         "run_coordinator": _run_coordinator(dequeue_interval_s),

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 PRELOADED = (
     "dagster", "dagster._cli.api", "dagster._daemon.cli", "dagster._core.executor.in_process",
     "dagster._core.instance.factory", "dagster._core.instance.runs.run_domain", "dagster._core.storage.root",
-    "dagster._core.storage.local_compute_log_manager", "dagster_postgres", "upath.implementations.local",
+    "ibkr_assets.stack.run_output", "dagster_postgres", "upath.implementations.local",
     "psycopg", "psycopg2.extras", "pydantic_settings", "yaml", "httpx", "httpcore", "stamina",
     "numpy", "pandas", "pandas.core.methods.to_dict", "exchange_calendars", "talib",
     "mlflow", "mlflow.tracking.request_header.registry", "matplotlib.figure", "matplotlib.backends.backend_agg",

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import dagster as dg
+import psutil
 
 
 @dg.op
@@ -33,6 +34,22 @@ def fail() -> None:
 def own_child() -> None:
     """A run may start processes of its own."""
     subprocess.run([sys.executable, "-c", "pass"], check=True)
+
+
+@dg.op
+def speak(context: dg.OpExecutionContext) -> None:
+    """Print, have a child print, and note which other processes this one has."""
+    children = psutil.Process().children(recursive=True)
+    Path(context.run.tags["note"]).write_text(" ".join([str(os.getpid()), *(child.name() for child in children)]))
+    sys.stdout.write("said out loud\n")
+    sys.stderr.write("said aside\n")
+    subprocess.run([sys.executable, "-c", "print('said by a child')"], check=True)
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def spoken():
+    """One step that prints."""
+    speak()
 
 
 @dg.job(executor_def=dg.in_process_executor)

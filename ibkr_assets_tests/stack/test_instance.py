@@ -22,13 +22,11 @@ def test_the_file_at_the_top_is_the_configuration_without_storage() -> None:
 
 def test_the_containers_differ_only_in_where_runs_start_and_where_things_are_kept() -> None:
     containers = yaml.safe_load((ROOT / "docker" / "dagster.yaml").read_text())
-    of_their_own = {"storage", "local_artifact_storage", "compute_logs"}
     config = instance_config()
-    assert set(containers) - set(config) == of_their_own
+    assert set(containers) - set(config) == {"storage", "local_artifact_storage"}
     assert set(config) - set(containers) == {"run_launcher"}
-    assert {name: containers[name] for name in containers if name in config} == {
-        name: config[name] for name in config if name != "run_launcher"
-    }
+    others = set(config) - {"run_launcher", "compute_logs"}
+    assert {name: containers[name] for name in others} == {name: config[name] for name in others}
     of_the_stack = instance_config(postgres_url="postgresql://localhost/dagster")["storage"]["custom"]
     where = {"postgres_url": {"env": "DAGSTER_PG_URL"}}
     assert containers["storage"] == {"custom": of_the_stack | {"config": where}}

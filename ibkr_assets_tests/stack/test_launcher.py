@@ -85,6 +85,24 @@ def test_a_run_succeeds_in_a_process_of_its_own_that_began_warm(launch: Callable
     assert loaded == ["exchange_calendars", "mlflow", "pandas"]
 
 
+def test_what_a_run_prints_is_kept_for_the_page_without_another_process(
+    launch: Callable[[str], Launched], instance: dg.DagsterInstance
+) -> None:
+    run = launch("spoken")
+    assert run.wait_until(SUCCESS, FAILURE) is SUCCESS
+    assert run.wait_for_note() == str(run.worker["pid"]), "it has no children"
+    captured = [
+        entry.dagster_event.logs_captured_data
+        for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.LOGS_CAPTURED)
+        if entry.dagster_event is not None
+    ]
+    (key,) = [data.file_key for data in captured]
+    log = instance.compute_log_manager.get_log_data([run.run_id, "compute_logs", key])
+    assert (log.stdout or b"").decode().split("\n") == ["said out loud", "said by a child", ""]
+    assert "said aside" in (log.stderr or b"").decode()
+    assert instance.compute_log_manager.is_capture_complete([run.run_id, "compute_logs", key])
+
+
 def test_a_warm_run_starts_sooner_than_a_new_interpreter_could(launch: Callable[[str], Launched]) -> None:
     launch("quick").wait_until(SUCCESS)  # by now the fork server is warm
     warm_starts, cold_starts = [], []
