@@ -85,10 +85,10 @@ class Trading:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.failure: BaseException | None = None
-        self._begin_days_of_our_own()
+        self.begin_days_of_our_own()
         self._rows_before = len(gateway.ledger())
 
-    def _begin_days_of_our_own(self) -> None:
+    def begin_days_of_our_own(self) -> None:
         now = self.gateway.now()
         later = (now + APART).date()
         sessions = exchange_calendar("XNYS").sessions(later, later + timedelta(days=10))
