@@ -52,10 +52,10 @@ def calendar(settings: Settings) -> ExchangeCalendar:
 
 
 def database(settings: Settings) -> Database:
-    """The platform's database. Raises ConfigurationError when no URL is known."""
-    from ibkr_assets.adapters.postgres.connection import Database
+    """The platform's database, shared by all who hold it. Raises ConfigurationError when no URL is known."""
+    from ibkr_assets.adapters.postgres.connection import shared_database
 
-    return Database(database_url(settings))
+    return shared_database(database_url(settings))
 
 
 def database_url(settings: Settings) -> str:

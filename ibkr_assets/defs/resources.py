@@ -69,45 +69,52 @@ class Postgres(dg.ConfigurableResource[Any]):
     """The system of record."""
 
     settings: dg.ResourceDependency[SettingsInForce]
+    _kept: Any = PrivateAttr(default=None)
+
+    def _in_force(self) -> Settings:
+        """The settings now; their database is kept, so that a run or a tick opens its connections once."""
+        settings = self.settings.get()
+        self._kept = bootstrap.database(settings)
+        return settings
 
     def bars(self) -> "BarStore":
         """Bars, verdicts and features."""
-        return bootstrap.bar_store(self.settings.get())
+        return bootstrap.bar_store(self._in_force())
 
     def universe(self, days: Sequence[date]) -> tuple[str, ...]:
         """The symbols that are looked at on one of these days, where a run names none."""
         from ibkr_assets.adapters.postgres.universe import PostgresUniverse
 
-        settings = self.settings.get()
+        settings = self._in_force()
         return PostgresUniverse(bootstrap.database(settings), settings.market.symbols).members(days)
 
     def gaps(self) -> "GapRegister":
         """The register of sessions that lack bars."""
-        return bootstrap.bar_store(self.settings.get())
+        return bootstrap.bar_store(self._in_force())
 
     def hours(self) -> "HoursRegister":
         """Where the broker's hours differ from the calendar's."""
         from ibkr_assets.adapters.postgres.hours import PostgresHours
 
-        return PostgresHours(bootstrap.database(self.settings.get()))
+        return PostgresHours(bootstrap.database(self._in_force()))
 
     def strategies(self) -> "StrategyStore":
         """Strategies and their signals."""
-        return bootstrap.strategy_store(self.settings.get())
+        return bootstrap.strategy_store(self._in_force())
 
     def intents(self) -> "IntentBook":
         """The order ledger as those who decide see it."""
-        return bootstrap.intent_book(self.settings.get())
+        return bootstrap.intent_book(self._in_force())
 
     def alerts(self) -> "PostgresAlerts":
         """Where people are told of what is wrong."""
-        return bootstrap.alerts(self.settings.get(), "dagster")
+        return bootstrap.alerts(self._in_force(), "dagster")
 
     def invariants(self) -> "list[dict[str, Any]]":
         """Every invariant of the order ledger, with what contradicts it now."""
         from ibkr_assets.adapters.postgres.invariants import check_invariants
 
-        return check_invariants(bootstrap.database(self.settings.get()))
+        return check_invariants(bootstrap.database(self._in_force()))
 
 
 class Clock(dg.ConfigurableResource[Any]):

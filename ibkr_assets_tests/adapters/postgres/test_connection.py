@@ -11,7 +11,7 @@ import time
 import psycopg
 import pytest
 
-from ibkr_assets.adapters.postgres.connection import KEPT, Database
+from ibkr_assets.adapters.postgres.connection import KEPT, Database, shared_database
 from ibkr_assets.domain.errors import ConfigurationError, Unavailable
 
 
@@ -160,3 +160,18 @@ def test_a_forgotten_database_leaves_no_open_connection(database_url: str) -> No
     del forgotten
     gc.collect()
     assert connection.closed
+
+
+def test_who_asks_for_the_same_database_shares_its_connections_for_as_long_as_somebody_keeps_it(
+    database: Database,
+) -> None:
+    def backend(of: Database) -> int:
+        with of.connect() as connection:
+            return connection.info.backend_pid
+
+    kept = shared_database(database.url)
+    first = backend(kept)
+    assert backend(shared_database(database.url)) == first
+    del kept
+    gc.collect()
+    assert backend(shared_database(database.url)) != first
