@@ -6,6 +6,7 @@ start (`reconcile`) and the work (`watch`). Crash-only: whatever went wrong, the
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import socket
@@ -32,6 +33,7 @@ from ibkr_assets.execution.heartbeat import Heartbeat
 from ibkr_assets.execution.keep_alive import KeepAlive, require_session
 from ibkr_assets.execution.kill import asks_to_cancel
 from ibkr_assets.execution.reconcile import reconcile
+from ibkr_assets.execution.repeats import Repeats
 from ibkr_assets.execution.seat import Seat, SubmitterOptions, log
 from ibkr_assets.execution.unrecorded_cancel import cancel_without_ledger
 from ibkr_assets.execution.watch import Watch
@@ -90,6 +92,7 @@ class Submitter:
         self._stream = stream
         self._keeper = KeepAlive(broker, every_s=options.keep_alive_every_s, monotonic=monotonic)
         self._monotonic = monotonic
+        self._trouble = Repeats(log, monotonic)
         self._say = say or _say
         self._gatekeeper = gatekeeper
         self._newest_limits = newest_limits or (lambda _mode: None)
@@ -129,17 +132,17 @@ class Submitter:
                 log.error("the gateway is not who it must be; nothing is sent to it: %s", error)
                 raise
             except LoginRequired as error:
-                log.error("a person is needed: %s", error)
+                self._trouble.tell(logging.ERROR, f"a person is needed: {error}")
                 self._wait_after("login required", str(error), self._options.longest_wait_s)
             except ShutOut as error:
                 self._kill_if_in_doubt(str(error))
-                log.error("shut out for too many requests: %s", error)
+                self._trouble.tell(logging.ERROR, f"shut out for too many requests: {error}")
                 self._wait_after("shut out", str(error), self._options.longest_wait_s)
             except (Unavailable, BrokerRefusal, UnreadableAnswer, LedgerConflict) as error:
                 failures = 1 if self._was_ready else failures + 1
                 longest_s = self._options.longest_wait_s
                 wait_s = min(longest_s, FIRST_WAIT_S * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
-                log.warning("nothing is sent; trying again in %.1f s: %s", wait_s, error)
+                self._trouble.tell(logging.WARNING, f"nothing is sent; trying again in {wait_s:.1f} s: {error}")
                 self._wait_after("away", str(error), wait_s)
 
     def _work(self) -> None:

@@ -117,6 +117,23 @@ def test_f22_a_session_that_another_platform_took_is_not_fought_for(trading):
     assert trading.reconciliations() == before + 1
 
 
+@end_state_of("F22")
+def test_f22_a_session_that_stays_with_another_platform_is_told_once_however_often_it_is_looked_at(
+    trading, caplog, monkeypatch
+):
+    monkeypatch.setattr("ibkr_assets_tests.faults.trading.FAST", 20.0)  # a minute is three seconds
+    trading.options = {"longest_wait_s": 0.1}
+    trading.start()
+    trading.gateway.set_session("competing")
+    mark = len(trading.wirelog())
+    trading.propose()
+    trading.wait("it is looked at often", lambda: routes(trading, mark).count("auth_status") > 5)
+    told = [record for record in caplog.records if "another platform" in record.getMessage()]
+    assert len(told) == 1
+    trading.gateway.set_session("ok")
+    trading.wait("it works again", lambda: trading.status() == "working")
+
+
 @end_state_of("F23")
 def test_f23_accounts_are_read_once_and_the_read_is_repeated(trading):
     trading.start()
