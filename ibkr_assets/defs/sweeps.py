@@ -2,10 +2,10 @@
 
 The run that is launched works on the first chunk; the sensor asks for a run for each of the others, which any worker
 may take. The run that finds all chunks kept joins them: the same rows in the same order as in one run, so the same
-ranking. A chunk is asked for once: where its run was lost, a person executes that run again from Dagster's page.
+ranking. Where a run was lost with its worker, another one is asked for; what failed by itself is a person's.
 
-What goes here: chunks, and what is shown. What does not: the work (`backtest.sweep`) and single runs
-(`defs.backtests`).
+What goes here: chunks, and what is shown. What does not: the work (`backtest.sweep`), which chunk needs another run
+(`defs.lost_chunks`), and single runs (`defs.backtests`).
 """
 
 import tempfile
@@ -17,6 +17,7 @@ from pydantic import Field
 
 from ibkr_assets import bootstrap
 from ibkr_assets.defs import metadata as show
+from ibkr_assets.defs.lost_chunks import CHUNK_TAG, SWEEP_TAG, next_attempt, runs_of
 from ibkr_assets.defs.past_config import Asked, PastConfig, past_runs, read_files
 from ibkr_assets.defs.resources import SettingsInForce
 from ibkr_assets.defs.tracking import Mlflow, rests_on
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from ibkr_assets.backtest.sweep import Sweep
     from ibkr_assets.backtest.walk_forward import WalkForward
 
-SWEEP_TAG, CHUNK_TAG = "ibkr_assets/sweep", "ibkr_assets/chunk"
 _PART = ("from", "to", "chosen_by")
 _SHOWN = ("sharpe", "cagr", "max_drawdown", "trades", "final_equity")
 
@@ -216,20 +216,26 @@ sweep_job = dg.define_asset_job(
     job=sweep_job,
     minimum_interval_seconds=4,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for a run for each chunk of a sweep that no run has taken.",
+    description="Asks for a run for each chunk of a sweep that no run has taken, or whose run was lost.",
 )
 def sweep_chunks(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[SettingsInForce]
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One run a chunk, ever: its key says so. What has failed is executed again by a person or a retry."""
-    due = past_runs(settings.get()).due()
+    """One run a chunk and attempt, ever: its key says so."""
+    waiting = past_runs(settings.get()).waiting()
+    tried = {sweep_id: runs_of(context.instance, sweep_id) for sweep_id in {one.sweep_id for one in waiting}}
+    due = [
+        (one, attempt)
+        for one in waiting
+        if (attempt := next_attempt(context.instance, one, tried[one.sweep_id])) is not None
+    ]
     if not due:
         return dg.SkipReason("no sweep has a chunk without a run")
     return [
         dg.RunRequest(
-            run_key=f"{one.sweep_id}:{one.chunk}",
+            run_key=f"{one.sweep_id}:{one.chunk}" + (f":{attempt}" if attempt > 1 else ""),
             run_config={"ops": {"sweeps": {"config": {**one.config, "sweep_id": one.sweep_id, "chunk": one.chunk}}}},
             tags={SWEEP_TAG: one.sweep_id, CHUNK_TAG: f"{one.chunk} of {one.chunks}"},
         )
-        for one in due
+        for one, attempt in due
     ]

@@ -48,8 +48,6 @@ _FORGET = (
     "set session_replication_role = replica; truncate md.bar, md.bar_verdict, md.bar_epoch, md.gap, research.feature, "
     "research.feature_state, research.feature_input, research.sweep_chunk cascade"
 )
-_REEXECUTE = """
-mutation($p: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $p) { __typename } }"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,16 +150,10 @@ class _Bench:
         with DagsterApi(_WEBSERVER, LOCATION) as dagster:
             before = {run.run_id for run in dagster.runs("sweep", {})}
             dagster.launch("sweep", partition=None, config={"ops": {"sweeps": {"config": config}}}, tags={})
-            again: set[str] = set()
             while True:
                 runs = [run for run in dagster.runs("sweep", {}) if run.run_id not in before]
                 if sum(run.is_success for run in runs) == self._parts:
                     return len(runs)
-                for run in runs:
-                    if run.is_over and not run.is_success and run.run_id not in again:
-                        again.add(run.run_id)
-                        asked = {"parentRunId": run.run_id, "strategy": "ALL_STEPS"}
-                        dagster.ask(_REEXECUTE, p=asked)
                 time.sleep(1.0)
 
     def _taken(self) -> int:

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from ibkr_assets.adapters.postgres.past_runs import PostgresPastRuns
+from ibkr_assets.defs.lost_chunks import MOST_ATTEMPTS
 from ibkr_assets.defs.sweeps import sweep_chunks
 from ibkr_assets_tests.defs.chain import Chain
 from ibkr_assets_tests.fakes.tape import real_bars
@@ -34,7 +35,9 @@ def chain(without_bars: Chain) -> Chain:
     return without_bars
 
 
-def launch(chain: Chain, asset: str, config: dict[str, Any], *, is_raising: bool = True) -> dg.ExecuteInProcessResult:
+def launch(
+    chain: Chain, asset: str, config: dict[str, Any], *, is_raising: bool = True, tags: dict[str, str] | None = None
+) -> dg.ExecuteInProcessResult:
     return dg.materialize(
         list(chain.definitions.assets or ()),
         selection=dg.AssetSelection.assets(asset),
@@ -42,6 +45,7 @@ def launch(chain: Chain, asset: str, config: dict[str, Any], *, is_raising: bool
         instance=chain.instance,
         run_config={"ops": {asset: {"config": config}}},
         raise_on_error=is_raising,
+        tags=tags,
     )
 
 
@@ -90,7 +94,7 @@ def test_what_cannot_be_traded_is_named_in_one_line(without_bars: Chain, config:
     assert words in str(failure.step_failure_data.error.message)  # type: ignore[union-attr]
 
 
-def test_a_sweep_in_chunks_is_the_sweep_in_one_run_whatever_run_is_last_and_one_that_was_killed(chain: Chain) -> None:
+def test_a_sweep_in_chunks_is_the_sweep_in_one_run_whatever_run_is_last(chain: Chain) -> None:
     kept = PostgresPastRuns(chain.database)
     whole = launch(chain, "sweeps", GRID)
     assert asked_for(chain) == []
@@ -102,8 +106,6 @@ def test_a_sweep_in_chunks_is_the_sweep_in_one_run_whatever_run_is_last_and_one_
     configs = [request.run_config["ops"]["sweeps"]["config"] for request in requests]
     last = launch(chain, "sweeps", configs[1])
     assert "best" not in shown(last, "sweeps")
-    kept.take(first.run_id, 2, "a run that was killed")
-    assert asked_for(chain) == [], "what a run has taken is executed again by a person or a retry"
     joined = launch(chain, "sweeps", configs[0])
     assert kept.file(first.run_id, "sweep.csv") == kept.file(whole.run_id, "sweep.csv")
     assert shown(joined, "sweeps")["ranking"] == shown(whole, "sweeps")["ranking"]
@@ -115,3 +117,68 @@ def test_a_sweep_in_chunks_is_the_sweep_in_one_run_whatever_run_is_last_and_one_
     again = launch(chain, "sweeps", configs[1])
     assert kept.file(first.run_id, "sweep.csv") == kept.file(whole.run_id, "sweep.csv")
     assert shown(again, "sweeps")["best"] == shown(whole, "sweeps")["best"]
+
+
+@dg.job
+def _any_job() -> None:
+    """Stands for the sweep's own in runs that never get as far as their work."""
+
+
+def ask(chain: Chain, chunks: int) -> dg.DagsterRun:
+    """A sweep as its first run leaves it that has taken its own chunk and kept nothing yet."""
+    kept, run = PostgresPastRuns(chain.database), chain.instance.create_run_for_job(_any_job)
+    kept.ask(run.run_id, chunks, {**GRID, "chunks": chunks})
+    kept.take(run.run_id, 1, run.run_id)
+    return run
+
+
+def begin(chain: Chain, request: Any) -> dg.DagsterRun:
+    """The run that a request leads to, as a worker has taken it."""
+    run = chain.instance.create_run_for_job(_any_job, tags=request.tags)
+    config = request.run_config["ops"]["sweeps"]["config"]
+    PostgresPastRuns(chain.database).take(config["sweep_id"], config["chunk"], run.run_id)
+    return run
+
+
+def lose(chain: Chain, run: dg.DagsterRun) -> None:
+    """As the monitor of runs says it of one whose worker is gone."""
+    chain.instance.report_run_failed(run, "its worker does not answer")
+
+
+def test_a_chunk_whose_run_was_lost_is_asked_for_again_and_not_for_ever(without_bars: Chain) -> None:
+    sweep, keys = ask(without_bars, 2).run_id, []
+    for _ in range(MOST_ATTEMPTS):
+        (request,) = asked_for(without_bars)
+        keys.append(request.run_key)
+        run = begin(without_bars, request)
+        assert asked_for(without_bars) == [], "a run is at it"
+        lose(without_bars, run)
+    assert keys == [f"{sweep}:2", f"{sweep}:2:2", f"{sweep}:2:3"]
+    assert asked_for(without_bars) == [], "what loses so many workers is no accident"
+
+
+def test_the_chunk_of_the_run_that_was_launched_is_asked_for_again_too(without_bars: Chain) -> None:
+    run = ask(without_bars, 1)
+    assert asked_for(without_bars) == []
+    lose(without_bars, run)
+    (request,) = asked_for(without_bars)
+    assert request.run_key == f"{run.run_id}:1:2"
+    PostgresPastRuns(without_bars.database).keep(run.run_id, 1, [[], []])
+    assert asked_for(without_bars) == []
+
+
+def test_a_run_that_was_lost_before_it_took_its_chunk_is_replaced(without_bars: Chain) -> None:
+    ask(without_bars, 2)
+    (request,) = asked_for(without_bars)
+    lose(without_bars, without_bars.instance.create_run_for_job(_any_job, tags=request.tags))
+    assert [one.run_key for one in asked_for(without_bars)] == [f"{request.run_key}:2"]
+
+
+def test_what_failed_by_itself_or_was_ended_by_a_person_is_not_asked_for_again(without_bars: Chain) -> None:
+    ask(without_bars, 3)
+    failing, ended = asked_for(without_bars)
+    config = failing.run_config["ops"]["sweeps"]["config"]
+    launch(without_bars, "sweeps", {**config, "rank_by": "beauty"}, is_raising=False, tags=failing.tags)
+    run = begin(without_bars, ended)
+    without_bars.instance.report_run_canceled(run)
+    assert asked_for(without_bars) == []

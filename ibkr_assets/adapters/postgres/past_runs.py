@@ -37,9 +37,10 @@ _TAKE = "update research.sweep_chunk set dagster_run_id = %s where sweep_id = %s
 _KEEP = """
 update research.sweep_chunk set rows = %s, finished_at = clock_timestamp() where sweep_id = %s and chunk = %s
 """
-_DUE = """
-select sweep_id, chunk, chunks, config from research.sweep_chunk
-where finished_at is null and dagster_run_id is null order by asked_at, sweep_id, chunk
+#: What nobody has finished within a week is left alone.
+_WAITING = """
+select sweep_id, chunk, chunks, config, dagster_run_id from research.sweep_chunk
+where finished_at is null and asked_at > clock_timestamp() - interval '7 days' order by asked_at, sweep_id, chunk
 """
 
 
@@ -60,12 +61,16 @@ class PastRun:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of a sweep, counted from 1, with the configuration of the run that asked for it."""
+    """A part of a sweep, counted from 1, with the configuration of the run that asked for it.
+
+    `taken_by` is the run that began to work on it last.
+    """
 
     sweep_id: str
     chunk: int
     chunks: int
     config: dict[str, Any]
+    taken_by: str | None
 
 
 class PostgresPastRuns:
@@ -117,10 +122,10 @@ class PostgresPastRuns:
         with self._database.connect() as connection:
             connection.execute(_TAKE, (dagster_run_id, sweep_id, chunk))
 
-    def due(self) -> list[Chunk]:
-        """Chunks that no run has taken, oldest first."""
+    def waiting(self) -> list[Chunk]:
+        """Chunks that no run has finished, whether one has taken them or not; those asked for first come first."""
         with self._database.connect() as connection:
-            return [Chunk(*row) for row in connection.execute(_DUE).fetchall()]
+            return [Chunk(*row) for row in connection.execute(_WAITING).fetchall()]
 
     def keep(self, sweep_id: str, chunk: int, rows: list[Any]) -> None:
         """Keep the rows of a chunk."""
