@@ -1,7 +1,8 @@
 """Storing and reading bars as versions, beside a ready stream copied into a bare keyed table, and beside pandas.
 
 The limit is what psql's copy does: bytes that are ready go into a table of seven columns and one key, and come out of
-it unread. Ours hashes each bar, locks its instrument, checks it, keeps where it came from and since when it is known.
+it unread. From ours the same columns are read, and in a row of their own with what names each version besides. Storing
+ours hashes each bar, locks its instrument, checks it, keeps where it came from and since when it is known.
 Both tables are empty when the first bars come, and hold the days before when later ones do.
 """
 
@@ -68,6 +69,9 @@ def _at(url: str, symbols: int) -> list[tuple[str, ...]]:
         save(bars)
 
     def load() -> pd.DataFrame:
+        return store.load_bars(conids, BarSize.DAY, _FROM, end, has_versions=False)
+
+    def load_versions() -> pd.DataFrame:
         return store.load_bars(conids, BarSize.DAY, _FROM, end)
 
     save(bars)
@@ -92,6 +96,9 @@ def _at(url: str, symbols: int) -> list[tuple[str, ...]]:
     if has_pandas:
         sides["pandas"] = lambda: pd.read_sql("bench_bare", engine)
     found.append(_row(compare("read to a frame", len(bars), load, sides, rounds=rounds), peak_mib(load)))
+    sides = {"limit": lambda: _copy_out(url)}
+    named = "read with version and hash"
+    found.append(_row(compare(named, len(bars), load_versions, sides, rounds=rounds), peak_mib(load_versions)))
     database.close()
     engine.dispose()
     return found

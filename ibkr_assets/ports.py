@@ -162,9 +162,9 @@ class BarStore(FeatureStore, Protocol):
 
     def load_bars(
         self, conids: Sequence[int], size: BarSize, start: datetime, end: datetime, *,
-        is_validated: bool = False, has_verdicts: bool = False,
+        is_validated: bool = False, has_verdicts: bool = False, has_versions: bool = True,
     ) -> pd.DataFrame:  # fmt: skip
-        """Current versions opened in [start, end): BAR_COLUMNS plus `version` (int) and `row_sha` (hex).
+        """Current versions opened in [start, end): BAR_COLUMNS, and with `has_versions` `version` and `row_sha` (hex).
 
         With `is_validated` only bars that passed validation; `has_verdicts` adds `is_accepted`. By conid and time.
         """

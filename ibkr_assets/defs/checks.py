@@ -68,7 +68,8 @@ def judge_completeness(
     missing: list[tuple[str, date]] = []
     filled: set[datetime] = set()
     for part in in_parts(instruments, len(sessions)):
-        bars = store.load_bars([instrument.conid for instrument in part], BarSize.DAY, first, last)
+        conids = [instrument.conid for instrument in part]
+        bars = store.load_bars(conids, BarSize.DAY, first, last, has_versions=False)
         own = {conid: set(opened_at) for conid, opened_at in bars.groupby("conid")["opened_at"]}
         for instrument in part:
             there = own.get(instrument.conid, set())

@@ -40,7 +40,9 @@ def enriched_features(
             store, calendar.load(), instruments=part, sessions=sessions, progress=context.log.info
         )
         conids = [instrument.conid for instrument in part]
-        bars = store.load_bars(conids, BarSize.DAY, start, sessions[-1].closes_at, is_validated=True)
+        bars = store.load_bars(
+            conids, BarSize.DAY, start, sessions[-1].closes_at, is_validated=True, has_versions=False
+        )
         counts.update(count_features(features, bars, sessions))
     return dg.MaterializeResult(
         metadata={

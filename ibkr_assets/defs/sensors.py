@@ -101,6 +101,6 @@ def _log_in(url: str | None, message: str) -> str:
 
 def _missing(store: BarStore, session: TradingSession, symbols: tuple[str, ...]) -> list[str]:
     known = {i.symbol: i.conid for i in store.instruments() if i.symbol in symbols}
-    bars = store.load_bars(list(known.values()), BarSize.DAY, session.opens_at, session.closes_at)
+    bars = store.load_bars(list(known.values()), BarSize.DAY, session.opens_at, session.closes_at, has_versions=False)
     there = set(bars["conid"])
     return [symbol for symbol in symbols if known.get(symbol) not in there]

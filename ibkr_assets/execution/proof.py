@@ -30,7 +30,9 @@ def split_by_proof(
     The broker and the calendar must agree when the contract trades on `order_day`, the session of the order.
     """
     conids = sorted({signal.conid for signal in signals})
-    bars = store.load_bars(conids, BarSize.DAY, session.opens_at, session.closes_at, is_validated=True)
+    bars = store.load_bars(
+        conids, BarSize.DAY, session.opens_at, session.closes_at, is_validated=True, has_versions=False
+    )
     accepted = set(bars["conid"])
     faults = store.input_faults(signals, order_day) if signals else {}
     proven = [s for s in signals if s.session_date == session.day and s.conid in accepted and s not in faults]

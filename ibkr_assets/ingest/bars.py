@@ -134,7 +134,8 @@ def _plan(
     warm_up = calendar.sessions_before(first.day, warm_up_sessions)
     if not warm_up:
         return [_Fetch(instrument, first.opens_at, end) for instrument in instruments]
-    stored = store.load_bars([i.conid for i in instruments], BarSize.DAY, warm_up[0].opens_at, first.opens_at)
+    conids = [instrument.conid for instrument in instruments]
+    stored = store.load_bars(conids, BarSize.DAY, warm_up[0].opens_at, first.opens_at, has_versions=False)
     newest = stored.groupby("conid")["opened_at"].max().to_dict()
     fetches = []
     for instrument in instruments:

@@ -57,7 +57,7 @@ def look_for_newest(
     """
     due = calendar.last_closed(now - PATIENCE)
     reach = calendar.sessions_before(due.day, 30)[0].opens_at
-    bars = store.load_bars([i.conid for i in instruments], BarSize.DAY, reach, now)
+    bars = store.load_bars([i.conid for i in instruments], BarSize.DAY, reach, now, has_versions=False)
     newest = bars.groupby("conid")["opened_at"].max().to_dict()
     stale = {
         instrument.symbol: None if (last := newest.get(instrument.conid)) is None else last.to_pydatetime()
@@ -83,7 +83,8 @@ def _stopped_minutes(
     ):
         due = session.breaks_at - length
     before = calendar.sessions_before(session.day, 1)[0]
-    bars = store.load_bars([i.conid for i in instruments], BarSize.MINUTE, before.opens_at, now)
+    conids = [instrument.conid for instrument in instruments]
+    bars = store.load_bars(conids, BarSize.MINUTE, before.opens_at, now, has_versions=False)
     newest = bars.groupby("conid")["opened_at"].max().to_dict()
     return {
         f"{instrument.symbol} {BarSize.MINUTE.value}": last.to_pydatetime()

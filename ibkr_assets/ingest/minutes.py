@@ -145,7 +145,7 @@ def _starts(
     starts = dict.fromkeys((one.conid for one in instruments), session.opens_at)
     if until == session.closes_at:
         return starts
-    stored = store.load_bars(list(starts), BarSize.MINUTE, session.opens_at, until)
+    stored = store.load_bars(list(starts), BarSize.MINUTE, session.opens_at, until, has_versions=False)
     for conid, last in stored.groupby("conid")["opened_at"].max().items():
         starts[int(str(conid))] = max(session.opens_at, min(last.to_pydatetime() + MINUTE, until) - AGAIN)
     return starts
@@ -169,7 +169,8 @@ def _judge(
     conids = [one.conid for one in instruments]
     reach = _context_start(calendar, session, start)
     bars = store.load_bars(conids, BarSize.MINUTE, reach, until)
-    good_before = store.load_bars(conids, BarSize.MINUTE, reach, start, is_validated=True)[["conid", "opened_at"]]
+    good = store.load_bars(conids, BarSize.MINUTE, reach, start, is_validated=True, has_versions=False)
+    good_before = good[["conid", "opened_at"]]
     evidence = find_evidence(store, bars, BarSize.MINUTE, calendar)
     found = judge(
         bars, calendar=calendar, sessions=[session], instruments=instruments, size=BarSize.MINUTE, now=now,

@@ -124,7 +124,7 @@ def _register(
     """Every session without a bar, of instruments that had one before it."""
     conids = [instrument.conid for instrument in instruments]
     reach = calendar.sessions_before(sessions[0].day, 1)[0].opens_at
-    bars = store.load_bars(conids, BarSize.DAY, reach, sessions[-1].closes_at)
+    bars = store.load_bars(conids, BarSize.DAY, reach, sessions[-1].closes_at, has_versions=False)
     moments = bars["opened_at"].to_numpy(dtype="datetime64[ns]").astype(np.int64)
     missing = find_missing(bars["conid"], moments, sessions, instruments, BarSize.DAY)
     first = {symbol: moment.date() for symbol, moment in bars.groupby("symbol")["opened_at"].min().items()}

@@ -83,6 +83,11 @@ class BarStoreContract:
         assert all(frame[name].dtype == "float64" for name in PRICES)
         assert all(frame["version"] == 1)
 
+    def test_without_versions_the_same_bars_come_as_values_alone(self, filled: BarStore) -> None:
+        whole = load(filled, "IBM", "MSFT")
+        bare = filled.load_bars([CONIDS["IBM"], CONIDS["MSFT"]], DAY, START, END, has_versions=False)
+        pd.testing.assert_frame_equal(bare, whole[list(BAR_COLUMNS)])
+
     def test_a_row_sha_is_hex_and_differs_where_the_values_differ(self, filled: BarStore) -> None:
         shas = load(filled, "IBM", "MSFT")["row_sha"]
         assert shas.is_unique

@@ -102,6 +102,7 @@ class MemoryBars:
         *,
         is_validated: bool = False,
         has_verdicts: bool = False,
+        has_versions: bool = True,
     ) -> pd.DataFrame:
         """Current versions opened in [start, end)."""
         rows = []
@@ -115,7 +116,7 @@ class MemoryBars:
         if not has_verdicts:
             frame = frame.drop(columns="is_accepted")
         frame["opened_at"] = pd.to_datetime(frame["opened_at"], utc=True).astype("datetime64[us, UTC]")
-        return frame.astype(numbers)
+        return frame.astype(numbers).drop(columns=[] if has_versions else ["version", "row_sha"])
 
     def save_verdicts(self, size: BarSize, accepted: pd.DataFrame, quarantined: pd.DataFrame) -> None:
         """The verdict goes to the version that was judged; a newer one waits for its own."""

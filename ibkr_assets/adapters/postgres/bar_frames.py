@@ -22,6 +22,7 @@ from ibkr_assets.adapters.postgres.packed_rows import (
     INSTANT,
     INTEGER,
     SHA256,
+    Kind,
     PackedRows,
     packed,
     read_packed,
@@ -35,16 +36,8 @@ where b.conid = any(%(conids)s::bigint[]) and b.bar_size = %(size)s
   and b.opened_at >= %(start)s and b.opened_at < %(end)s and {known}
 group by b.conid order by b.conid
 """
-LOADED = {"opened_at": INSTANT, **dict.fromkeys(VALUES, FLOAT), "version": INTEGER, "row_sha": SHA256}
-#: Nulls come as NaN, which no stored number is.
-COLUMNS = sql.SQL(", ").join(
-    packed(
-        sql.SQL("coalesce(b.{}, 'NaN')" if kind is FLOAT else "b.{}").format(sql.Identifier(name)),
-        kind,
-        sql.SQL("b.opened_at"),
-    )
-    for name, kind in LOADED.items()
-)
+VALUES_ALONE = {"opened_at": INSTANT, **dict.fromkeys(VALUES, FLOAT)}
+VERSIONS = {"version": INTEGER, "row_sha": SHA256}
 IS_ACCEPTED = packed(sql.SQL("v.conid is not null"), FLAG, sql.SQL("b.opened_at"))
 VERDICTS = sql.SQL("""
 join md.bar_verdict v
@@ -67,12 +60,18 @@ def read_bars(
     *,
     is_validated: bool,
     has_verdicts: bool,
+    has_versions: bool,
     as_of: datetime | None,
 ) -> pd.DataFrame:
     """As `PostgresBars.load_bars` says."""
+    kinds = VALUES_ALONE | (VERSIONS if has_versions else {})
+    columns = [_packed(name, kind) for name, kind in kinds.items()]
+    if has_verdicts:
+        kinds |= {"is_accepted": FLAG}
+        columns.append(IS_ACCEPTED)
     left = sql.SQL("left ") if has_verdicts and not is_validated else sql.SQL("")
     statement = sql.SQL(LOAD).format(
-        columns=sql.SQL(", ").join([COLUMNS, IS_ACCEPTED]) if has_verdicts else COLUMNS,
+        columns=sql.SQL(", ").join(columns),
         known=CURRENT if as_of is None else AS_OF,
         verdicts=left + VERDICTS if is_validated or has_verdicts else sql.SQL(""),
     )
@@ -81,20 +80,22 @@ def read_bars(
     if is_validated or has_verdicts:
         connection.execute(BY_MERGE)
     arguments = {"conids": list(symbols), "size": size.value, "start": start, "end": end, "as_of": as_of}
-    kinds = LOADED | {"is_accepted": FLAG} if has_verdicts else LOADED
     return _frame(read_packed(connection, statement, arguments, kinds), symbols)
 
 
+def _packed(name: str, kind: Kind) -> sql.Composed:
+    """A column of bars, by time. Nulls come as NaN, which no stored number is."""
+    column = sql.SQL("coalesce(b.{}, 'NaN')" if kind is FLOAT else "b.{}").format(sql.Identifier(name))
+    return packed(column, kind, sql.SQL("b.opened_at"))
+
+
 def _frame(read: PackedRows, symbols: Mapping[int, str]) -> pd.DataFrame:
-    hexes = [part.hex() for part in read.take_parts("row_sha")]
     columns: dict[str, Any] = {
         "conid": np.repeat(read.keys, read.counts),
         "symbol": np.repeat(np.array([symbols[conid] for conid in read.keys.tolist()], dtype=object), read.counts),
-        "opened_at": instants(read.take("opened_at")),
-        **{name: read.take(name) for name in VALUES},
-        "version": read.take("version").astype(np.int64),
-        "row_sha": np.array([own[at : at + 64] for own in hexes for at in range(0, len(own), 64)], dtype=object),
-    }  # fmt: skip
-    if "is_accepted" in read.kinds:
-        columns["is_accepted"] = read.take("is_accepted")
+        **{name: read.take(name) for name in read.kinds},
+    }
+    columns["opened_at"] = instants(columns["opened_at"])
+    if "version" in columns:
+        columns["version"] = columns["version"].astype(np.int64)
     return pd.DataFrame(columns, copy=False)

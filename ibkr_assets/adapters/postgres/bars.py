@@ -148,18 +148,20 @@ class PostgresBars(PostgresVerdicts, PostgresGaps, PostgresMarks, PostgresProofs
         *,
         is_validated: bool = False,
         has_verdicts: bool = False,
+        has_versions: bool = True,
         as_of: datetime | None = None,
     ) -> pd.DataFrame:
         """Bars opened in [start, end): BAR_COLUMNS plus `version` (int) and `row_sha` (hex), by conid and time.
 
         Current versions, or those that were known at `as_of`. With `is_validated` only bars whose version passed
-        validation; with `has_verdicts` a column `is_accepted` says which have. A missing number is NaN; `opened_at` is
-        aware UTC.
+        validation; with `has_verdicts` a column `is_accepted` says which have. Without `has_versions` neither `version`
+        nor `row_sha` comes. A missing number is NaN; `opened_at` is aware UTC.
         """
         with self._database.connect() as connection:
             return read_bars(
-                connection, conids, size, start, end, is_validated=is_validated, has_verdicts=has_verdicts, as_of=as_of
-            )
+                connection, conids, size, start, end,
+                is_validated=is_validated, has_verdicts=has_verdicts, has_versions=has_versions, as_of=as_of,
+            )  # fmt: skip
 
 
 def _conid(instrument: Instrument) -> int:
