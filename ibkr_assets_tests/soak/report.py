@@ -15,11 +15,13 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ibkr_assets.adapters.postgres.invariants import check_invariants
 from ibkr_assets.domain import errors
+from ibkr_assets.market.calendar import exchange_calendar
 from ibkr_assets_tests.security import canaries
 from ibkr_assets_tests.soak.run import Options, Soaked
 from ibkr_assets_tests.soak.stage import Stage
@@ -70,6 +72,7 @@ class Report:
 def make_report(stage: Stage, done: Soaked) -> Report:
     """Everything, while the stack still stands."""
     last = done.sessions[-1]
+    closed_at = exchange_calendar("XNYS").session(last).closes_at
     signals = stage.rows(
         "select session_date, strategy_id, symbol, direction, strength, reference_price, reason "
         "from research.current_signal order by 1, 2, 3"
@@ -83,7 +86,7 @@ def make_report(stage: Stage, done: Soaked) -> Report:
     fills = sorted(
         [row["t_virtual"], row["conid"], row["side"], row["qty"], row["price"]]
         for row in ledger
-        if not done.options.with_faults or row["t_virtual"][:10] <= last.isoformat()
+        if not done.options.with_faults or datetime.fromisoformat(row["t_virtual"]) <= closed_at
     )
     kept = [["signal", *map(str, row)] for row in signals if not done.options.with_faults or row[0] < last] + [
         ["intent", *map(str, row)] for row in intents if not done.options.with_faults or row[0] < last

@@ -81,7 +81,7 @@ class Stage:
     def weights(self) -> dict[str, int]:
         """Bytes that each process holds, with the processes that belong to it: RSS, and of Postgres what is its own.
 
-        Pages of Postgres's shared memory are counted in every one of its processes that has touched them.
+        Postgres's shared memory has one size from the start, and is counted in whichever of its processes touched it.
         """
         found = {"gateway": psutil.Process(self.gateway.process.pid).memory_info().rss}
         found["up"] = psutil.Process(self.process.pid).memory_info().rss
@@ -167,9 +167,11 @@ def open_stage(
 
 
 def _own_bytes(process: psutil.Process) -> int:
-    """What is this process's alone; nothing where it has just ended."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return int(process.memory_full_info().uss)
+    """What this process has asked for itself; nothing where it has just ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Anonymous:"):
+                return 1024 * int(line.split()[1])
     return 0
 
 
