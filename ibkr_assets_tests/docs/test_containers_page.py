@@ -34,7 +34,7 @@ def test_its_commands_are_there(words: str) -> None:
 
 def test_the_variables_it_names_are_read_by_the_file() -> None:
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    named = set(re.findall(r"(?<!\$)\b((?:IBKR_ASSETS|MLFLOW|OWN)_[A-Z_0-9]+)\b", PAGE))
+    named = set(re.findall(r"(?<!\$)\b((?:IBKR_ASSETS|IBKR_GATEWAY|MLFLOW|OWN)_[A-Z_0-9]+)\b", PAGE))
     assert named
     assert [name for name in sorted(named) if f"${{{name}:-" not in text] == []
 
