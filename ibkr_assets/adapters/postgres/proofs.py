@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, LiteralString
 
-import numpy as np
-
-from ibkr_assets.adapters.postgres.bar_rows import VALUES, row_shas
 from ibkr_assets.adapters.postgres.connection import Connection, Database
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.market.quarantine import BarId
@@ -69,6 +66,23 @@ join research.feature_input f on f.sha256 = w.feature_input
 join research.bar_list l on l.sha256 = any(f.lists), unnest(l.opened_us, l.versions) as b (opened_us, version)
 where w.has_features and 'epoch'::timestamptz + b.opened_us * interval '1 microsecond' <= w.last
 """
+#: Bars between those that were read, and were not. What is not there cannot be estimated from what is, so the search
+#: goes instrument by instrument, whatever the planner knows of either table.
+UNREAD = """
+create temporary table unread on commit drop as
+select r.place, r.conid, r.bar_size, b.opened_at
+from read r cross join lateral (
+  select b.opened_at from md.bar b
+  where b.conid = r.conid and b.bar_size = r.bar_size and b.known_to is null
+    and b.opened_at between r.opened_at[1] and r.last
+  except select unnest(r.opened_at)
+) as b
+"""
+#: The hash of the bar `b`, as `bar_rows.row_shas` makes it: asked of the server, which need not send a million bars.
+ROW_SHA: LiteralString = """sha256(
+  convert_to(b.bar_size, 'UTF8') || int8send(b.conid) || int8send((extract(epoch from b.opened_at) * 1000000)::bigint)
+  || float8send(coalesce(b.open, 'NaN')) || float8send(coalesce(b.high, 'NaN')) || float8send(coalesce(b.low, 'NaN'))
+  || float8send(coalesce(b.close, 'NaN')) || float8send(coalesce(b.volume, 'NaN')))"""
 #: The newest fault of each place: of the bars that were read, and of bars between them that were not.
 FAULTS = """
 select distinct on (place) place, conid, bar_size, opened_at, version, fault from (
@@ -79,6 +93,7 @@ select distinct on (place) place, conid, bar_size, opened_at, version, fault fro
       when v.verdict <> 'accepted' then 'is in quarantine: ' || v.reason
       when d.conid is not null then 'came from a delayed feed ('
         || d.availability || coalesce(', ' || d.delay_s || ' s', '') || ')'
+      when b.row_sha <> {row_sha} then 'was altered: its values do not give its hash'
     end as fault
   from inputs i
   left join md.bar b using (conid, bar_size, opened_at, version)
@@ -86,14 +101,13 @@ select distinct on (place) place, conid, bar_size, opened_at, version, fault fro
   left join md.bar_delay d on (d.conid, d.bar_size, d.opened_at, d.version)
     = (i.conid, i.bar_size, i.opened_at, i.version) and d.confirmed_at is null
   union all
-  select r.place, b.conid, b.bar_size, b.opened_at, b.version, case
+  select u.place, b.conid, b.bar_size, b.opened_at, b.version, case
       when v.verdict = 'accepted' then 'was accepted after the signal'
       when v.verdict is null then 'is not judged'
       else 'is in quarantine: ' || v.reason
     end
-  from read r
-  join md.bar b on b.conid = r.conid and b.bar_size = r.bar_size and b.known_to is null
-    and b.opened_at between r.opened_at[1] and r.last and b.opened_at <> all (r.opened_at)
+  from unread u
+  join md.bar b on b.conid = u.conid and b.bar_size = u.bar_size and b.opened_at = u.opened_at and b.known_to is null
   left join md.bar_verdict v
     on (v.conid, v.bar_size, v.opened_at, v.version) = (b.conid, b.bar_size, b.opened_at, b.version)
   left join md.bar_decision d
@@ -102,20 +116,13 @@ select distinct on (place) place, conid, bar_size, opened_at, version, fault fro
 ) as found
 where fault is not null
 order by place, opened_at desc
-"""
+""".replace("{row_sha}", ROW_SHA)
 HOURS = """
 select w.place, format('the broker and the calendar %%s differ on %%s: calendar %%s, broker %%s',
   h.calendar, h.session_date, h.calendar_hours, h.broker_hours)
 from unnest(%(places)s::int[], %(conids)s::bigint[]) as w (place, conid)
 join md.hours_difference h using (conid)
 where h.session_date = %(order_day)s and h.settled_at is null
-"""
-BARS = """
-select i.place, b.conid, b.bar_size, b.opened_at, b.version, (extract(epoch from b.opened_at) * 1000000)::bigint,
-  coalesce(b.open, 'NaN'), coalesce(b.high, 'NaN'), coalesce(b.low, 'NaN'), coalesce(b.close, 'NaN'),
-  coalesce(b.volume, 'NaN'), b.row_sha
-from inputs i join md.bar b using (conid, bar_size, opened_at, version)
-order by i.place, b.opened_at
 """
 
 
@@ -144,12 +151,9 @@ class PostgresProofs:
             found = dict(_without_record(connection))
             connection.execute(READ)
             connection.execute(INPUTS)
-            connection.execute("analyze inputs")
-            of_place: dict[int, str] = {}
-            for place, conid, size, opened_at, version, fault in connection.execute(FAULTS).fetchall():
-                of_place[place] = _describe(conid, size, opened_at, version, fault)
-            for place, text in _altered(connection.execute(BARS).fetchall()):
-                of_place.setdefault(place, text)
+            connection.execute(UNREAD)
+            connection.execute("analyze inputs, unread")
+            of_place = {place: _describe(*bar) for place, *bar in connection.execute(FAULTS).fetchall()}
             shared = dict(connection.execute(SHARED).fetchall())
             for place in range(len(signals)):
                 own = of_place.get(place) or of_place.get(shared.get(place, place))
@@ -157,29 +161,13 @@ class PostgresProofs:
                     found.setdefault(place, own)
             for place, text in connection.execute(HOURS, arguments).fetchall():
                 found.setdefault(place, text)
-            connection.execute("drop table wanted, read, inputs")
+            connection.execute("drop table wanted, read, inputs, unread")
         return {signals[place]: text for place, text in found.items()}
 
 
 def _without_record(connection: Connection) -> list[tuple[int, str]]:
     texts = {"no_basis": NO_BASIS, "no_features": NO_FEATURES, "no_comparison": NO_COMPARISON}
     return [(place, text) for place, text in connection.execute(WITHOUT_RECORD, texts).fetchall()]
-
-
-def _altered(rows: Sequence[tuple[Any, ...]]) -> list[tuple[int, str]]:
-    """Bars whose values do not give their hash."""
-    found: list[tuple[int, str]] = []
-    for size in {row[2] for row in rows}:
-        own = [row for row in rows if row[2] == size]
-        keys = np.array([(row[1], row[5]) for row in own], dtype=np.int64)
-        values = np.array([row[6 : 6 + len(VALUES)] for row in own], dtype=np.float64)
-        shas = row_shas(keys[:, 0], keys[:, 1], values, BarSize(size))
-        found += [
-            (row[0], _describe(row[1], row[2], row[3], row[4], "was altered: its values do not give its hash"))
-            for row, sha in zip(own, shas, strict=True)
-            if sha.tobytes() != bytes(row[-1])
-        ]
-    return found
 
 
 def _describe(conid: int, size: str, opened_at: datetime, version: int, fault: str) -> str:
