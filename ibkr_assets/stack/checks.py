@@ -6,7 +6,6 @@ Each check asks the peer itself, once, with the adapters that the platform uses.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,14 +18,18 @@ from ibkr_assets.adapters.ibkr.transport import GatewayNotTrusted
 from ibkr_assets.domain.errors import ConfigurationError, LoginRequired, PlatformError, Unavailable
 from ibkr_assets.domain.order import account_ref
 from ibkr_assets.settings import Settings
+from ibkr_assets.stack.upkeep import (
+    BACKUPS,
+    Unknown,
+    look_at_backups,
+    look_at_disk,
+    look_at_minutes,
+    look_at_workers,
+    require_answer,
+)
 
 _HEARTBEAT_LIMIT = timedelta(seconds=30)
-_DISK_BYTES = 1_000_000_000
 _START = "start a stack with `ibkr-assets up`, or name one"
-
-
-class _Unknown(Exception):
-    """Nothing can be said, and why."""
 
 
 def run_checks(
@@ -37,7 +40,7 @@ def run_checks(
     Those named in `without` are not asked.
     """
     checks: list[tuple[str, Callable[[], str], str]] = [
-        ("data_dir", lambda: _data_dir(settings), "free some space, or choose another --data-dir"),
+        ("data_dir", lambda: look_at_disk(settings), "free some space, or choose another --data-dir"),
         ("database", lambda: _database(settings), f"{_START} with IBKR_ASSETS_DATABASE_URL"),
         ("gateway", lambda: _gateway(settings), f"{_START} with IBKR_ASSETS_GATEWAY_URL"),
         ("market clock", lambda: _clock(settings), "it is served by the simulated gateway's admin port"),
@@ -49,6 +52,17 @@ def run_checks(
             "see the log of `ibkr-assets alerts run`; try `ibkr-assets alerts test`",
         ),
         ("language model", lambda: _language_model(settings), "strategies of kind llm_analyst abstain until then"),
+        ("minutes", lambda: look_at_minutes(settings), "is the sensor minutes_while_open on? see its runs in Dagster"),
+        (
+            "workers",
+            lambda: look_at_workers(settings),
+            "start one: `ibkr-assets worker run`; see the broker's log",
+        ),
+        (
+            "backups",
+            lambda: look_at_backups(settings, datetime.now(UTC)),
+            f"make one: ibkr-assets db backup --out {settings.data_dir.absolute() / BACKUPS}",
+        ),
         ("mlflow", lambda: _mlflow(settings), f"{_START} with MLFLOW_TRACKING_URI; runs go on without it"),
         ("dagster", lambda: _dagster(settings, state), "see the logs of webserver, daemon and code location"),
     ]
@@ -78,22 +92,12 @@ def require_gateway(settings: Settings) -> None:
 def _row(name: str, look: Callable[[], str], advice: str) -> dict[str, Any]:
     try:
         return {"name": name, "ok": True, "detail": look(), "advice": None}
-    except _Unknown as unknown:
+    except Unknown as unknown:
         return {"name": name, "ok": None, "detail": f"unknown: {unknown}", "advice": None}
     except LoginRequired as error:
         return {"name": name, "ok": False, "detail": str(error), "advice": "log in to the gateway in a browser"}
     except (PlatformError, httpx.HTTPError, OSError) as error:
         return {"name": name, "ok": False, "detail": str(error) or type(error).__name__, "advice": advice}
-
-
-def _data_dir(settings: Settings) -> str:
-    path = settings.data_dir.absolute()
-    if not path.exists():
-        raise _Unknown(f"{path} is not there yet")
-    free = shutil.disk_usage(path).free
-    if free < _DISK_BYTES:
-        raise Unavailable(f"{path}: {free / 1e6:.0f} MB free")
-    return f"{path}: {free / 1e9:.0f} GB free"
 
 
 def _database(settings: Settings) -> str:
@@ -144,7 +148,7 @@ def _watchdog(settings: Settings) -> str:
             (account_ref(bootstrap.account(settings)),),
         ).fetchone()
     if row is None:
-        raise _Unknown("has never run for this account")
+        raise Unknown("has never run for this account")
     status, detail, age, alerts = row
     if age > _HEARTBEAT_LIMIT:
         raise Unavailable(f"last heard of {age.total_seconds():.0f} s ago: {status} {detail}")
@@ -156,7 +160,7 @@ def _alerts(settings: Settings) -> str:
     alerts = bootstrap.alerts(settings, "doctor")
     sender, channels = alerts.sender(), alerts.channels()
     if sender is None:
-        raise _Unknown("the process that tells people has never run for this account")
+        raise Unknown("the process that tells people has never run for this account")
     if sender["age_s"] > _HEARTBEAT_LIMIT.total_seconds():
         raise Unavailable(f"nobody is told of alerts: last seen {sender['age_s']:.0f} s ago")
     if not channels:
@@ -170,7 +174,7 @@ def _alerts(settings: Settings) -> str:
 
 
 def _language_model(settings: Settings) -> str:
-    """What a question would find; none is asked, because it costs."""
+    """What a question would find. None is asked, because it costs: only whether somebody listens."""
     own = settings.llm
     if not own.is_configured or own.budgets is None or own.model is None:
         return "none is named (llm.base_url): strategies of kind llm_analyst abstain"
@@ -179,6 +183,7 @@ def _language_model(settings: Settings) -> str:
         raise ConfigurationError(f"llm.api_key_env: the variable {key} is not set here")
     if own.price_of(own.model) is None:
         raise ConfigurationError(f"llm.price: not set, and no price of model {own.model} is known")
+    require_answer(own.endpoint.base_url)
     rows = bootstrap.llm_calls(settings).spend()
     today = datetime.now(UTC).date()
     spent = sum((row.cost_usd + row.in_flight_usd for row in rows if row.day == today), Decimal(0))
@@ -188,9 +193,9 @@ def _language_model(settings: Settings) -> str:
 def _mlflow(settings: Settings) -> str:
     uri = settings.mlflow.tracking_uri
     if uri is None:
-        raise _Unknown("no tracking server is named (MLFLOW_TRACKING_URI)")
+        raise Unknown("no tracking server is named (MLFLOW_TRACKING_URI)")
     if not uri.startswith(("http://", "https://")):
-        raise _Unknown(f"{uri} is no server")
+        raise Unknown(f"{uri} is no server")
     version = httpx.get(f"{uri.rstrip('/')}/version", timeout=5, trust_env=False).raise_for_status().text
     return f"{uri}: MLflow {version}"
 
@@ -198,7 +203,7 @@ def _mlflow(settings: Settings) -> str:
 def _dagster(settings: Settings, state: dict[str, Any] | None) -> str:
     url = settings.dashboard.dagster_url if state is None else state["urls"]["dagster"]
     if url is None:
-        raise _Unknown("no embedded stack runs on this data directory, and dashboard.dagster_url is not set")
+        raise Unknown("no embedded stack runs on this data directory, and dashboard.dagster_url is not set")
     info = httpx.get(f"{url}/server_info", timeout=5, trust_env=False).raise_for_status().json()
     query = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
     answer = httpx.post(f"{url}/graphql", json={"query": query}, timeout=10, trust_env=False).raise_for_status().json()
