@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 from celery.signals import worker_process_init
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import pack_value
+from dagster._serdes import pack_value, unpack_value
 from dagster_celery.config import DEFAULT_CONFIG, TASK_EXECUTE_JOB_NAME
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.make_app import make_app
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
-from dagster_celery.tasks import create_execute_job_task
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -98,8 +97,21 @@ def worker_app(broker_url: str) -> Celery:
     }
     arguments = {"broker": broker_url, "backend": broker_url, "config_source": settings}
     app: Celery = make_app(arguments)  # type: ignore[no-untyped-call]
-    create_execute_job_task(app)
+    app.task(name=TASK_EXECUTE_JOB_NAME, track_started=True)(execute_run)
     return app
+
+
+def execute_run(execute_job_args_packed: Any) -> int:
+    """A task: execute one run in this process. The library's own opens a connection for each statement."""
+    from dagster import DagsterInstance
+    from dagster._cli.api import _execute_run_command_body
+
+    from ibkr_assets.stack.launcher import keep_connections
+
+    arguments = unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs)
+    with DagsterInstance.get() as instance:
+        keep_connections(instance)
+        return _execute_run_command_body(arguments.run_id, instance, lambda _event: None, set_exit_code_on_failure=True)
 
 
 def run_worker(broker_url: str, *, name: str, processes: int) -> None:

@@ -192,9 +192,7 @@ def execute_run(run_id: str, instance_ref: InstanceRef) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_launcher, name="end with launcher", daemon=True).start()
     with capture_interrupts(), DagsterInstance.from_ref(instance_ref) as instance:
-        # Dagster's Postgres storage opens a connection for each statement, 180 in a run of five assets, but for its
-        # webserver; this is the webserver's way.
-        instance.optimize_for_webserver(statement_timeout=STATEMENT_TIMEOUT_MS, pool_recycle=3600, max_overflow=20)
+        keep_connections(instance)
         try:
             _execute_run_command_body(run_id, instance, lambda _event: None, set_exit_code_on_failure=False)
         except Exception:
@@ -203,6 +201,15 @@ def execute_run(run_id: str, instance_ref: InstanceRef) -> None:
                 error = EngineEventData.engine_error(serializable_error_info_from_exc_info(sys.exc_info()))
                 instance.report_engine_event("The run could not be begun.", run, error)
             raise
+
+
+def keep_connections(instance: DagsterInstance) -> None:
+    """Have a run's process use its connections to Dagster's database again.
+
+    Dagster's Postgres storage opens one for each statement, 180 in a run of five assets, but for its webserver; this is
+    the webserver's way.
+    """
+    instance.optimize_for_webserver(statement_timeout=STATEMENT_TIMEOUT_MS, pool_recycle=3600, max_overflow=20)
 
 
 def _end_with_launcher() -> None:
