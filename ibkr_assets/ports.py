@@ -116,10 +116,10 @@ class Broker(Protocol):
         """Executions of today and the six days before, as one read of them came; the first may be empty."""
 
     def positions(self) -> tuple[broker.BrokerPosition, ...]: ...
-
     def cash_ledger(self) -> broker.CashLedger: ...
-
     def quotes(self, instruments: Sequence[Instrument]) -> dict[int, broker.Quote]: ...
+    def open_line(self, conid: int) -> None:
+        """Have market data of the contract, without which the broker questions an order."""
 
     def clock_skew_s(self) -> float | None:
         """Seconds by which the gateway's clock was ahead of this machine's at its newest answer; None: not known."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 QUOTE_AGE_S = 20.0
 QUOTE_WAIT_S = 10.0
 ASK_AGAIN_S = 1.0
+#: Contracts asked for in one round: an account has a hundred market data lines, and an order leaves with its line open.
+ASKED_AT_ONCE = 100
 #: A market clock that moved by more since a quote was read has left it behind.
 QUOTE_CLOCK = timedelta(minutes=1)
 
@@ -52,24 +54,29 @@ class Prices:
     def sight(self, record: IntentRecord, now: datetime, approved: Sequence[IntentRecord]) -> Sighting | None:
         """What the order may be held against, or None while a good quote is still waited for.
 
-        The quotes of all `approved` are asked for together. After the wait the newest is given, however bad.
+        The quotes of `approved` are asked for together, a hundred at a time. After the wait the newest is given,
+        however bad.
         """
         conid = record.intent.conid
         if self._is_good(record, now):
             self._wanted_since.pop(record.intent_id, None)
             return self._sighting(conid, now)
-        since = self._wanted_since.setdefault(record.intent_id, self._seat.monotonic())
         if self._seat.monotonic() - self._asked.get(conid, -ASK_AGAIN_S) >= ASK_AGAIN_S:
-            if self._has_asked:  # it has grown old while others left: the next round asks again
+            if self._has_asked:  # not among those asked for, or old since others left: the next round asks again
                 return None
-            self._ask([r for r in approved if not self._is_good(r, now)], now)
+            self._ask(record, approved, now)
+        since = self._wanted_since.setdefault(record.intent_id, self._asked[conid])
         if self._is_good(record, now) or self._seat.monotonic() - since > QUOTE_WAIT_S:
             return self._sighting(conid, now)
         return None
 
-    def _ask(self, records: Sequence[IntentRecord], now: datetime) -> None:
+    def _ask(self, first: IntentRecord, approved: Sequence[IntentRecord], now: datetime) -> None:
         self._has_asked = True
-        wanted = {r.intent.conid: Instrument(r.intent.conid, r.intent.symbol, exchange="SMART") for r in records}
+        others = [r for r in approved if r.intent.conid != first.intent.conid and not self._is_good(r, now)]
+        wanted = {
+            r.intent.conid: Instrument(r.intent.conid, r.intent.symbol, exchange="SMART")
+            for r in [first, *others][:ASKED_AT_ONCE]
+        }
         found = self._seat.broker.quotes(list(wanted.values()))
         at = self._seat.monotonic()
         for conid in wanted:

@@ -120,6 +120,7 @@ class Watch:
             if seen is None:
                 self._note(record, reason or "waits for a quote")
                 continue
+            self._seat.broker.open_line(record.intent.conid)
             if not self._may_leave(record, seen):
                 continue
             sent = submit(self._seat, record, seen)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ibkr_assets.domain.broker import Quote
 from ibkr_assets.domain.instrument import Instrument
-from ibkr_assets.execution.prices import QUOTE_AGE_S, QUOTE_WAIT_S, Prices, Sighting
+from ibkr_assets.execution.prices import ASKED_AT_ONCE, QUOTE_AGE_S, QUOTE_WAIT_S, Prices, Sighting
 from ibkr_assets_tests.execution.desk import EVENING, HandClock, an_intent
 
 COUNT = 300
@@ -63,11 +63,12 @@ def test_orders_that_grow_old_in_the_queue_are_quoted_again_and_none_is_held_aga
         assert rounds < 50
         seen = a_round(prices, waiting, time, leaving_takes_s=0.5)
         assert len(venue.calls) == rounds
+        assert len(seen) <= ASKED_AT_ONCE
         assert all(sighting.quote is not None for sighting in seen.values())
     assert rounds >= COUNT * 0.5 // QUOTE_AGE_S
 
 
-def test_contracts_without_a_price_cost_a_call_a_round_and_are_given_up_after_the_wait() -> None:
+def test_contracts_without_a_price_cost_a_call_a_round_and_a_hundred_at_a_time_are_given_up_after_the_wait() -> None:
     time = HandClock()
     venue = Venue(time, silent=set(range(1, COUNT + 1)))
     prices = Prices(SimpleNamespace(broker=venue, monotonic=time))  # type: ignore[arg-type]
@@ -76,5 +77,6 @@ def test_contracts_without_a_price_cost_a_call_a_round_and_are_given_up_after_th
         given_up |= a_round(prices, waiting, time, leaving_takes_s=0.0)
         time.pass_time(1.0)
     assert [sighting.quote for sighting in given_up.values()] == [None] * COUNT
-    assert QUOTE_WAIT_S < time.seconds - began < 2 * QUOTE_WAIT_S
-    assert len(venue.calls) < 5
+    assert max(venue.calls) == ASKED_AT_ONCE
+    assert QUOTE_WAIT_S < time.seconds - began < COUNT / ASKED_AT_ONCE * 2 * QUOTE_WAIT_S
+    assert len(venue.calls) < COUNT / ASKED_AT_ONCE * 5

@@ -81,6 +81,7 @@ class FakeBroker:
         self.is_down = False
         self.skew_s: float | None = 0.0
         self.reopened = 0
+        self.lines: set[int] = set()
         self.order_reads = 0
         self.trade_reads = 0
         self.has_fake_empty_list = False
@@ -252,6 +253,9 @@ class FakeBroker:
             i.conid: Quote(i.conid, self._price(i.conid), None, None, is_halted=False, availability="R", updated_at=AT)
             for i in instruments
         }
+
+    def open_line(self, conid: int) -> None:
+        self.lines.add(conid)
 
     def openings(self) -> int:
         return self.reopened

@@ -175,6 +175,10 @@ class IbkrBroker:
         """See `ports.Broker.quotes`."""
         return self._quotes.fetch([i.conid for i in instruments])
 
+    def open_line(self, conid: int) -> None:
+        """See `ports.Broker.open_line`."""
+        self._quotes.open_line(conid)
+
     def openings(self) -> int:
         """See `ports.Broker.openings`."""
         return self.sessions.openings

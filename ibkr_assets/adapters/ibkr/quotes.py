@@ -36,6 +36,7 @@ class Quotes:
         self._session = session
         self._sleep = sleep
         self._open: set[int] = set()
+        self._openings = session.openings
         self._silent: set[int] = set()
         self._turn = threading.Lock()
 
@@ -43,9 +44,23 @@ class Quotes:
         """Quotes by conid; a contract without any price is absent. Takes about three seconds a hundred at most."""
         found: dict[int, Quote] = {}
         with self._turn:
+            self._note_session()
             for first in range(0, len(conids), MOST_CONIDS):
                 found |= self._fetch(conids[first : first + MOST_CONIDS])
         return found
+
+    def open_line(self, conid: int) -> None:
+        """Have market data of the contract: IBKR asks whoever orders without it whether he means it (o354)."""
+        with self._turn:
+            self._note_session()
+            if conid not in self._open:
+                self._fetch([conid])
+
+    def _note_session(self) -> None:
+        """Lines end with the brokerage session that they were opened in."""
+        if self._openings != self._session.openings:
+            self._openings = self._session.openings
+            self._open.clear()
 
     def _fetch(self, conids: Sequence[int]) -> dict[int, Quote]:
         if len(self._open | set(conids)) > MOST_LINES:

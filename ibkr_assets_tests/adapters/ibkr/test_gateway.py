@@ -338,23 +338,45 @@ def test_at_ibkr_s_own_pace_nothing_is_refused() -> None:
         source.close()
 
 
-def test_more_contracts_are_quoted_than_an_account_has_lines_also_where_another_process_holds_some(
-    tmp_path: Path,
-) -> None:
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningGateway, list[Instrument]]]:
+    """A gateway of more contracts than an account has market data lines."""
+    tape = tmp_path_factory.mktemp("crowded")
     days = XNYS.sessions(date(2012, 9, 20), date(2012, 10, 2))
     symbols = [f"S{chr(65 + number // 26)}{chr(65 + number % 26)}" for number in range(130)]
-    tape = tmp_path / "tape"
-    tape.mkdir()
     for symbol in symbols:
         rows = "".join(f"{day.day},10,11,9,10.5,100000\n" for day in days)
         (tape / f"{symbol}.csv").write_text("opened_at,open,high,low,close,volume\n" + rows)
-    with start_gateway(tape=tape, clock_start="2012-10-01T15:00:00+00:00", pace=PACE) as crowded:
-        one, other = data_side(crowded), data_side(crowded)
-        instruments = [one.resolve(symbol) for symbol in symbols]
-        conids = {instrument.conid for instrument in instruments}
-        assert one.fetch_quotes(instruments).keys() == conids
-        assert other.fetch_quotes(instruments[:90]).keys() == {i.conid for i in instruments[:90]}
-        assert one.fetch_quotes(instruments[90:110]).keys() == {i.conid for i in instruments[90:110]}
-        assert other.fetch_quotes(instruments).keys() == conids
-        one.close()
-        other.close()
+    with start_gateway(tape=tape, clock_start="2012-10-01T15:00:00+00:00", pace=PACE) as running:
+        source = data_side(running)
+        yield running, [source.resolve(symbol) for symbol in symbols]
+        source.close()
+
+
+def test_more_contracts_are_quoted_than_an_account_has_lines_also_where_another_process_holds_some(
+    crowded: tuple[RunningGateway, list[Instrument]],
+) -> None:
+    gateway, instruments = crowded
+    one, other = data_side(gateway), data_side(gateway)
+    for source, wanted in ((one, instruments), (other, instruments[:90]), (one, instruments[90:110]),
+                           (other, instruments)):  # fmt: skip
+        assert source.fetch_quotes(wanted).keys() == {instrument.conid for instrument in wanted}
+    one.close()
+    other.close()
+
+
+def test_an_order_is_not_questioned_for_lack_of_data_although_others_took_its_line(
+    crowded: tuple[RunningGateway, list[Instrument]],
+) -> None:
+    gateway, instruments = crowded
+    desk = order_side(gateway)
+    assert len(desk.quotes(instruments)) == len(instruments)
+    first, second = (
+        ticket(gateway, f"line-{n}", "10.10", conid=one.conid, symbol=one.symbol, time_in_force=TimeInForce.DAY)
+        for n, one in enumerate(instruments[:2])
+    )
+    questioned = desk.place(first)
+    assert isinstance(questioned, Question)
+    assert "without market data" in questioned.texts[0]
+    desk.open_line(second.conid)
+    assert isinstance(desk.place(second), Acknowledged)
