@@ -1,6 +1,6 @@
 """`python -m benchmarks [NAME ...] [--scale small|full]`: run all or the named ones and print the ratios.
 
-The scale is that of `bars`, `validation` and `backfill`, which take minutes at `full`.
+The scale is that of `bars`, `validation`, `backfill` and `session`, which take minutes at `full`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ NAMES = (
     "bars", "validation", "features", "incremental", "backfill", "backtest", "session", "broker", "settling", "orders",
     "approvals", "dashboard",
 )  # fmt: skip
-SCALED = ("bars", "validation", "backfill")
+SCALED = ("bars", "validation", "backfill", "session")
 
 
 def main() -> None:
