@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ibkr_assets.market.grid import find_places
+from ibkr_assets.market.places import find_places
 from ibkr_assets.market.reasons import CODES, Reason
 
 if TYPE_CHECKING:

@@ -105,18 +105,6 @@ def hours_around(opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSi
     return hours_of(instants_of(_around(opened_at, calendar)), size)
 
 
-def find_places(opened_at: Nanoseconds, calendar: ExchangeCalendar, size: BarSize) -> tuple[Flags, Nanoseconds]:
-    """For each bar whether a session has room for it, and when it is over.
-
-    A daily bar starts with its session, a shorter one while the session is open and does not rest.
-    """
-    from ibkr_assets.market.scan import fill_places  # brings the compiler
-
-    is_inside, ends = np.empty(opened_at.size, dtype=np.bool_), np.empty(opened_at.size, dtype=np.int64)
-    fill_places(frozen(opened_at), hours_around(opened_at, calendar, size), is_inside, ends)
-    return is_inside, ends
-
-
 def bars_expected(session: TradingSession, size: BarSize) -> int:
     """How many bars a session has, early closes and breaks considered; one may be cut short by a close or a break."""
     if size is BarSize.DAY:

@@ -34,13 +34,13 @@ from ibkr_assets.market.grid import (
     Hours,
     Nanoseconds,
     bars_expected,
-    find_places,
     hours_around,
     hours_of,
     instants_of,
     nanoseconds,
 )
 from ibkr_assets.market.jumps import SMALLEST_CHANGE, STUCK_BARS, find_jumps
+from ibkr_assets.market.places import find_places
 from ibkr_assets.market.reasons import CODES, Reason, words_of
 
 if TYPE_CHECKING:

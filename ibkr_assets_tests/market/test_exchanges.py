@@ -15,7 +15,8 @@ import pytest
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.domain.instrument import Instrument
 from ibkr_assets.market.calendar import exchange_calendar
-from ibkr_assets.market.grid import bars_expected, find_places
+from ibkr_assets.market.grid import bars_expected
+from ibkr_assets.market.places import find_places
 from ibkr_assets.market.validation import find_missing, judge
 
 ZONES = {

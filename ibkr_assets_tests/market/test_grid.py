@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ibkr_assets.domain.bar import BarSize
 from ibkr_assets.market.calendar import exchange_calendar
-from ibkr_assets.market.grid import find_places, is_ordered, moments
+from ibkr_assets.market.grid import is_ordered, moments
+from ibkr_assets.market.places import find_places
 from ibkr_assets.market.scan import session_of
 
 DAY_NS = 86_400_000_000_000
