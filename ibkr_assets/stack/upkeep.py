@@ -138,7 +138,9 @@ def _entries(directory: Path) -> list[Path]:
 
 def _taken_at(name: str) -> datetime | None:
     """When a backup was taken, by its directory's name; None for what is none."""
+    from ibkr_assets.adapters.postgres.backup import NAME
+
     try:
-        return datetime.strptime(name, "ibkr_assets-%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+        return datetime.strptime(name, NAME).replace(tzinfo=UTC)
     except ValueError:
         return None

@@ -31,6 +31,8 @@ from ibkr_assets.domain.errors import ConfigurationError, DataError, InputError
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.connection import Database
 
+#: A backup's directory, by the instant (UTC) when it was taken.
+NAME = "ibkr_assets-%Y%m%dT%H%M%S.%fZ"
 MANIFEST = "manifest.json"
 DUMP, ENCRYPTED = "platform.dump", "platform.dump.age"
 #: Tables whose rows are counted on both sides: what money depends on.
@@ -84,7 +86,7 @@ def take_backup(database: Database, directory: Path, *, recipient: str | None = 
         )  # fmt: skip
         (workshop / MANIFEST).write_text(manifest.as_text(), encoding="utf-8")
         _sync(workshop)
-        target = directory / f"ibkr_assets-{taken_at:%Y%m%dT%H%M%S.%f}Z"
+        target = directory / taken_at.strftime(NAME)
         workshop.rename(target)
     return target, manifest
 
