@@ -94,6 +94,9 @@ def worker_app(broker_url: str) -> Celery:
         "broker_connection_retry_on_startup": True,
         "worker_max_tasks_per_child": RUNS_A_PROCESS,
         "worker_hijack_root_logger": False,
+        # A run that waits stays in the queue: one that a busy worker had laid aside would be lost with its machine, and
+        # nobody could tell until its start is overdue.
+        "worker_disable_prefetch": True,
     }
     arguments = {"broker": broker_url, "backend": broker_url, "config_source": settings}
     app: Celery = make_app(arguments)  # type: ignore[no-untyped-call]
@@ -118,10 +121,12 @@ def run_worker(broker_url: str, *, name: str, processes: int) -> None:
     """Take runs until stopped, `processes` at a time. SIGTERM lets what runs come to its end first."""
     import importlib
 
+    from ibkr_assets.backtest.compiled import prepare
     from ibkr_assets.stack.launcher import PRELOADED
 
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "100")  # as `stack.launcher` sets it
-    for module in PRELOADED:  # in the parent, so that each process begins warm
+    prepare()  # in the parent, like what follows, so that each process begins warm
+    for module in PRELOADED:
         importlib.import_module(module)
     worker_process_init.connect(_forget_edited_code, weak=False)
     worker_app(broker_url).worker_main(

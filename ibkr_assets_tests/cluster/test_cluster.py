@@ -116,6 +116,21 @@ def test_a_worker_that_went_with_its_machine_fails_its_run(
     assert "does not answer" in (found.msg or "")
 
 
+def test_a_run_that_a_busy_worker_cannot_begin_is_taken_by_another(
+    cluster: Cluster, one_worker: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    busy = cluster.launch("long", tmp_path / "note")
+    wait_for(tmp_path / "note")
+    waiting = cluster.launch("quick", tmp_path / "second")
+    time.sleep(3.0)  # as long as the busy one would take to lay it aside
+    with worker(cluster.url, cluster.home, "w2", tmp_path / "other.log"):
+        assert cluster.wait(waiting, SUCCESS, FAILURE) is SUCCESS
+    assert cluster.run(busy).status is dg.DagsterRunStatus.STARTED
+    assert one_worker.poll() is None
+    cluster.instance.run_launcher.terminate(busy)
+    cluster.wait(busy, dg.DagsterRunStatus.CANCELED)
+
+
 def test_a_run_is_ended_from_where_it_was_launched(
     cluster: Cluster, one_worker: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
