@@ -32,6 +32,20 @@ def test_the_dashboard_alone_is_published_and_everything_on_loopback(compose: di
     assert all(str(port).startswith("127.0.0.1:") for published in ports.values() for port in published)
 
 
+def test_postgres_is_on_a_network_without_a_way_out_with_those_alone_who_have_a_role(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    (network,) = services["postgres"]["networks"]
+    assert compose["networks"][network] == {"internal": True}
+    beside = {name for name, service in services.items() if network in service.get("networks", ())}
+    with_role = {name for name, service in services.items() if "DATABASE_ROLE" in (service.get("environment") or {})}
+    assert beside == with_role | {"postgres", "mlflow"}
+
+
+def test_no_service_is_on_the_network_that_compose_makes_for_who_names_none(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert "networks" in service or service["network_mode"].startswith("service:"), name
+
+
 def test_no_container_has_rights_to_spare(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         assert "privileged" not in service

@@ -42,13 +42,13 @@ class Certificate:
 
 
 def self_signed(directory: Path, host: str) -> Certificate:
-    """The certificate in `directory`, made anew when there is none that is valid for another day.
+    """The certificate in `directory`, made anew when there is none for `host` that is valid for another day.
 
     It is for 127.0.0.1, localhost and `host`. Raises ConfigurationError when the directory cannot be written.
     """
     made = Certificate(directory / "gateway-cert.pem", directory / "gateway-key.pem")
     now = datetime.now(UTC)  # certificates live in real time
-    if not _is_good(made, now + timedelta(days=1)):
+    if not _is_good(made, host, now + timedelta(days=1)):
         cert, key = _make(host, now)
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -61,14 +61,15 @@ def self_signed(directory: Path, host: str) -> Certificate:
     return made
 
 
-def _is_good(made: Certificate, until: datetime) -> bool:
+def _is_good(made: Certificate, host: str, until: datetime) -> bool:
     from cryptography import x509
 
     try:
         known = x509.load_pem_x509_certificate(made.cert.read_bytes())
     except (OSError, ValueError):
         return False
-    return made.key.exists() and known.not_valid_after_utc > until
+    names = known.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return made.key.exists() and _name_of(host) in names and known.not_valid_after_utc > until
 
 
 def _make(host: str, now: datetime) -> tuple[bytes, bytes]:

@@ -1,9 +1,9 @@
 """A very small container engine: services of docker-compose.yml as processes with namespaces of their own.
 
 Each has the mounts, secrets, variables and account of its container, a read-only root where it asks for one, an
-interface and an address of its own, and finds the others by name; what is not imitated are images: programs are those
-of this machine. What goes here: starting, healthchecks, ending. What does not: cables and published ports (`network`),
-and what is done with the services (`session`).
+interface and an address on each of its networks, and finds who is on them by name; what is not imitated are images:
+programs are those of this machine. What goes here: starting, healthchecks, ending. What does not: cables and published
+ports (`network`), and what is done with the services (`session`).
 
 To be used in a process of its own in new mount and network namespaces (`run_isolated`): ports are those of the file.
 """
@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ibkr_assets_tests.compose.file import ROOT, command_of, mounts_of, read_compose, read_image
-from ibkr_assets_tests.compose.network import Network, wait_for_cable
+from ibkr_assets_tests.compose.file import ROOT, command_of, mounts_of, networks_of, read_compose, read_image
+from ibkr_assets_tests.compose.network import Networks
 
 NAMESPACES = ("unshare", "--mount", "--net")
 #: The account of the image's own programs; Postgres' image has another one.
@@ -101,19 +101,25 @@ class Engine:
     variables: Mapping[str, str]
     containers: dict[str, Container] = field(default_factory=dict)
     services: dict[str, Any] = field(default_factory=dict)
-    addresses: dict[str, str] = field(default_factory=dict)
-    network: Network = field(default_factory=Network)
+    #: Of each service that has a network, its address on each.
+    addresses: dict[str, dict[str, str]] = field(default_factory=dict)
+    networks: Networks = field(init=False)
 
     def __post_init__(self) -> None:
         """Prepare what all services see: names, files of the image, and empty places for their volumes."""
-        self.services = read_compose(self.variables)["services"]
-        self.addresses = {name: self.network.new_address() for name in self.services}
-        (self.work / "logs").mkdir(parents=True)
+        document = read_compose(self.variables)
+        self.services, self.networks = document["services"], Networks(document["networks"])
+        self.addresses = {
+            name: self.networks.new_addresses(networks_of(service))
+            for name, service in self.services.items()
+            if networks_of(service)
+        }
+        for place in ("logs", "hosts"):
+            (self.work / place).mkdir(parents=True)
         etc = self.work / "etc"
         shutil.copytree("/etc", etc, symlinks=True, ignore_dangling_symlinks=True)
-        hosts = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in self.addresses.items())]
         (etc / "hosts").unlink(missing_ok=True)
-        (etc / "hosts").write_text("\n".join(hosts) + "\n", encoding="ascii")
+        (etc / "hosts").write_text(self._hosts(document["networks"]), encoding="ascii")
         with (etc / "passwd").open("a", encoding="ascii") as users:
             users.write(f"ibkr:x:{_USER}:{_USER}::/home/ibkr:/usr/sbin/nologin\n")
         shell = ["set -eu", "mount --make-rprivate /"]
@@ -137,7 +143,7 @@ class Engine:
                 self.wait(f"{other} for {name}", lambda other=other, wanted=wanted: self.is_(other, wanted))
             self.containers[name] = Container(self.services[name], self._launch(name))
             for text in self.services[name].get("ports", ()):
-                self.network.publish(text, self.addresses[name])
+                self.networks.publish(text, self.addresses[name])
 
     def wait(self, what: str, condition: Callable[[], Any], *, bound_s: float = 300.0) -> Any:
         """Wait until `condition` gives something true, which is returned; what ended meanwhile begins again."""
@@ -157,12 +163,12 @@ class Engine:
 
     def run(self, name: str, *arguments: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
         """`docker compose run --rm NAME ARGUMENTS`: a container of its own, to its end."""
-        address = self.network.new_address()
-        argv = self._argv(name, [*self.services[name].get("entrypoint", ()), *arguments], address)
+        addresses = self.networks.new_addresses(networks_of(self.services[name]))
+        argv = self._argv(name, [*self.services[name].get("entrypoint", ()), *arguments], addresses)
         pipe = subprocess.PIPE
         with subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
             try:
-                self.network.connect(process, address)
+                self.networks.connect(process, addresses)
                 out, err = process.communicate(timeout=timeout_s)
             except BaseException:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -216,17 +222,33 @@ class Engine:
                 one.process = self._launch(name)
 
     def _launch(self, name: str, *, machine: str | None = None) -> subprocess.Popen[bytes]:
-        address = self.network.new_address() if machine else self.addresses[name]
-        argv = self._argv(name, command_of(self.services[name]), address, machine=machine)
+        own = networks_of(self.services[name])
+        addresses = self.networks.new_addresses(own) if machine else self.addresses[name]
+        argv = self._argv(name, command_of(self.services[name]), addresses, machine=machine)
         with (self.work / "logs" / f"{machine or name}.log").open("ab") as log:
             process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
-        self.network.connect(process, address)
+        self.networks.connect(process, addresses)
         return process
 
-    def _argv(self, name: str, words: list[str], address: str, *, machine: str | None = None) -> list[str]:
-        """The container: its network and its mounts, and then its command in the place of the shell that made them."""
+    def _hosts(self, networks: Iterable[str]) -> str:
+        """Who is found by name from these networks, at the first that is shared: /etc/hosts."""
+        lines = {"localhost": "127.0.0.1"}
+        for network in networks:
+            for name, service in self.services.items():
+                known = networks_of(service)
+                for word in (name, *known[network]) if network in known else ():
+                    lines.setdefault(word, self.addresses[name][network])
+        return "".join(f"{address} {word}\n" for word, address in lines.items())
+
+    def _argv(
+        self, name: str, words: list[str], addresses: Mapping[str, str], *, machine: str | None = None
+    ) -> list[str]:
+        """The container: its networks and its mounts, and then its command in the place of the shell that made them."""
         service = self.services[name]
-        shell = ["set -eu", *wait_for_cable(address), f"hostname {machine or name}"]
+        hosts = self.work / "hosts" / "-".join(addresses.values())
+        hosts.write_text(self._hosts(addresses), encoding="ascii")
+        shell = ["set -eu", *self.networks.wait_for_cables(addresses), f"hostname {machine or name}"]
+        shell.append(f"mount --bind {shlex.quote(str(hosts))} /etc/hosts")
         targets = []
         for number, mount in enumerate(mounts_of(service)):
             source = self._volume(mount.source, name) if mount.is_named else (ROOT / mount.source).resolve()

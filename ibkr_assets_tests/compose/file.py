@@ -73,6 +73,14 @@ def mounts_of(service: Mapping[str, Any]) -> list[Mount]:
     return [Mount(parts[0], parts[1], parts[2:] == ["ro"]) for _, *parts in found]
 
 
+def networks_of(service: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The networks that a service is on, with the names that it has there besides its own."""
+    named = service.get("networks", ())
+    if isinstance(named, list):
+        return {name: [] for name in named}
+    return {name: list((how or {}).get("aliases", ())) for name, how in dict(named).items()}
+
+
 def command_of(service: Mapping[str, Any]) -> list[str]:
     """Its command line, with the entry point in front where it names one."""
     command = service["command"]

@@ -11,6 +11,7 @@ import json
 import secrets
 import sys
 import time
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from ibkr_assets.stack.replay import AFTER_CLOSE, JOB, Replay
 from ibkr_assets.stack.report import count_mlflow_runs
 from ibkr_assets_tests.compose.engine import Engine
 from ibkr_assets_tests.compose.file import ROOT, read_compose, read_variables
-from ibkr_assets_tests.compose.network import listening_on
+from ibkr_assets_tests.compose.network import has_way_out, listening_on, look_from
 from ibkr_assets_tests.compose.stranger import open_ports
 from ibkr_assets_tests.security import canaries
 
@@ -40,7 +41,7 @@ VARIABLES = {
 DAY = date(2012, 10, 1)
 STRATEGY = "sma_cross_10_30"
 OWN_STRATEGIES = "/etc/ibkr_assets/own/strategies.yaml"
-ADMIN = "http://simulated-gateway:5010"
+ADMIN = "http://market-clock:5010"
 #: Where the user of this machine finds the dashboard.
 DASHBOARD = "http://127.0.0.1:8000"
 #: A port that a file publishes without an address: what the stranger must see, or the look from outside is blind.
@@ -140,7 +141,7 @@ def _look(engine: Engine, told: dict[str, Any]) -> None:
         for name, service in engine.services.items()
         if name in engine.containers and "healthcheck" in service
     }
-    asked = f"http://{engine.addresses['mlflow']}:5001/api/2.0/mlflow/experiments/search?max_results=1"
+    asked = f"http://{engine.addresses['mlflow']['platform']}:5001/api/2.0/mlflow/experiments/search?max_results=1"
     hosts = ("mlflow:5001", "localhost:5001", "evil.example")
     told["mlflow_answers"] = {host: _status(asked, host) for host in hosts}
     probe = (
@@ -157,11 +158,29 @@ def _look_for_ports(engine: Engine, told: dict[str, Any]) -> None:
         for name, one in engine.containers.items()
         if one.process.poll() is None
     }
-    inside = {engine.addresses[name]: ports for name, ports in told["listening"].items() if ports}
+    inside = {
+        address: ports for name, ports in told["listening"].items() for address in engine.addresses[name].values()
+    }
     told["open_here"] = sorted(open_ports("127.0.0.1", range(1, 65536)))
-    told["open_outside"] = engine.network.look_from_outside(inside)
-    engine.network.publish(f"{CARELESS}:8000", engine.addresses["dashboard"])
-    told["open_outside_if_careless"] = engine.network.look_from_outside({})
+    told["open_outside"] = engine.networks.look_from_outside(inside)
+    engine.networks.publish(f"{CARELESS}:8000", engine.addresses["dashboard"])
+    told["open_outside_if_careless"] = engine.networks.look_from_outside({})
+    _look_from_inside(engine, inside, told)
+
+
+def _look_from_inside(engine: Engine, inside: Mapping[str, list[int]], told: dict[str, Any]) -> None:
+    """Who of the containers reaches which port of another, on any address, and who has a way out of this machine."""
+    owners = {address: name for name, found in engine.addresses.items() for address in found.values()}
+    pids = {name: engine.containers[name].process.pid for name in told["running"]}
+    reached = {
+        name: {(owners[address], port) for address, port in look_from(pid, inside)} for name, pid in pids.items()
+    }
+    told["reached"] = {
+        f"{name}:{port}": sorted(by for by, found in reached.items() if (name, port) in found and by != name)
+        for name, ports in told["listening"].items()
+        for port in ports
+    }
+    told["way_out"] = sorted(name for name, pid in pids.items() if has_way_out(pid))
 
 
 def _look_for_secrets(engine: Engine, known: dict[str, str], told: dict[str, Any]) -> None:

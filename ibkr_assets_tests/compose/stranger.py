@@ -1,7 +1,8 @@
 """A machine beside the one that the containers are on: `python -m ... JSON` tells what it could connect to.
 
 It waits for its cable, sends whatever it does not know the way of to the machine of the containers, and tries every
-port of that one, and the ports named in JSON (`{address: [ports]}`).
+port of that one, and the ports named in JSON (`{address: [ports]}`). With `--here` it has its network already, and
+tries the ports named alone.
 """
 
 from __future__ import annotations
@@ -36,21 +37,28 @@ def open_ports(address: str, ports: Iterable[int]) -> Iterator[int]:
         yield from (port for port, is_open in zip(wanted, pool.map(takes, wanted), strict=True) if is_open)
 
 
-def main(elsewhere: dict[str, list[int]]) -> None:
+def main(elsewhere: dict[str, list[int]], *, is_here: bool) -> None:
     """Look, and tell."""
+    wanted: dict[str, Iterable[int]] = {**elsewhere}
+    if not is_here:
+        _join()
+        wanted = {MACHINE: range(1, 65536), **elsewhere}
+    found = [[address, port] for address, ports in wanted.items() for port in open_ports(address, ports)]
+    sys.stdout.write(json.dumps(found))
+
+
+def _join() -> None:
+    """Take the cable, and wait until the machine answers."""
+    deadline = time.monotonic() + _CABLE_BOUND_S
     while "eth0" not in [name for _, name in socket.if_nameindex()]:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no cable within {_CABLE_BOUND_S:g} s")
         time.sleep(0.01)
     for line in (
         f"address add {ITSELF}/24 dev eth0", "link set lo up", "link set eth0 up", f"route add default via {MACHINE}"
     ):  # fmt: skip
         subprocess.run(["ip", *line.split()], check=True, timeout=10)
     _wait_for_answer()
-    found = [
-        [address, port]
-        for address, ports in {MACHINE: range(1, 65536), **elsewhere}.items()
-        for port in open_ports(address, ports)
-    ]
-    sys.stdout.write(json.dumps(found))
 
 
 def _wait_for_answer() -> None:
@@ -66,4 +74,4 @@ def _wait_for_answer() -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(json.loads(sys.argv[-1]), is_here="--here" in sys.argv)

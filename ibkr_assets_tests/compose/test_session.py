@@ -85,5 +85,14 @@ def test_the_dashboard_is_all_that_is_open_on_this_machine_and_nothing_to_a_stra
     assert told["open_outside_if_careless"] == [[stranger.MACHINE, session.CARELESS]]
 
 
+def test_the_database_and_the_gateway_are_reached_by_those_alone_who_need_them(told: dict[str, Any]) -> None:
+    """Each container tries every port of each other, on every address; who has no way out cannot tell anybody."""
+    assert told["reached"]["postgres:5432"] == [
+        "alerts", "code", "daemon", "dashboard", "mlflow", "submitter", "watchdog", "webserver",
+    ]  # fmt: skip
+    assert told["reached"]["simulated-gateway:5000"] == ["code", "submitter"]
+    assert told["way_out"] == ["alerts", "code", "dashboard", "mlflow", "simulated-gateway", "submitter"]
+
+
 def test_everything_ends_within_its_grace_when_asked(told: dict[str, Any]) -> None:
     assert {name: code for name, code in told["ended"].items() if code not in (0, 130, 143, -15)} == {}

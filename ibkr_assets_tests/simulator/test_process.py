@@ -183,6 +183,14 @@ def test_it_makes_a_certificate_of_its_own_once_and_tells_its_pin(tmp_path: Path
     assert (tmp_path / "tls" / "gateway-key.pem").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_certificate_that_is_for_another_host_is_made_anew(tmp_path: Path) -> None:
+    for host in ("127.0.0.1", "127.0.0.2"):
+        with start_gateway(extra=("--tls-self-signed", str(tmp_path), "--host", host)) as gateway:
+            context = ssl.create_default_context(cafile=str(tmp_path / "gateway-cert.pem"))
+            assert host in gateway.api_url
+            assert httpx.get(f"{gateway.api_url}/tickle", verify=context, trust_env=False).status_code == 200
+
+
 def test_the_admin_port_stays_on_the_loopback_wherever_the_api_is(tmp_path: Path) -> None:
     with start_gateway(extra=("--host", "0.0.0.0")) as gateway:
         assert gateway.admin_url.startswith("http://127.0.0.1:")
