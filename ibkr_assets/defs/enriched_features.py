@@ -31,7 +31,7 @@ def enriched_features(
 
     days = session_days(context)
     store = postgres.bars()
-    sessions = [calendar.load().session(day) for day in days]
+    sessions = calendar.sessions(days)
     instruments = store.instruments(config.wanted_symbols(postgres, days))
     start = calendar.load().sessions_before(days[0], WARM_UP_BARS)[0].opens_at
     counts: Counter[str] = Counter()

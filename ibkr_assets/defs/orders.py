@@ -74,7 +74,7 @@ def _propose(
     book, days = postgres.intents(), session_days(context)
     mode = config.mode(in_force)
     proposals = propose_sessions(
-        [calendar.load().session(day) for day in days],
+        calendar.sessions(days),
         strategies=wanted_strategies(postgres.strategies(), config.strategy_id, mode, in_force.account),
         symbols=config.wanted_symbols(postgres, days),
         bar_store=postgres.bars(),

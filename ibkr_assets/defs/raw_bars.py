@@ -31,7 +31,7 @@ def raw_bars(
     from ibkr_assets.ingest.parts import ingest_in_parts
 
     in_force = settings.get()
-    sessions = [calendar.load().session(day) for day in session_days(context)]
+    sessions = calendar.sessions(session_days(context))
     symbols = config.wanted_symbols(postgres, [session.day for session in sessions])
     own = own_bars.source()
     report = ingest_in_parts(

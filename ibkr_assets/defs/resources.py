@@ -17,6 +17,7 @@ from ibkr_assets.settings import Settings
 
 if TYPE_CHECKING:
     from ibkr_assets.adapters.postgres.alerts import PostgresAlerts
+    from ibkr_assets.domain.session import TradingSession
     from ibkr_assets.ingest.hours import HoursRegister, HoursSource
     from ibkr_assets.ingest.sources import OwnSource
     from ibkr_assets.ingest.sweep import GapRegister
@@ -139,6 +140,11 @@ class Calendar(dg.ConfigurableResource[Any]):
     def load(self) -> "ExchangeCalendar":
         """The calendar; built once a process."""
         return bootstrap.calendar(self.settings.get())
+
+    def sessions(self, days: Sequence[date]) -> "list[TradingSession]":
+        """The sessions of these days; InputError names one without. Settings are read once, however many days."""
+        found = self.load()
+        return [found.session(day) for day in days]
 
 
 @dg.resource(

@@ -47,7 +47,7 @@ def signals(
     in_force, store, book = settings.get(), postgres.bars(), postgres.strategies()
     days = session_days(context)
     mlflow.begin(context.run, {"mode": config.mode(in_force).value, "sessions": show.date_range(days)})
-    sessions = [calendar.load().session(day) for day in days]
+    sessions = calendar.sessions(days)
     instruments = store.instruments(config.wanted_symbols(postgres, days))
     strategies = wanted_strategies(book, config.strategy_id, config.mode(in_force), in_force.account)
     decided = decide_sessions(

@@ -31,7 +31,7 @@ def validated_bars(
         store,
         calendar.load(),
         instruments=store.instruments(config.wanted_symbols(postgres, days)),
-        sessions=[calendar.load().session(day) for day in days],
+        sessions=calendar.sessions(days),
         progress=context.log.info,
     )
     gaps = [{"symbol": symbol, "session": day} for symbol, day in report.missing]
