@@ -1,13 +1,15 @@
-"""Dagster's storage on Postgres, in which several runs may be the first to use a pool.
+"""Dagster's storage on Postgres, in which several runs may be the first to use a pool, and wait for it in peace.
 
 What goes here: what Dagster's own storage cannot do. What does not: where it is and which limits there are
 (`stack.instance`). Dagster makes a pool when a step first asks for it: it inserts a row and, where that is there
 already, changes it in the same transaction, which Postgres refuses after an error. So one of two runs that asked at
-once failed, and a default limit that was changed could never come into force.
+once failed, and a default limit that was changed could never come into force. And a run that waits for a pool asks
+without a pause whether it may look again (docs/decisions/0052-pools-are-made-once.md).
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
@@ -17,10 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dagster._serdes import ConfigurableClassData
+    from dagster._utils.concurrency import ConcurrencyClaimStatus
+
+#: How long a run that waits for a pool sleeps before it looks again, which takes some milliseconds.
+WAIT_S = 0.2
 
 
 class PooledEventLog(PostgresEventLogStorage):
-    """Dagster's event log, with pools that are made once however many ask."""
+    """Dagster's event log, with pools that are made once however many ask, and that are waited for asleep."""
 
     def initialize_concurrency_limit_to_default(self, concurrency_key: str) -> bool:
         """Give the pool the default limit unless a person gave it one. True when pools are limited at all."""
@@ -45,6 +51,21 @@ class PooledEventLog(PostgresEventLogStorage):
             added = self._allocate_concurrency_slots(connection, concurrency_key, limit)
         self.assign_pending_steps(added)
         return True
+
+    def claim_concurrency_slot(
+        self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None
+    ) -> ConcurrencyClaimStatus:
+        """A slot of the pool; where none is free, that is told after a moment, and may be asked again at once.
+
+        The executor means to sleep a second and more between two looks, and does not sleep at all
+        (dagster-io/dagster#20367): a run that waited kept a processor from the one it waited for.
+        """
+        status: ConcurrencyClaimStatus = super().claim_concurrency_slot(concurrency_key, run_id, step_key, priority)
+        if status.is_claimed:
+            return status
+        time.sleep(WAIT_S)
+        again: ConcurrencyClaimStatus = status.with_sleep_interval(0.0)
+        return again
 
 
 class PooledStorage(DagsterPostgresStorage):

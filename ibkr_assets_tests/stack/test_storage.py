@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,28 @@ def test_of_runs_that_are_the_first_to_use_a_pool_none_fails(open_instance: Call
     assert (limit.name, limit.limit, limit.from_default) == ("bars", 1, True)
     assert instances[0].event_log_storage.get_concurrency_info("bars").slot_count == 1
     assert fetching.execute_in_process(instance=instances[0]).success
+
+
+def test_a_run_that_waits_for_a_pool_leaves_the_processor_to_others(
+    open_instance: Callable[..., dg.DagsterInstance],
+) -> None:
+    holder, waiting = open_instance(), open_instance()
+    holder.event_log_storage.initialize_concurrency_limit_to_default("bars")
+    assert holder.event_log_storage.claim_concurrency_slot("bars", "another run", "fetch").is_claimed
+
+    def run() -> tuple[bool, float]:
+        before = time.thread_time()
+        succeeded = fetching.execute_in_process(instance=waiting).success
+        return succeeded, time.thread_time() - before
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(run)
+        time.sleep(5.0)
+        assert not done.done()
+        holder.event_log_storage.free_concurrency_slot_for_step("another run", "fetch")
+        has_succeeded, processor_s = done.result(30)
+    assert has_succeeded
+    assert processor_s < 2.5, "of five seconds of waiting; the start of the run is in it"
 
 
 def test_a_default_limit_that_changed_is_in_force_at_the_next_run(
