@@ -75,7 +75,7 @@ def instance_config(
             "cancel_timeout_seconds": 60,
             "max_runtime_seconds": 3600,
             "poll_interval_seconds": 5,
-            "free_slots_after_run_end_seconds": 30,
+            "free_slots_after_run_end_seconds": 5,
         },
         "run_retries": {"enabled": True, "max_retries": 0, "retry_on_asset_or_op_failure": False},
         "sensors": {"use_threads": True, "num_workers": 4},

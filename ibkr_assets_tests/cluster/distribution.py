@@ -105,12 +105,12 @@ class _Bench:
         return machine
 
     def measure(self, kind: str, machines: list[Container], *, is_lost: bool) -> Line:
-        """Have the work done; with `is_lost` the last machine is lost as soon as it has taken a run."""
+        """Have the work done; with `is_lost` the last machine is lost as soon as it has begun a run."""
         began = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(self._backfill if kind == "backfill" else self._sweep)
             if is_lost:
-                self._wait("a run that has begun", lambda: self._taken() >= len(machines))
+                self._wait("a run that it has begun", lambda: self._is_at_work(machines[-1]))
                 machines[-1].lose()
             runs = done.result(_BOUND_S)
         seconds = round(time.monotonic() - began, 1)
@@ -156,10 +156,9 @@ class _Bench:
                     return len(runs)
                 time.sleep(1.0)
 
-    def _taken(self) -> int:
-        with DagsterApi(_WEBSERVER, LOCATION) as dagster:
-            query = "{ runsOrError(filter: {statuses: [STARTED]}) { ... on Runs { results { runId } } } }"
-            return len(dagster.ask(query)["runsOrError"]["results"])
+    def _is_at_work(self, machine: Container) -> bool:
+        told = self._engine.log(machine.name)
+        return told.count(" RUN_START ") > told.count(" RUN_SUCCESS ")
 
     def _wait(self, what: str, condition: Callable[[], Any]) -> None:
         self._engine.wait(what, condition, bound_s=_BOUND_S)

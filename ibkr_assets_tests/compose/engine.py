@@ -81,8 +81,9 @@ def run_isolated(module: str, *arguments: str, log: Path, timeout_s: float) -> i
 
 @dataclass(slots=True)
 class Container:
-    """A service that was started. `restarts` counts how often its process ended by itself."""
+    """A service that was started, and the name of its log. `restarts` counts how often its process ended by itself."""
 
+    name: str
     service: Mapping[str, Any]
     process: subprocess.Popen[bytes]
     restarts: int = 0
@@ -141,7 +142,7 @@ class Engine:
             for other, wanted in _dependencies(self.services[name]).items():
                 self.start(other)
                 self.wait(f"{other} for {name}", lambda other=other, wanted=wanted: self.is_(other, wanted))
-            self.containers[name] = Container(self.services[name], self._launch(name))
+            self.containers[name] = Container(name, self.services[name], self._launch(name))
             for text in self.services[name].get("ports", ()):
                 self.networks.publish(text, self.addresses[name])
 
@@ -158,7 +159,7 @@ class Engine:
     def start_elsewhere(self, name: str, machine: str) -> Container:
         """Start a service on a machine of its own, with a name and an address that no other has."""
         process = self._launch(name, machine=machine)
-        self.containers[f"machine-{machine}"] = Container({}, process)
+        self.containers[f"machine-{machine}"] = Container(machine, {}, process)
         return self.containers[f"machine-{machine}"]
 
     def run(self, name: str, *arguments: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
