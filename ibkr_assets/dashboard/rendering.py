@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import secrets
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -30,6 +31,7 @@ _DASH = "–"
 #: A whole number from here on is a count, such as a volume, and no price.
 _WHOLE = 10_000
 _NOTHING = Markup("–")
+_AMOUNT = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?= USD\b)")
 NAVIGATION = (
     ("/", "Overview"), ("/positions", "Positions"), ("/signals", "Signals"), ("/orders", "Orders"), ("/runs", "Runs"),
     ("/experiments", "Experiments"), ("/backtests", "Backtests"), ("/strategies", "Strategies"),
@@ -40,6 +42,14 @@ NAVIGATION = (
 def money(value: Decimal | float | None, places: int = 2) -> str:
     """1,234.50, or a dash for what is not known."""
     return _DASH if value is None else f"{value:,.{places}f}"
+
+
+def cents(text: str | None) -> str:
+    """A sentence of a rule with its amounts of USD as `money`; whole where two of them would look the same then."""
+    found = {amount: money(Decimal(amount)) for amount in _AMOUNT.findall(text or "")}
+    if len(set(found.values())) < len({Decimal(amount) for amount in found}):
+        return str(text)
+    return _AMOUNT.sub(lambda amount: found[amount[0]], text or "")
 
 
 def number(value: Decimal | float | str | None) -> str:
@@ -156,7 +166,7 @@ def environment() -> Environment:
     )  # fmt: skip
     made.filters |= {
         "money": money, "number": number, "percent": percent, "signed": signed, "signed_percent": signed_percent,
-        "moment": moment, "day": day, "span": span, "words": words, "pretty": pretty, "plain": plain,
+        "moment": moment, "day": day, "span": span, "words": words, "pretty": pretty, "plain": plain, "cents": cents,
     }  # fmt: skip
     made.globals |= {"age": age, "Role": Role, "has_scripts": bool(script_names()), "new_key": new_key}
     return made

@@ -66,9 +66,9 @@ def _is_good(made: Certificate, host: str, until: datetime) -> bool:
 
     try:
         known = x509.load_pem_x509_certificate(made.cert.read_bytes())
-    except (OSError, ValueError):
+        names = known.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound):
         return False
-    names = known.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return made.key.exists() and _name_of(host) in names and known.not_valid_after_utc > until
 
 
